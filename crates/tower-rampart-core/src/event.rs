@@ -1,0 +1,1 @@
+//! What happened, for observers and the ring of the last events.

@@ -1,0 +1,1 @@
+//! The registry that every number comes from.

@@ -1,0 +1,1 @@
+//! One coherent look at an operation: what the callers steer by.
