@@ -7,6 +7,7 @@ pub mod breaker;
 pub mod classify;
 pub mod clock;
 pub mod concurrency;
+pub mod control;
 pub mod event;
 pub mod fallback;
 pub mod invalid;
