@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+pub use crate::breaker::Scope;
 use crate::{
     InvalidConfig,
     breaker::config::{DAY, MAX_COUNT, MIN},
 };
-pub use crate::breaker::Scope;
 
 /// The algorithm of a rate limiter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -103,11 +103,7 @@ impl Config {
     pub fn check(&self) -> Result<(), InvalidConfig> {
         let limit = self.quota.limit;
         if !(limit > 0.0 && limit <= f64::from(MAX_COUNT)) {
-            return Err(InvalidConfig::new(
-                "rate_limit.limit",
-                limit,
-                format_args!("above 0 and at most {MAX_COUNT}"),
-            ));
+            return Err(InvalidConfig::new("rate_limit.limit", limit, format_args!("above 0 and at most {MAX_COUNT}")));
         }
         InvalidConfig::duration("rate_limit.period", self.quota.period, MIN, DAY)?;
         InvalidConfig::range("rate_limit.burst_size", self.burst_size, 1, MAX_COUNT)?;
