@@ -35,6 +35,8 @@ mod permit;
 mod probes;
 mod recovery;
 mod registry;
+mod round;
+mod rules;
 mod shared;
 mod snapshot;
 mod state;

@@ -13,7 +13,9 @@ use super::{
     Config, Permit, Refused, Snapshot, State, Transition,
     config::plain_outcome,
     counters::Counters,
-    state::{Change, Machine, rate},
+    rules::rate,
+    state::Machine,
+    transition::Change,
     word::{ADMITS, LISTS, QUIET, TIMED, Word},
 };
 use crate::{

@@ -6,16 +6,15 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Config, HalfOpenPolicy, Permit, Refused, State, TransitionReason,
-    probes::Probes,
+    Config, Permit, Refused, State, TransitionReason,
     recovery::{SplitMix64, open_time},
+    round::Round,
+    rules::{Runs, tripped},
+    transition::{Change, Changes},
     window::{Tally, Window},
     word::{ADMITS, LISTS, QUIET, TIMED, Word},
 };
 use crate::{Outcome, Timestamp};
-
-/// The failure rate at which a round of probes fails under `half_open_policy = rate` if `failure_rate_threshold` is off.
-const DEFAULT_PROBE_FAILURE_RATE: f64 = 0.5;
 
 /// What an operator wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,35 +32,6 @@ enum Phase {
     Closed,
     Open { until: Timestamp },
     HalfOpen(Round),
-}
-
-/// One round of probes.
-#[derive(Debug)]
-struct Round {
-    probes: Probes,
-    succeeded: u32,
-    failed: u32,
-    slow: u32,
-}
-
-/// A change of state, without the name and the time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Change {
-    pub(super) from: State,
-    pub(super) to: State,
-    pub(super) reason: TransitionReason,
-    pub(super) would_be: bool,
-}
-
-/// How often the state changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Changes {
-    pub(super) all: u64,
-    pub(super) opens: u64,
-    pub(super) half_opens: u64,
-    pub(super) closes: u64,
-    pub(super) would_be: u64,
-    pub(super) would_be_opens: u64,
 }
 
 /// What became of an outcome.
@@ -82,12 +52,7 @@ pub(super) struct Machine {
     phase: Phase,
     /// Grows with every change of phase or mode; zero is never current.
     generation: u64,
-    /// Failures since the last success.
-    failed_run: u32,
-    /// Abandoned calls since any other outcome.
-    abandoned_run: u32,
-    /// Failed and abandoned calls since the last success.
-    down_run: u32,
+    runs: Runs,
     /// Rounds of probes that failed since the circuit was last closed.
     failed_rounds: u32,
     window: Option<Window>,
@@ -106,9 +71,7 @@ impl Machine {
             mode: Mode::Normal,
             phase: Phase::Closed,
             generation: 1,
-            failed_run: 0,
-            abandoned_run: 0,
-            down_run: 0,
+            runs: Runs::default(),
             failed_rounds: 0,
             random: SplitMix64::new(seed),
             changes: Changes::default(),
@@ -171,7 +134,7 @@ impl Machine {
     fn half_open_if_due(&mut self, now: Timestamp) -> Option<Change> {
         match self.phase {
             Phase::Open { until } if now >= until => self.shift(TransitionReason::RecoveryElapsed, |machine| {
-                machine.enter(Phase::HalfOpen(Round { probes: Probes::new(), succeeded: 0, failed: 0, slow: 0 }));
+                machine.enter(Phase::HalfOpen(Round::new()));
             }),
             _ => None,
         }
@@ -205,6 +168,7 @@ impl Machine {
         }
     }
 
+    // Closed => Open: a rule holds.
     fn record_closed(
         &mut self,
         outcome: Outcome,
@@ -212,26 +176,12 @@ impl Machine {
         retry_after: Option<Duration>,
         now: Timestamp,
     ) -> Option<Change> {
+        self.runs.add(outcome);
         let call = match outcome {
-            Outcome::Ignored => {
-                self.abandoned_run = 0;
-                return None;
-            }
-            Outcome::Success => {
-                (self.failed_run, self.abandoned_run, self.down_run) = (0, 0, 0);
-                Tally::judged(false, slow)
-            }
-            Outcome::Failure => {
-                self.failed_run = self.failed_run.saturating_add(1);
-                self.down_run = self.down_run.saturating_add(1);
-                self.abandoned_run = 0;
-                Tally::judged(true, slow)
-            }
-            Outcome::Abandoned => {
-                self.abandoned_run = self.abandoned_run.saturating_add(1);
-                self.down_run = self.down_run.saturating_add(1);
-                Tally::ABANDONED
-            }
+            Outcome::Success => Tally::judged(false, slow),
+            Outcome::Failure => Tally::judged(true, slow),
+            Outcome::Abandoned => Tally::ABANDONED,
+            Outcome::Ignored => return None,
         };
         if let Some(window) = &mut self.window {
             window.add(call, now);
@@ -239,41 +189,8 @@ impl Machine {
         if self.mode == Mode::ForcedClosed {
             return None;
         }
-        let reason = self.tripped(now)?;
-        // Closed => Open: a rule holds.
+        let reason = tripped(&self.config, self.runs, self.window.as_ref(), now)?;
         self.shift(reason, |machine| machine.open(retry_after, now))
-    }
-
-    /// The first rule that holds.
-    fn tripped(&self, now: Timestamp) -> Option<TransitionReason> {
-        let config = &*self.config;
-        let minimum = config.effective_minimum_calls();
-        if self.failed_run >= config.failure_threshold {
-            return Some(TransitionReason::ConsecutiveFailures);
-        }
-        let Some(window) = &self.window else {
-            // Without a window a run of nothing but abandoned calls is the window, and its share of them is one.
-            let abandoned = self.abandoned_run >= config.failure_threshold.max(minimum);
-            return abandoned.then_some(TransitionReason::AbandonedCalls);
-        };
-        let tally = window.tally(now);
-        let minimum = u64::from(minimum);
-        let failure_rate = config.failure_rate_threshold;
-        if tally.judged >= minimum {
-            if failure_rate.is_some_and(|threshold| rate(tally.failed, tally.judged) >= threshold) {
-                return Some(TransitionReason::FailureRate);
-            }
-            if config.slow_rule().is_some_and(|threshold| rate(tally.slow, tally.judged) >= threshold) {
-                return Some(TransitionReason::SlowCallRate);
-            }
-        }
-        // From this share on abandoned calls count as failures, under every rule that counts failures.
-        let abandoned_count = tally.abandoned > 0
-            && tally.ended >= minimum
-            && rate(tally.abandoned, tally.ended) >= config.abandoned_rate_threshold;
-        let down = self.down_run >= config.failure_threshold
-            || failure_rate.is_some_and(|threshold| rate(tally.failed + tally.abandoned, tally.ended) >= threshold);
-        (abandoned_count && down).then_some(TransitionReason::AbandonedCalls)
     }
 
     fn record_probe(
@@ -293,16 +210,11 @@ impl Machine {
             return Recorded { slow, current, change: None };
         }
         match outcome {
+            Outcome::Success => round.succeeded += 1,
+            Outcome::Failure => round.failed += 1,
             Outcome::Ignored | Outcome::Abandoned => return Recorded { slow, current, change: None },
-            Outcome::Success => {
-                round.succeeded += 1;
-                self.failed_run = 0;
-            }
-            Outcome::Failure => {
-                round.failed += 1;
-                self.failed_run = self.failed_run.saturating_add(1);
-            }
         }
+        self.runs.add(outcome);
         round.slow += u32::from(slow);
         let change = match round.verdict(&config) {
             None => None,
@@ -373,14 +285,13 @@ impl Machine {
     }
 
     fn close(&mut self) {
-        (self.failed_run, self.down_run, self.failed_rounds) = (0, 0, 0);
+        (self.runs, self.failed_rounds) = (Runs::default(), 0);
         self.empty_window();
         self.enter(Phase::Closed);
     }
 
     fn enter(&mut self, phase: Phase) {
         self.generation += 1;
-        self.abandoned_run = 0;
         self.phase = phase;
     }
 
@@ -392,25 +303,11 @@ impl Machine {
 
     /// Applies a change and tells what of it can be seen from outside.
     fn shift(&mut self, reason: TransitionReason, apply: impl FnOnce(&mut Self)) -> Option<Change> {
-        let (from, phase) = (self.state(), self.phase.state());
+        let before = (self.state(), self.phase.state());
         apply(self);
-        let (to, next) = (self.state(), self.phase.state());
-        if from != to {
-            self.changes.all += 1;
-            match to {
-                State::Open => self.changes.opens += 1,
-                State::HalfOpen => self.changes.half_opens += 1,
-                State::Closed => self.changes.closes += 1,
-                State::ForcedOpen | State::ForcedClosed | State::Disabled | State::MetricsOnly => {}
-            }
-            return Some(Change { from, to, reason, would_be: false });
-        }
-        if to == State::MetricsOnly && phase != next {
-            self.changes.would_be += 1;
-            self.changes.would_be_opens += u64::from(next == State::Open);
-            return Some(Change { from: phase, to: next, reason, would_be: true });
-        }
-        None
+        let change = Change::between(before, (self.state(), self.phase.state()), reason)?;
+        self.changes.count(change);
+        Some(change)
     }
 
     /// The state that was entered last; an open circuit whose time has passed is still open here.
@@ -445,7 +342,7 @@ impl Machine {
         if !counted || (closed && state != State::ForcedOpen) {
             flags |= ADMITS;
         }
-        if counted && closed && !timed && self.window.is_none() && self.down_run == 0 {
+        if counted && closed && !timed && self.window.is_none() && self.runs.down == 0 {
             flags |= QUIET;
         }
         if counted && timed {
@@ -466,7 +363,7 @@ impl Machine {
     }
 
     pub(super) fn failed_run(&self) -> u32 {
-        self.failed_run
+        self.runs.failed
     }
 
     pub(super) fn last_failure(&self) -> Option<Timestamp> {
@@ -491,35 +388,4 @@ impl Phase {
             Self::HalfOpen(_) => State::HalfOpen,
         }
     }
-}
-
-impl Round {
-    /// Probes in flight at once. Under `rate` no more than there are verdicts to come, but always one, so that the round ends.
-    fn limit(&self, config: &Config) -> u32 {
-        match config.half_open_policy {
-            HalfOpenPolicy::FirstFailure => config.half_open_max_calls,
-            HalfOpenPolicy::Rate => config.half_open_max_calls.saturating_sub(self.succeeded + self.failed).max(1),
-        }
-    }
-
-    /// Whether the round has succeeded; `None` while it is undecided. A slow probe fails where slow calls can open the circuit.
-    fn verdict(&self, config: &Config) -> Option<bool> {
-        let outcomes = self.succeeded + self.failed;
-        match config.half_open_policy {
-            HalfOpenPolicy::FirstFailure if self.failed > 0 => Some(false),
-            HalfOpenPolicy::FirstFailure if self.slow > 0 && config.slow_rule().is_some() => Some(false),
-            HalfOpenPolicy::FirstFailure => (self.succeeded >= config.success_threshold).then_some(true),
-            HalfOpenPolicy::Rate if outcomes < config.half_open_max_calls => None,
-            HalfOpenPolicy::Rate => {
-                let failure_rate = config.failure_rate_threshold.unwrap_or(DEFAULT_PROBE_FAILURE_RATE);
-                let slow = config.slow_rule().is_some_and(|it| rate(self.slow.into(), outcomes.into()) >= it);
-                Some(!slow && rate(self.failed.into(), outcomes.into()) < failure_rate)
-            }
-        }
-    }
-}
-
-/// A share of a number of calls, 0 if there are none.
-pub(super) fn rate(part: u64, of: u64) -> f64 {
-    if of == 0 { 0.0 } else { part as f64 / of as f64 }
 }

@@ -84,3 +84,49 @@ impl fmt::Display for TransitionReason {
         f.write_str(self.as_str())
     }
 }
+
+/// A change without the name and the time, as the machine makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) from: State,
+    pub(super) to: State,
+    pub(super) reason: TransitionReason,
+    pub(super) would_be: bool,
+}
+
+impl Change {
+    /// What can be seen from outside between two pairs of the state and the phase behind it.
+    pub(super) fn between(before: (State, State), after: (State, State), reason: TransitionReason) -> Option<Self> {
+        if before.0 != after.0 {
+            return Some(Self { from: before.0, to: after.0, reason, would_be: false });
+        }
+        let would_be = after.0 == State::MetricsOnly && before.1 != after.1;
+        would_be.then_some(Self { from: before.1, to: after.1, reason, would_be })
+    }
+}
+
+/// How often the state changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    pub(super) all: u64,
+    pub(super) opens: u64,
+    pub(super) half_opens: u64,
+    pub(super) closes: u64,
+    pub(super) would_be: u64,
+    pub(super) would_be_opens: u64,
+}
+
+impl Changes {
+    pub(super) fn count(&mut self, change: Change) {
+        let opens = u64::from(change.to == State::Open);
+        if change.would_be {
+            self.would_be += 1;
+            self.would_be_opens += opens;
+        } else {
+            self.all += 1;
+            self.opens += opens;
+            self.half_opens += u64::from(change.to == State::HalfOpen);
+            self.closes += u64::from(change.to == State::Closed);
+        }
+    }
+}
