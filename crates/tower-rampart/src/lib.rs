@@ -1,1 +1,75 @@
-//! Resilience for Tower.
+//! Resilience for Tower: circuit breaking, classified retry, rate limiting, concurrency limits, timeouts and fallback.
+//!
+//! One line in front of any [`tower::Service`](https://docs.rs/tower-service):
+//!
+//! ```
+//! # use tower::{Service, ServiceBuilder, ServiceExt};
+//! use tower_rampart::ResilienceLayer;
+//!
+//! # fn main() -> Result<(), tower_rampart::BuildError> {
+//! # let inner = tower::service_fn(|(): ()| async { Ok::<(), std::io::Error>(()) });
+//! let service = ServiceBuilder::new().layer(ResilienceLayer::from_preset("production")?).service(inner);
+//! # async fn call<S: Service<()>>(mut service: S) { let _ = service.ready().await; }
+//! # drop(call(service));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | want | take |
+//! |---|---|
+//! | everything, from a preset or a JSON document | [`ResilienceLayer`], [`PresetBuilder`] |
+//! | a plain async function protected | [`Resilience`] |
+//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`TimeoutLayer`], [`FallbackLayer`] |
+//! | the numbers | [`Registry`] |
+//!
+//! Each layer is a feature; all are on by default but `http`. Nothing on the call path allocates, boxes a future, locks
+//! asynchronously or spawns a task.
+
+#[cfg(feature = "breaker")]
+pub mod breaker;
+pub mod classify;
+pub mod clock;
+#[cfg(feature = "concurrency")]
+pub mod concurrency;
+mod error;
+#[cfg(feature = "pipeline")]
+mod execute;
+#[cfg(feature = "fallback")]
+pub mod fallback;
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "pipeline")]
+pub mod pipeline;
+#[cfg(feature = "rate-limit")]
+pub mod rate_limit;
+pub mod registry;
+#[cfg(feature = "retry")]
+pub mod retry;
+#[cfg(feature = "timeout")]
+pub mod timeout;
+mod timer;
+
+#[cfg(feature = "breaker")]
+pub use breaker::CircuitBreakerLayer;
+#[cfg(feature = "concurrency")]
+pub use concurrency::ConcurrencyLimitLayer;
+pub use error::{BoxError, BoxedError, Error, FallbackFailed, FromRejection};
+#[cfg(feature = "pipeline")]
+pub use execute::{ErrorKind, OperationRunner, Resilience};
+#[cfg(feature = "fallback")]
+pub use fallback::FallbackLayer;
+#[cfg(feature = "pipeline")]
+pub use pipeline::{BuildError, Explain, OperationHandle, PresetBuilder, ResilienceLayer};
+#[cfg(feature = "rate-limit")]
+pub use rate_limit::RateLimitLayer;
+pub use registry::Registry;
+#[cfg(feature = "retry")]
+pub use retry::RetryLayer;
+#[cfg(feature = "timeout")]
+pub use timeout::TimeoutLayer;
+#[cfg(feature = "pipeline")]
+pub use tower_rampart_config::{OperationConfig, Preset, ResilienceConfig, Strategy};
+pub use tower_rampart_core::{
+    Class, ClassKind, Classify, Code, InvalidConfig, Outcome, ProviderClass, Rejection, RequestInfo, Stage, Timestamp,
+    Verdict, rejection,
+};

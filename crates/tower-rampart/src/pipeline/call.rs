@@ -1,15 +1,20 @@
 //! What one call through the pipeline holds, and how it is given back however the call ends.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use tower_rampart_core::{
-    ClassKind, Outcome, Rejection, RequestInfo, Stage, Timestamp, Verdict, breaker,
+    ClassKind, Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker,
     concurrency, rate,
-    rejection::{CircuitOpen, Name, OverloadReason, Overloaded, RateLimited, TimedOut, TimeoutKind},
+    rejection::{CircuitOpen, Name, OverloadReason, Overloaded, TimedOut, TimeoutKind},
     retry::{Attempts, StopReason},
 };
 
-use super::{Explain, Shared, settings::Settings};
+use super::{Explain, Shared, settings::CallSettings};
 use crate::clock;
 
 /// The permits, tickets and accounts of one call. Dropped early, it ends them all.
@@ -17,7 +22,7 @@ use crate::clock;
 pub(crate) struct Call<J, K, A, R> {
     pub(crate) shared: Arc<Shared<J, K, A, R>>,
     /// The configuration that this call runs on from its first to its last poll.
-    pub(crate) settings: Settings,
+    pub(crate) settings: CallSettings,
     pub(crate) info: RequestInfo,
     pub(crate) began: Timestamp,
     pub(crate) deadline: Option<Timestamp>,
@@ -39,8 +44,8 @@ pub(crate) struct Call<J, K, A, R> {
 
 impl<J, K, A, R> Call<J, K, A, R> {
     pub(crate) fn new(shared: Arc<Shared<J, K, A, R>>, info: RequestInfo, now: Timestamp) -> Self {
-        let settings = shared.settings.with(|settings| *settings);
-        let attempts = Attempts::new(&settings.retry, shared.seeds.next());
+        let seed = shared.machines.seeds.next();
+        let (settings, attempts) = shared.machines.settings.with(|live| (live.call, Attempts::new(&live.retry, seed)));
         Self {
             info,
             began: now,
@@ -61,7 +66,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     }
 
     pub(crate) fn name(&self) -> Name {
-        Name::clone(self.shared.operation.name())
+        Name::clone(self.shared.machines.operation.name())
     }
 
     /// Whether the circuit takes its samples in `scope`.
@@ -76,7 +81,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// Takes a permit of the circuit.
     pub(crate) fn enter_circuit(&mut self, now: Timestamp) -> Result<(), Rejection> {
-        match self.shared.breaker.try_acquire(now) {
+        match self.shared.machines.breaker.try_acquire(now) {
             Ok(permit) => {
                 self.circuit = Some(permit);
                 Ok(())
@@ -93,14 +98,14 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Ends the circuit's permit.
     pub(crate) fn leave_circuit(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
         if let Some(permit) = self.circuit.take() {
-            self.shared.breaker.record(permit, outcome, retry_after, clock::now);
+            self.shared.machines.breaker.record(permit, outcome, retry_after, clock::now);
         }
     }
 
     /// Ends the circuit's permit as an answer says.
     pub(crate) fn judge_circuit(&mut self, verdict: &Verdict) {
         if self.circuit.is_some() {
-            let outcome = self.shared.breaker.outcome(verdict);
+            let outcome = self.shared.machines.breaker.outcome(verdict);
             self.leave_circuit(outcome, verdict.class.retry_after());
         }
     }
@@ -111,17 +116,17 @@ impl<J, K, A, R> Call<J, K, A, R> {
             return false;
         }
         match self.settings.breaker_scope {
-            breaker::Scope::Attempt => self.shared.breaker.peek(now).is_err(),
+            breaker::Scope::Attempt => self.shared.machines.breaker.peek(now).is_err(),
             // The call itself may be the half-open circuit's probe, and goes on then.
             breaker::Scope::Call => {
-                matches!(self.shared.breaker.state(now), breaker::State::Open | breaker::State::ForcedOpen)
+                matches!(self.shared.machines.breaker.state(now), breaker::State::Open | breaker::State::ForcedOpen)
             }
         }
     }
 
     /// Takes tokens, or a place in the queue for them: `Ok(true)` if they were taken.
     pub(crate) fn enter_rate(&mut self, now: Timestamp) -> Result<bool, Rejection> {
-        let limiter = &self.shared.rate;
+        let limiter = &self.shared.machines.rate;
         let admission = if self.settings.rate_waits {
             limiter.enqueue(self.info.cost, now, self.deadline)
         } else {
@@ -140,21 +145,48 @@ impl<J, K, A, R> Call<J, K, A, R> {
         }
     }
 
-    #[cold]
-    fn rate_limited(&self, exceeded: rate::Exceeded) -> Rejection {
-        let burst = self.shared.rate.config().most_at_once();
-        RateLimited::new(self.name(), exceeded.reason, exceeded.retry_after, burst).into()
-    }
-
-    /// Waits for the tokens: `Err` says until when.
-    pub(crate) fn poll_rate(&mut self, cx: &std::task::Context<'_>, now: Timestamp) -> Result<(), Option<Timestamp>> {
-        let Some(ticket) = &self.rate_ticket else { return Ok(()) };
-        match self.shared.rate.poll_ticket(ticket, cx.waker(), now) {
-            rate::Turn::Granted => {
-                self.rate_ticket = None;
+    /// Takes tokens if they are there.
+    pub(crate) fn take_token(&mut self, now: Timestamp) -> Result<(), Rejection> {
+        match self.shared.machines.rate.try_acquire(self.info.cost, now) {
+            Ok(()) => {
                 self.token = true;
                 Ok(())
             }
+            Err(exceeded) => Err(self.rate_limited(exceeded)),
+        }
+    }
+
+    /// Takes a permit of the concurrency limiter if one is free.
+    pub(crate) fn take_permit(&mut self) -> Result<(), Rejection> {
+        match self.shared.machines.concurrency.try_acquire() {
+            Ok(permit) => {
+                self.permit = Some(permit);
+                Ok(())
+            }
+            Err(_) => Err(self.overloaded(OverloadReason::QueueFull)),
+        }
+    }
+
+    #[cold]
+    fn rate_limited(&self, exceeded: rate::Exceeded) -> Rejection {
+        exceeded.refusal(self.shared.machines.operation.name(), self.shared.machines.rate.config().most_at_once()).into()
+    }
+
+    /// Waits for the tokens since `since`.
+    ///
+    /// # Errors
+    /// Until when, if that is known.
+    pub(crate) fn poll_rate(&mut self, cx: &Context<'_>, since: Timestamp) -> Result<Timestamp, Option<Timestamp>> {
+        let now = clock::now();
+        let Some(ticket) = &self.rate_ticket else { return Ok(now) };
+        match self.shared.machines.rate.poll_ticket(ticket, cx.waker(), now) {
+            rate::Turn::Granted => {
+                self.rate_ticket = None;
+                self.token = true;
+                self.explain.queued += now.since(since);
+                Ok(now)
+            }
+            // Past the deadline the wait is over; the limiter's own time comes before it, or the call had been refused.
             rate::Turn::WaitUntil(at) => Err(Some(self.deadline.map_or(at, |deadline| deadline.min(at)))),
             rate::Turn::Queued => Err(self.deadline),
         }
@@ -162,7 +194,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// Takes a permit of the concurrency limiter, or a place in its queue: `Ok(true)` if it was taken.
     pub(crate) fn enter_concurrency(&mut self) -> Result<bool, Rejection> {
-        let limiter = &self.shared.concurrency;
+        let limiter = &self.shared.machines.concurrency;
         if let Ok(permit) = limiter.try_acquire() {
             self.permit = Some(permit);
             return Ok(true);
@@ -182,28 +214,22 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     #[cold]
     pub(crate) fn overloaded(&self, reason: OverloadReason) -> Rejection {
-        Overloaded::new(self.name(), reason, self.shared.concurrency.max_inflight(), None).into()
+        Overloaded::new(self.name(), reason, self.shared.machines.concurrency.max_inflight(), None).into()
     }
 
     /// Whether the permit that was waited for is there.
-    pub(crate) fn poll_concurrency(&mut self, cx: &std::task::Context<'_>) -> bool {
-        let Some(ticket) = self.queue_ticket.take() else { return true };
-        match self.shared.concurrency.poll_ticket(ticket, cx.waker()) {
-            Ok(permit) => {
-                self.permit = Some(permit);
-                true
-            }
-            Err(ticket) => {
-                self.queue_ticket = Some(ticket);
-                false
-            }
-        }
+    pub(crate) fn poll_concurrency(&mut self, cx: &Context<'_>) -> bool {
+        let Some(ticket) = &self.queue_ticket else { return true };
+        let Poll::Ready(permit) = self.shared.machines.concurrency.poll_ticket(ticket, cx.waker()) else { return false };
+        self.queue_ticket = None;
+        self.permit = Some(permit);
+        true
     }
 
     /// The end of the time, as an error.
     #[cold]
     pub(crate) fn timed_out(&self, kind: TimeoutKind) -> Rejection {
-        self.shared.operation.timed_out(kind);
+        self.shared.machines.operation.timed_out(kind);
         let total = || self.deadline.map_or(Duration::ZERO, |deadline| deadline.since(self.began));
         let limit = match kind {
             TimeoutKind::Attempt => self.settings.timeout.attempt.unwrap_or_else(total),
@@ -220,12 +246,34 @@ impl<J, K, A, R> Call<J, K, A, R> {
             (Some(attempt), Some(total)) => Some(if attempt.0 < total.0 { attempt } else { total }),
             (limit, None) | (None, limit) => limit,
         };
-        if !self.started {
+        if self.started {
+            self.shared.machines.operation.retried();
+        } else {
             self.started = true;
-            self.shared.operation.started();
-            self.shared.budget.deposit();
+            self.shared.machines.operation.started();
+            self.shared.machines.budget.deposit();
+        }
+        if self.settings.rate_scope == rate::Scope::Attempt {
+            // The next attempt takes its own.
+            self.token = false;
         }
         self.explain.attempts += 1;
+    }
+
+    /// Whether the time of the whole call is over.
+    pub(crate) fn is_past_deadline(&self) -> bool {
+        self.deadline.is_some_and(|deadline| clock::now() >= deadline)
+    }
+
+    /// When the attempt in flight has to end.
+    pub(crate) fn attempt_ends(&self) -> Option<Timestamp> {
+        self.attempt_until.map(|(at, _)| at)
+    }
+
+    /// The end of the attempt's time, as an error.
+    #[cold]
+    pub(crate) fn attempt_timed_out(&self) -> Rejection {
+        self.timed_out(self.attempt_until.map_or(TimeoutKind::Attempt, |(_, kind)| kind))
     }
 
     /// Runs code of the inner service: a panic in it is a failure.
@@ -238,63 +286,44 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// Counts a refusal.
     #[cold]
-    pub(crate) fn refused(&mut self, rejection: &Rejection, now: Timestamp) {
+    pub(crate) fn refused(&mut self, rejection: &Rejection) {
         let stage = rejection.stage();
         self.explain.rejected_by = Some(stage);
-        self.shared.operation.rejected(stage);
-        self.shared.operation.sample_rejection(rejection, now);
+        self.shared.machines.operation.rejected(stage);
     }
 
     /// Counts why there is no further attempt.
     pub(crate) fn stopped(&mut self, reason: StopReason) {
         self.explain.stopped_by = Some(reason);
-        self.shared.operation.stopped(reason);
+        self.shared.machines.operation.stopped(reason);
     }
 
     /// Gives back what a call holds while it is in the pipeline; its fallback holds nothing.
     pub(crate) fn release(&mut self) {
         if let Some(ticket) = self.rate_ticket.take() {
-            self.shared.rate.cancel(ticket, clock::now());
+            self.shared.machines.rate.cancel(ticket);
         }
         if let Some(ticket) = self.queue_ticket.take() {
-            self.shared.concurrency.cancel(ticket);
+            self.shared.machines.concurrency.cancel(ticket);
         }
         if self.token && !self.started {
             // Refused or dropped before anything was sent: the tokens were not used.
-            self.shared.rate.give_back(self.info.cost, clock::now());
+            self.shared.machines.rate.give_back(self.info.cost, clock::now());
         }
         self.token = false;
         if let Some(permit) = self.permit.take() {
-            self.shared.concurrency.release(permit);
-        }
-    }
-
-    /// Gives an attempt's tokens back, because the attempt is not made.
-    pub(crate) fn return_token(&mut self, now: Timestamp) {
-        if std::mem::take(&mut self.token) {
-            self.shared.rate.give_back(self.info.cost, now);
-        }
-    }
-
-    /// The tokens are used up.
-    pub(crate) fn spend_token(&mut self) {
-        if self.settings.rate_scope == rate::Scope::Attempt {
-            self.token = false;
+            self.shared.machines.concurrency.release(permit);
         }
     }
 
     /// The call ends with an answer that was judged so.
     pub(crate) fn finish(&mut self, class: ClassKind) {
-        if std::mem::take(&mut self.started) {
+        if mem::take(&mut self.started) {
             let now = clock::now();
-            let operation = &self.shared.operation;
+            let operation = &self.shared.machines.operation;
             operation.attempts(self.explain.attempts);
             operation.finished(outcome(class), class, now.since(self.began), now);
         }
-    }
-
-    pub(crate) fn rejected_by(&self) -> Option<Stage> {
-        self.explain.rejected_by
     }
 }
 
@@ -309,12 +338,17 @@ fn outcome(class: ClassKind) -> Outcome {
 
 impl<J, K, A, R> Drop for Call<J, K, A, R> {
     fn drop(&mut self) {
-        let outcome = if self.inside { Outcome::Failure } else { Outcome::Abandoned };
+        let outcome = match (self.inside, self.started) {
+            (true, _) => Outcome::Failure,
+            (false, true) => Outcome::Abandoned,
+            // Nothing was sent: this says nothing about the service behind.
+            (false, false) => Outcome::Ignored,
+        };
         self.leave_circuit(outcome, None);
         self.release();
-        if std::mem::take(&mut self.started) {
+        if mem::take(&mut self.started) {
             let now = clock::now();
-            let operation = &self.shared.operation;
+            let operation = &self.shared.machines.operation;
             operation.attempts(self.explain.attempts);
             if self.inside {
                 operation.finished(Outcome::Failure, ClassKind::Transient, now.since(self.began), now);

@@ -10,25 +10,24 @@ use std::{
 };
 
 use pin_project::pin_project;
-use tower_rampart_core::{
-    Outcome, Rejection, Timestamp, breaker, rate,
-    rejection::{OverloadReason, TimeoutKind},
-    retry::{Decision, StopReason},
-};
+use tower_rampart_core::{ClassKind, Rejection, Timestamp};
 use tower_service::Service;
 
 use super::{
     Judge, Report, Shared,
     call::Call,
     judge::judge,
+    steps::{self, Carry, Step},
 };
 use crate::{
     clock,
     error::{Error, FallbackFailed},
     fallback::{Fallback, Fault, Walk},
-    retry::{CloneRequest, future::Payment},
+    retry::CloneRequest,
     timer::Timer,
 };
+
+pub(super) type Answer<Res, E> = Result<Res, Error<E>>;
 
 /// The response of a [`Resilience`](super::Resilience) service.
 ///
@@ -53,6 +52,8 @@ where
     /// The request that is sent next.
     request: Option<Req>,
     walk: Walk<Req>,
+    /// The error that the fallback answers for.
+    original: Option<Arc<Error<J::Error>>>,
     call: Lazy<J, K, A, R>,
 }
 
@@ -63,36 +64,28 @@ enum Lazy<J, K, A, R> {
     Done,
 }
 
-type Answer<Res, E> = Result<Res, Error<E>>;
-
 #[pin_project(project = StateProjection)]
-enum State<F, G, Res, E> {
+pub(super) enum State<F, G, Res, E> {
     /// Nothing happened yet.
     Start,
     // Start => RateQueue: the tokens are not there, and the call may wait
     RateQueue { since: Timestamp },
     // Start | RateQueue => PermitQueue: all permits are taken, and the call may wait
     PermitQueue { since: Timestamp, until: Option<(Timestamp, Rejection)> },
-    // … => Beginning: the call was admitted, or the wait before a retry is over
-    Beginning { last: Option<Answer<Res, E>> },
-    // Beginning => AttemptRateQueue: the attempt's tokens are not there, and it may wait
-    AttemptRateQueue { since: Timestamp, last: Option<Answer<Res, E>> },
-    // Beginning => Readying: the attempt was admitted
+    // Waiting => Beginning: the wait is over
+    Beginning { carry: Carry<Res, E> },
+    // … => AttemptRateQueue: the attempt's tokens are not there, and it may wait
+    AttemptRateQueue { since: Timestamp, carry: Carry<Res, E> },
+    // … => Readying: the attempt was admitted
     Readying { last: Option<Answer<Res, E>> },
     // Readying => Calling: the service is ready
     Calling(#[pin] F),
-    // Calling => Waiting: the answer is worth another try, and it is allowed
-    Waiting { until: Timestamp, last: Option<Answer<Res, E>>, payment: Payment },
+    // Readying | Calling => Waiting: the answer is worth another try, and it is allowed
+    Waiting { until: Timestamp, carry: Carry<Res, E> },
     // … => Falling: the answer is a fault, and the fallback answers for it
-    Falling { #[pin] future: G, original: Option<Arc<Error<E>>> },
-}
-
-/// What a step of the walk comes to.
-enum Step<F, G, Res, E> {
-    /// Go on in this state.
-    Go(State<F, G, Res, E>),
+    Falling(#[pin] G),
     /// The service behind, or a stage in its stead, has answered.
-    Answered(Answer<Res, E>),
+    Answered,
 }
 
 impl<S, Req, J, K, A, R> ResponseFuture<S, Req, J, K, A, R>
@@ -108,7 +101,31 @@ where
             service,
             request: Some(request),
             walk: Walk::new(None),
+            original: None,
             call: Lazy::Unpolled(shared),
+        }
+    }
+}
+
+impl<S, Req, J, K, A, R> ResponseFuture<S, Req, J, K, A, R>
+where
+    S: Service<Req>,
+    J: Judge<Req, S::Response, S::Error>,
+    K: CloneRequest<Req>,
+    A: Fallback<Req, S::Response, Error<J::Error>>,
+{
+    /// A call that a preflight has admitted.
+    pub(crate) fn admitted(service: S, request: Req, call: Call<J, K, A, R>) -> Self {
+        let keep = call.settings.fallback.enabled && call.shared.answer.needs_request();
+        let spare = keep.then(|| call.shared.cloner.clone_request(&request)).flatten();
+        Self {
+            state: State::Beginning { carry: Carry::default() },
+            timer: Timer::new(),
+            service,
+            request: Some(request),
+            walk: Walk::new(spare),
+            original: None,
+            call: Lazy::Begun(call),
         }
     }
 }
@@ -134,63 +151,45 @@ where
             }
             *this.call = Lazy::Begun(call);
         }
-        let Lazy::Begun(call) = this.call else { panic_after_ready() };
+        let Lazy::Begun(call) = this.call else { unreachable!("a future is not polled after it was ready") };
         loop {
             let step = match this.state.as_mut().project() {
-                StateProjection::Start => enter(call),
-                StateProjection::RateQueue { since } => {
-                    let now = clock::now();
-                    match call.poll_rate(cx, now) {
-                        Ok(()) => {
-                            call.explain.queued += now.since(*since);
-                            enter_concurrency(call, now)
-                        }
-                        Err(until) => {
-                            ready!(wait(this.timer.as_mut(), cx, until));
-                            past_deadline(call)
-                        }
+                StateProjection::Start => steps::enter(call),
+                StateProjection::RateQueue { since } => match call.poll_rate(cx, *since) {
+                    Ok(now) => steps::enter_concurrency(call, now),
+                    Err(until) => {
+                        ready!(poll_at(this.timer.as_mut(), cx, until));
+                        if call.is_past_deadline() { steps::past_deadline(call) } else { continue }
                     }
-                }
+                },
                 StateProjection::PermitQueue { since, until } => {
                     if call.poll_concurrency(cx) {
                         let now = clock::now();
                         call.explain.queued += now.since(*since);
-                        enter_circuit(call, now)
+                        steps::enter_circuit(call, now)
                     } else {
-                        let at = until.as_ref().map(|(at, _)| *at);
-                        ready!(wait(this.timer.as_mut(), cx, at));
-                        match until.take() {
-                            Some((_, rejection)) => refuse(call, rejection),
-                            None => Step::Go(State::PermitQueue { since: *since, until: None }),
-                        }
+                        ready!(poll_at(this.timer.as_mut(), cx, until.as_ref().map(|(at, _)| *at)));
+                        let (_, rejection) = until.take().expect("a timer without a target never fires");
+                        steps::refuse(call, rejection)
                     }
                 }
-                StateProjection::Beginning { last } => begin(call, last.take()),
-                StateProjection::AttemptRateQueue { since, last } => {
-                    let now = clock::now();
-                    match call.poll_rate(cx, now) {
-                        Ok(()) => {
-                            call.explain.queued += now.since(*since);
-                            admitted(call, last.take(), now)
-                        }
-                        Err(until) => {
-                            ready!(wait(this.timer.as_mut(), cx, until));
-                            call.leave_circuit(Outcome::Ignored, None);
-                            past_deadline(call)
-                        }
+                StateProjection::Beginning { carry } => steps::begin_again(call, mem::take(carry)),
+                StateProjection::AttemptRateQueue { since, carry } => match call.poll_rate(cx, *since) {
+                    Ok(now) => steps::admit_attempt(call, mem::take(carry), now),
+                    Err(until) => {
+                        ready!(poll_at(this.timer.as_mut(), cx, until));
+                        if call.is_past_deadline() { steps::past_deadline(call) } else { continue }
                     }
-                }
+                },
                 StateProjection::Readying { last } => {
                     let service = &mut *this.service;
                     match call.inside(|| service.poll_ready(cx)) {
                         Poll::Pending => {
-                            ready!(attempt_is_over(call, this.timer.as_mut(), cx));
-                            let kind = call.attempt_until.map_or(TimeoutKind::Attempt, |(_, kind)| kind);
-                            answered(call, Err(call.timed_out(kind).into()), this.request.is_some())
+                            ready!(poll_at(this.timer.as_mut(), cx, call.attempt_ends()));
+                            Step::Attempted(Err(call.attempt_timed_out().into()))
                         }
                         Poll::Ready(Err(error)) => {
-                            let error = Error::Inner(call.shared.judge.lift(error));
-                            answered(call, Err(error), this.request.is_some())
+                            Step::Attempted(Err(Error::Inner(call.shared.judge.lift(error))))
                         }
                         Poll::Ready(Ok(())) => {
                             // The last answer's body, if it has one, is dropped before the next attempt.
@@ -202,227 +201,110 @@ where
                                 *this.request = cloner.clone_request(&request);
                             }
                             cloner.stamp(&mut request, call.attempts.attempt());
-                            call.spend_token();
                             Step::Go(State::Calling(call.inside(|| service.call(request))))
                         }
                     }
                 }
-                StateProjection::Calling(future) => {
-                    let result = match call.inside(|| future.poll(cx)) {
-                        Poll::Ready(result) => result.map_err(|error| Error::Inner(call.shared.judge.lift(error))),
-                        Poll::Pending => {
-                            ready!(attempt_is_over(call, this.timer.as_mut(), cx));
-                            let kind = call.attempt_until.map_or(TimeoutKind::Attempt, |(_, kind)| kind);
-                            Err(call.timed_out(kind).into())
-                        }
-                    };
-                    answered(call, result, this.request.is_some())
-                }
-                StateProjection::Waiting { until, last, payment } => {
+                StateProjection::Calling(future) => match call.inside(|| future.poll(cx)) {
+                    Poll::Ready(result) => {
+                        Step::Attempted(result.map_err(|error| Error::Inner(call.shared.judge.lift(error))))
+                    }
+                    Poll::Pending => {
+                        ready!(poll_at(this.timer.as_mut(), cx, call.attempt_ends()));
+                        Step::Attempted(Err(call.attempt_timed_out().into()))
+                    }
+                },
+                StateProjection::Waiting { until, carry } => {
                     ready!(this.timer.as_mut().poll_until(cx, *until));
-                    payment.spend();
-                    Step::Go(State::Beginning { last: last.take() })
+                    Step::Go(State::Beginning { carry: mem::take(carry) })
                 }
-                StateProjection::Falling { future, original } => {
-                    let original = original.take();
-                    let result = match future.poll(cx) {
-                        Poll::Pending => {
-                            restore(this.state.as_mut(), original);
-                            return Poll::Pending;
-                        }
-                        Poll::Ready(Ok(answer)) => Ok(answer),
-                        Poll::Ready(Err(error)) => {
-                            Err(Error::FallbackFailed(FallbackFailed::new(call.name(), error, original)))
-                        }
-                    };
-                    Step::Answered(result)
-                }
+                StateProjection::Falling(future) => Step::Answered(ready!(future.poll(cx))),
+                StateProjection::Answered => unreachable!("a future is not polled after it was ready"),
             };
-            let result = match step {
+            let (result, verdict) = match step {
                 Step::Go(state) => {
                     this.state.set(state);
                     continue;
                 }
-                Step::Answered(result) => result,
+                Step::Attempted(result) => {
+                    let verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);
+                    match steps::after_attempt(call, result, &verdict, this.request.is_some()) {
+                        Ok(result) => (result, verdict),
+                        Err(state) => {
+                            this.state.set(state);
+                            continue;
+                        }
+                    }
+                }
+                Step::Answered(result) => {
+                    let verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);
+                    (result, verdict)
+                }
             };
-            let verdict = judge::<J, Req, S::Response, S::Error>(&call.shared.judge, &call.info, &result);
-            // The pipeline is left; what is behind the fallback holds nothing of it.
+            // What was called is dropped first, then its permits are given back; a fallback holds none of them.
+            this.state.set(State::Answered);
             call.judge_circuit(&verdict);
             call.release();
-            if this.walk.may_step(&call.settings.fallback, &verdict, &call.shared.answer) {
+            let result = if this.walk.may_step(&call.settings.fallback, &verdict, &call.shared.answer) {
                 let fault = Fault::new(result);
-                let original = fault.shared_error();
-                let (answer, cloner) = (&call.shared.answer, &call.shared.cloner);
-                match this.walk.step(&verdict, answer, cloner, fault) {
+                let error = fault.shared_error();
+                match this.walk.step(&verdict, &call.shared.answer, &call.shared.cloner, fault) {
                     Ok(future) => {
                         call.explain.fallback = this.walk.tried();
-                        call.shared.operation.fell_back();
-                        this.state.set(State::Falling { future, original });
+                        call.shared.machines.operation.fell_back();
+                        *this.original = this.original.take().or(error);
+                        this.state.set(State::Falling(future));
                         continue;
                     }
                     Err(fault) => {
-                        drop(original);
-                        let result = fault.into_result().expect("a fault that was not handed out is held once");
-                        return Poll::Ready(settle(this.call, result, verdict.class.kind()));
+                        drop(error);
+                        fault.into_result().expect("a fault that was not handed out is held once")
                     }
                 }
-            }
+            } else {
+                result
+            };
+            let result = match result {
+                Err(error) if call.explain.fallback.is_some() => {
+                    Err(Error::FallbackFailed(FallbackFailed::new(call.name(), error, this.original.take())))
+                }
+                result => result,
+            };
             return Poll::Ready(settle(this.call, result, verdict.class.kind()));
         }
     }
 }
 
-/// Start: asks the rate limiter, unless the circuit would refuse a call that had waited for it.
-fn enter<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>) -> Step<F, G, Res, E> {
-    let now = call.began;
-    if !call.rate_in(rate::Scope::Call) {
-        return enter_concurrency(call, now);
-    }
-    if call.settings.rate_waits && call.circuit_in(breaker::Scope::Call) {
-        if let Err(refused) = call.shared.breaker.peek(now) {
-            let rejection = call.circuit_open(refused);
-            return refuse(call, rejection);
-        }
-    }
-    match call.enter_rate(now) {
-        Ok(true) => enter_concurrency(call, now),
-        Ok(false) => Step::Go(State::RateQueue { since: now }),
-        Err(rejection) => refuse(call, rejection),
+/// Ready once `at` has come; never without one.
+fn poll_at(timer: Pin<&mut Timer>, cx: &mut Context<'_>, at: Option<Timestamp>) -> Poll<()> {
+    match at {
+        Some(at) => timer.poll_until(cx, at),
+        None => Poll::Pending,
     }
 }
 
-/// Asks the concurrency limiter.
-fn enter_concurrency<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Step<F, G, Res, E> {
-    if !call.settings.concurrency_enabled {
-        return enter_circuit(call, now);
-    }
-    match call.enter_concurrency() {
-        Ok(true) => enter_circuit(call, now),
-        Ok(false) => {
-            let queue = call.shared.concurrency.config().queue_timeout.map(|wait| now.after(wait));
-            let until = match (queue, call.deadline) {
-                (Some(queue), deadline) if deadline.is_none_or(|deadline| queue <= deadline) => {
-                    Some((queue, call.overloaded(OverloadReason::QueueTimeout)))
-                }
-                (_, Some(deadline)) => Some((deadline, call.timed_out(TimeoutKind::Total))),
-                (_, None) => None,
-            };
-            Step::Go(State::PermitQueue { since: now, until })
-        }
-        Err(rejection) => refuse(call, rejection),
-    }
-}
-
-/// Asks the circuit, if it takes whole calls as its samples.
-fn enter_circuit<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Step<F, G, Res, E> {
-    if call.circuit_in(breaker::Scope::Call) {
-        if let Err(rejection) = call.enter_circuit(now) {
-            return refuse(call, rejection);
-        }
-    }
-    begin_at(call, None, now)
-}
-
-/// Begins a further attempt.
-fn begin<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, last: Option<Answer<Res, E>>) -> Step<F, G, Res, E> {
-    let now = clock::now();
-    if let Some(last) = last {
-        if call.circuit_forbids_retry(now) {
-            call.stopped(StopReason::CircuitOpen);
-            return Step::Answered(last);
-        }
-        call.shared.operation.retried();
-        return begin_at(call, Some(last), now);
-    }
-    begin_at(call, None, now)
-}
-
-/// Asks the stages that take attempts as their samples.
-fn begin_at<F, G, Res, E, J, K, A, R>(
-    call: &mut Call<J, K, A, R>,
-    last: Option<Answer<Res, E>>,
-    now: Timestamp,
-) -> Step<F, G, Res, E> {
-    if call.circuit_in(breaker::Scope::Attempt) {
-        if let Err(rejection) = call.enter_circuit(now) {
-            return match last {
-                Some(last) => {
-                    call.stopped(StopReason::CircuitOpen);
-                    Step::Answered(last)
-                }
-                None => refuse(call, rejection),
-            };
-        }
-    }
-    if !call.rate_in(rate::Scope::Attempt) {
-        return admitted(call, last, now);
-    }
-    match call.enter_rate(now) {
-        Ok(true) => admitted(call, last, now),
-        Ok(false) => Step::Go(State::AttemptRateQueue { since: now, last }),
-        Err(rejection) => {
-            call.leave_circuit(Outcome::Ignored, None);
-            attempt_refused(call, last, rejection, now)
-        }
-    }
-}
-
-/// The attempt is made.
-fn admitted<F, G, Res, E, J, K, A, R>(
-    call: &mut Call<J, K, A, R>,
-    last: Option<Answer<Res, E>>,
-    now: Timestamp,
-) -> Step<F, G, Res, E> {
-    call.begin_attempt(now);
-    Step::Go(State::Readying { last })
-}
-
-/// The attempt's tokens are not there: the ladder may wait for them.
-#[cold]
-fn attempt_refused<F, G, Res, E, J, K, A, R>(
-    call: &mut Call<J, K, A, R>,
-    last: Option<Answer<Res, E>>,
-    rejection: Rejection,
-    now: Timestamp,
-) -> Step<F, G, Res, E> {
-    let decision = if call.settings.retry.enabled {
-        let verdict = rejection.verdict();
-        let hint = rejection.retry_after();
-        let budget = &call.shared.budget;
-        call.attempts.decide_with_hint(&verdict, &call.info, now, call.deadline, Some(budget), hint)
-    } else {
-        Decision::Stop(StopReason::Attempts)
-    };
-    match decision {
-        Decision::Wait(wait) => {
-            call.explain.delays.push(wait);
-            let payment = Payment::new(Some(Arc::clone(&call.shared.budget)));
-            Step::Go(State::Waiting { until: now.after(wait), last, payment })
-        }
-        Decision::Accept => refuse(call, rejection),
-        Decision::Stop(reason) => match last {
-            Some(last) => {
-                call.stopped(reason);
-                Step::Answered(last)
-            }
-            None => refuse(call, rejection),
-        },
-    }
-}
-
-/// An attempt has an answer: the circuit counts it, the ladder decides whether there is another.
-fn answered<F, G, S, Req, J, K, A, R>(
-    call: &mut Call<J, K, A, R>,
-    result: Answer<S, J::Error>,
-    can_repeat: bool,
-) -> Step<F, G, S, J::Error>
+/// Counts the end of the call and reports it.
+fn settle<J, K, A, R, Res, E>(call: &mut Lazy<J, K, A, R>, mut result: Answer<Res, E>, class: ClassKind) -> Answer<Res, E>
 where
-    J: Judge<Req, S, Req>,
+    R: Report<Res, Error<E>>,
 {
-    let _ = (call, can_repeat);
-    Step::Answered(result)
+    if let Lazy::Begun(mut call) = mem::replace(call, Lazy::Done) {
+        call.finish(class);
+        if call.shared.report_all || call.explain.is_remarkable() {
+            let explain = mem::take(&mut call.explain);
+            call.shared.report.report(explain, &mut result);
+        }
+    }
+    result
 }
 
-fn panic_after_ready() -> ! {
-    unreachable!("a future is not polled after it was ready")
+impl<S, Req, J, K, A, R> fmt::Debug for ResponseFuture<S, Req, J, K, A, R>
+where
+    S: Service<Req>,
+    J: Judge<Req, S::Response, S::Error>,
+    A: Fallback<Req, S::Response, Error<J::Error>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("pipeline::ResponseFuture").finish_non_exhaustive()
+    }
 }

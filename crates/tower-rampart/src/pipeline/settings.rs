@@ -3,10 +3,16 @@
 use tower_rampart_config::OperationConfig;
 use tower_rampart_core::{breaker, fallback, rate, retry, timeout};
 
-/// What a call needs to know beside the machines: taken once, when it begins, so that it never mixes old and new values.
+/// What is swapped as one on reload.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) retry: retry::Config,
+    pub(crate) call: CallSettings,
+}
+
+/// What a call needs to know beside the machines: taken once, when it begins, so that it never mixes old and new values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct CallSettings {
     pub(crate) timeout: timeout::Config,
     pub(crate) fallback: fallback::Config,
     pub(crate) breaker_scope: breaker::Scope,
@@ -19,8 +25,7 @@ pub(crate) struct Settings {
 
 impl From<&OperationConfig> for Settings {
     fn from(config: &OperationConfig) -> Self {
-        Self {
-            retry: config.retry,
+        let call = CallSettings {
             timeout: config.timeout,
             fallback: config.fallback,
             breaker_scope: config.circuit_breaker.scope,
@@ -29,6 +34,7 @@ impl From<&OperationConfig> for Settings {
             rate_enabled: config.rate_limit.enabled,
             rate_waits: config.rate_limit.on_limit == rate::OnLimit::Wait,
             concurrency_enabled: config.concurrency.enabled,
-        }
+        };
+        Self { retry: config.retry, call }
     }
 }

@@ -1,0 +1,73 @@
+//! The service: takes a permit, or a place in the queue for one.
+
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tower_rampart_core::concurrency::{Admission, Limiter};
+use tower_service::Service;
+
+use super::future::{Held, Place, ResponseFuture};
+use crate::error::FromRejection;
+
+/// A service with a bound on the calls in flight; made by [`ConcurrencyLimitLayer`](super::ConcurrencyLimitLayer).
+#[derive(Debug, Clone)]
+pub struct ConcurrencyLimit<S> {
+    inner: S,
+    limiter: Arc<Limiter>,
+}
+
+impl<S> ConcurrencyLimit<S> {
+    pub(crate) fn new(inner: S, limiter: Arc<Limiter>) -> Self {
+        Self { inner, limiter }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, mutable.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service, alone.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, Req> Service<Req> for ConcurrencyLimit<S>
+where
+    S: Service<Req> + Clone,
+    S::Error: FromRejection,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, Req>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let limiter = &self.limiter;
+        let admission = limiter.try_acquire().map(Admission::Granted).or_else(|_| limiter.enqueue());
+        match admission {
+            Ok(Admission::Granted(permit)) => {
+                let held = Held::new(Arc::clone(limiter), Place::Permit(permit));
+                ResponseFuture::calling(self.inner.call(request), held)
+            }
+            Ok(Admission::Queued(ticket)) => {
+                let held = Held::new(Arc::clone(limiter), Place::Ticket(ticket));
+                // Call the instance that was readied once there is a permit, keep a fresh one.
+                let fresh = self.inner.clone();
+                ResponseFuture::queued(mem::replace(&mut self.inner, fresh), request, held)
+            }
+            Err(full) => ResponseFuture::refused(full.refusal(limiter.name()).into()),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Reads a preset or a document and stacks the stages.
+
+use std::fmt;
+
+use std::sync::Arc;
+
+use tower_rampart_config::{Capabilities, ConfigError, Preset, ResilienceConfig};
+use tower_rampart_core::InvalidConfig;
+
+use super::{Custom, NoReport, OnReport, ResilienceLayer, Shared};
+use crate::{
+    classify::DefaultClassifier,
+    fallback::{NoFallback, Targets, Value, With, WithRequest},
+    registry::{OperationError, Registry},
+    retry::{Cloned, NotCloned},
+};
+
+/// Why a pipeline cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The preset, the document or the environment is wrong; the message lists every violation.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A value given in code is out of its range.
+    #[error(transparent)]
+    Invalid(#[from] InvalidConfig),
+    /// The registry has this operation with another configuration, or has no room for another.
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+}
+
+/// Builds a [`ResilienceLayer`] from a preset, a document or the environment.
+///
+/// # Examples
+/// ```
+/// use tower_rampart::{Class, Preset, PresetBuilder, Registry};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let registry = Registry::new();
+/// let layer = PresetBuilder::new(Preset::Production)
+///     .operation("summarize")
+///     .overrides_json(r#"{"retry_attempts": 4}"#)?
+///     .registry(&registry)
+///     .classifier(|result: Result<&u32, &String>| if result.is_ok() { Class::Success } else { Class::Transient })
+///     .build()?;
+/// assert_eq!(layer.handle().config().retry.max_attempts, 4);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PresetBuilder<J = DefaultClassifier, K = Cloned, A = NoFallback, R = NoReport> {
+    config: ResilienceConfig,
+    operation: String,
+    registry: Option<Registry>,
+    seed: Option<u64>,
+    capabilities: Capabilities,
+    judge: J,
+    cloner: K,
+    answer: A,
+    report: R,
+    report_all: bool,
+}
+
+impl<M> PresetBuilder<DefaultClassifier<M>> {
+    /// Starts from a preset.
+    pub fn new(preset: Preset) -> Self {
+        Self::from_config(ResilienceConfig::from_preset(preset))
+    }
+
+    /// Starts from a JSON document of at most 4096 bytes.
+    ///
+    /// # Errors
+    /// Lists every violation with its path, value and range.
+    pub fn from_json(document: &str) -> Result<Self, BuildError> {
+        Ok(Self::from_config(ResilienceConfig::from_json(document)?))
+    }
+
+    /// Starts from what the environment asks for: `RESILIENCE_PRESET`, `RESILIENCE_CUSTOM_CONFIG` or `RESILIENCE_CONFIG_FILE`.
+    ///
+    /// # Errors
+    /// Names the variable that is wrong, and what is wrong with it.
+    pub fn from_env() -> Result<Self, BuildError> {
+        Ok(Self::from_config(ResilienceConfig::from_env()?))
+    }
+
+    /// Starts from a configuration.
+    pub fn from_config(config: ResilienceConfig) -> Self {
+        Self {
+            config,
+            operation: "default".to_owned(),
+            registry: None,
+            seed: None,
+            capabilities: Capabilities::function(),
+            judge: DefaultClassifier::new(),
+            cloner: Cloned,
+            answer: NoFallback,
+            report: NoReport,
+            report_all: false,
+        }
+    }
+}
+
+impl<J, K, A, R> PresetBuilder<J, K, A, R> {
+    /// Names the operation: its overrides in the configuration, its entry in the registry, its name in refusals. Default: `default`.
+    pub fn operation(mut self, name: impl Into<String>) -> Self {
+        self.operation = name.into();
+        self
+    }
+
+    /// Lays a JSON object of configuration fields over everything else for this operation. Call it after [`operation`](Self::operation).
+    ///
+    /// # Errors
+    /// Lists every violation with its path, value and range.
+    pub fn overrides_json(mut self, fields: &str) -> Result<Self, BuildError> {
+        self.config = self.config.with_operation_overrides(&self.operation, fields)?;
+        Ok(self)
+    }
+
+    /// Puts the operation's numbers into `registry`. Layers of the same operation and registry share their state.
+    pub fn registry(mut self, registry: &Registry) -> Self {
+        self.registry = Some(registry.clone());
+        self
+    }
+
+    /// Makes jitter reproducible. Default: from the system's randomness.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Says what the host of this pipeline can serve; a document that asks for more is an error. Default: [`Capabilities::function`].
+    pub fn capabilities(mut self, capabilities: Capabilities) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// Reports every call, also the plain success. Default: from the second attempt on, refusals and fallbacks.
+    pub fn report_all(mut self, report_all: bool) -> Self {
+        self.report_all = report_all;
+        self
+    }
+
+    /// Judges answers by `classifier`: a closure over `Result<&Res, &E>`, or any [`Classify`](crate::Classify).
+    pub fn classifier<C>(self, classifier: C) -> PresetBuilder<Custom<C>, K, A, R> {
+        self.with(|_, cloner, answer, report| (Custom(classifier), cloner, answer, report))
+    }
+
+    /// Keeps requests for further attempts by `cloner`: a closure from `&Req` to `Option<Req>`, or any
+    /// [`CloneRequest`](crate::retry::CloneRequest). Default: [`Clone`].
+    pub fn cloner<K2>(self, cloner: K2) -> PresetBuilder<J, K2, A, R> {
+        self.with(|judge, _, answer, report| (judge, cloner, answer, report))
+    }
+
+    /// Sends every request once, because it cannot be cloned; a configuration with retries is then an error.
+    pub fn without_cloning(mut self) -> PresetBuilder<J, NotCloned, A, R> {
+        self.capabilities = self.capabilities.without_cloning();
+        self.cloner(NotCloned)
+    }
+
+    /// Answers by an async function of the request and the [`Fault`](crate::fallback::Fault) where the service has no answer.
+    pub fn fallback<F>(self, answer: F) -> PresetBuilder<J, K, WithRequest<F>, R> {
+        self.fallback_answer(WithRequest(answer))
+    }
+
+    /// Answers by an async function of the [`Fault`](crate::fallback::Fault) alone; the request is not cloned for it.
+    pub fn fallback_with<F>(self, answer: F) -> PresetBuilder<J, K, With<F>, R> {
+        self.fallback_answer(With(answer))
+    }
+
+    /// Answers with a clone of `value`.
+    pub fn fallback_value<Res>(self, value: Res) -> PresetBuilder<J, K, Value<Res>, R> {
+        self.fallback_answer(Value(value))
+    }
+
+    /// Answers by the first of these services that can. Their error type is [`Error<E>`](crate::Error): give each a pipeline
+    /// of its own, or `.map_err(Error::Inner)`.
+    pub fn fallback_services<S>(self, targets: impl Into<Targets<S>>) -> PresetBuilder<J, K, Targets<S>, R> {
+        self.fallback_answer(targets.into())
+    }
+
+    /// Answers by any [`Fallback`](crate::fallback::Fallback).
+    pub fn fallback_answer<A2>(mut self, answer: A2) -> PresetBuilder<J, K, A2, R> {
+        self.capabilities = self.capabilities.with_fallback();
+        self.with(|judge, cloner, _, report| (judge, cloner, answer, report))
+    }
+
+    /// Hands the [`Explain`](super::Explain) of remarkable calls to `report`.
+    pub fn on_report<F>(self, report: F) -> PresetBuilder<J, K, A, OnReport<F>> {
+        self.reporter(OnReport(report))
+    }
+
+    /// Hands the [`Explain`](super::Explain) of remarkable calls to any [`Report`](super::Report).
+    pub fn reporter<R2>(self, report: R2) -> PresetBuilder<J, K, A, R2> {
+        self.with(|judge, cloner, answer, _| (judge, cloner, answer, report))
+    }
+
+    fn with<J2, K2, A2, R2>(
+        self,
+        change: impl FnOnce(J, K, A, R) -> (J2, K2, A2, R2),
+    ) -> PresetBuilder<J2, K2, A2, R2> {
+        let (judge, cloner, answer, report) = change(self.judge, self.cloner, self.answer, self.report);
+        PresetBuilder {
+            config: self.config,
+            operation: self.operation,
+            registry: self.registry,
+            seed: self.seed,
+            capabilities: self.capabilities,
+            judge,
+            cloner,
+            answer,
+            report,
+            report_all: self.report_all,
+        }
+    }
+
+    /// Builds the layer.
+    ///
+    /// # Errors
+    /// If the configuration asks for what this pipeline cannot serve (naming the stage and what is missing), or the
+    /// registry has the operation with another configuration.
+    pub fn build(self) -> Result<ResilienceLayer<J, K, A, R>, BuildError> {
+        self.config.check(&self.capabilities)?;
+        let config = self.config.operation(&self.operation);
+        let registry = self.registry.unwrap_or_default();
+        let machines = registry.machines(&self.operation, config, self.seed)?;
+        let shared = Shared {
+            machines,
+            judge: self.judge,
+            cloner: self.cloner,
+            answer: self.answer,
+            report: self.report,
+            report_all: self.report_all,
+        };
+        Ok(ResilienceLayer { shared: Arc::new(shared) })
+    }
+}
+
+impl<J, K, A, R> fmt::Debug for PresetBuilder<J, K, A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PresetBuilder")
+            .field("operation", &self.operation)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

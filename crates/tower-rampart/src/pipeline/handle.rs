@@ -1,0 +1,55 @@
+//! One operation from outside: its configuration, its circuit, its numbers.
+
+use std::sync::Arc;
+
+use tower_rampart_config::OperationConfig;
+use tower_rampart_core::{InvalidConfig, registry::OperationSnapshot, signals::Signals};
+
+use super::Machines;
+use crate::{breaker, clock};
+
+/// A handle to one operation; clones are handles to the same.
+#[derive(Debug, Clone)]
+pub struct OperationHandle {
+    machines: Arc<Machines>,
+}
+
+impl OperationHandle {
+    pub(crate) fn new(machines: Arc<Machines>) -> Self {
+        Self { machines }
+    }
+
+    /// The name of the operation.
+    pub fn name(&self) -> &str {
+        self.machines.operation.name()
+    }
+
+    /// The configuration that new calls run on.
+    pub fn config(&self) -> Arc<OperationConfig> {
+        self.machines.config()
+    }
+
+    /// Replaces the configuration of all stages at once for new calls; calls in flight end under the old one. The circuit's
+    /// state and window, tokens, permits and budget stay.
+    ///
+    /// # Errors
+    /// Names the field that is out of its range; the old configuration stays as a whole.
+    pub fn reconfigure(&self, config: OperationConfig) -> Result<(), InvalidConfig> {
+        self.machines.reconfigure(config)
+    }
+
+    /// The circuit.
+    pub fn breaker(&self) -> breaker::Handle {
+        breaker::Handle::new(Arc::clone(&self.machines.breaker))
+    }
+
+    /// The counters, the latency and the state of every stage.
+    pub fn snapshot(&self) -> OperationSnapshot {
+        self.machines.operation.snapshot(clock::now())
+    }
+
+    /// What callers steer by.
+    pub fn signals(&self) -> Signals {
+        self.machines.operation.signals(clock::now())
+    }
+}

@@ -1,0 +1,89 @@
+//! The machines of one operation: what all layers and handles of that operation share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tower_rampart_config::OperationConfig;
+use tower_rampart_core::{
+    InvalidConfig,
+    breaker::Breaker,
+    concurrency::Limiter,
+    control::ConfigCell,
+    rate::RateLimiter,
+    registry::Operation,
+    retry::{Budget, Seeds},
+};
+
+use super::settings::Settings;
+use crate::clock;
+
+/// The machines of one operation and the configuration that they run on.
+#[derive(Debug)]
+pub(crate) struct Machines {
+    pub(crate) operation: Arc<Operation>,
+    pub(crate) settings: ConfigCell<Settings>,
+    pub(crate) breaker: Arc<Breaker>,
+    pub(crate) rate: Arc<RateLimiter>,
+    pub(crate) concurrency: Arc<Limiter>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) seeds: Seeds,
+    /// Held while the configuration is replaced, so that two writers cannot interleave their stages.
+    config: Mutex<Arc<OperationConfig>>,
+}
+
+impl Machines {
+    pub(crate) fn new(
+        operation: Arc<Operation>,
+        config: OperationConfig,
+        seed: Option<u64>,
+    ) -> Result<Self, InvalidConfig> {
+        check(&config)?;
+        let name = operation.name();
+        let breaker = Breaker::new(Arc::clone(name), config.circuit_breaker.clone())?;
+        let machines = Self {
+            settings: ConfigCell::new(Settings::from(&config)),
+            breaker: Arc::new(match seed {
+                Some(seed) => breaker.with_seed(seed),
+                None => breaker,
+            }),
+            rate: Arc::new(RateLimiter::new(Arc::clone(name), config.rate_limit)?),
+            concurrency: Arc::new(Limiter::new(Arc::clone(name), config.concurrency)?),
+            budget: Arc::new(Budget::new(config.retry.budget)?),
+            seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
+            config: Mutex::new(Arc::new(config)),
+            operation,
+        };
+        machines.operation.attach_breaker(Arc::clone(&machines.breaker));
+        machines.operation.attach_rate_limiter(Arc::clone(&machines.rate));
+        machines.operation.attach_concurrency_limiter(Arc::clone(&machines.concurrency));
+        machines.operation.attach_budget(Arc::clone(&machines.budget));
+        Ok(machines)
+    }
+
+    pub(crate) fn config(&self) -> Arc<OperationConfig> {
+        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the configuration of all stages, or of none.
+    pub(crate) fn reconfigure(&self, config: OperationConfig) -> Result<(), InvalidConfig> {
+        check(&config)?;
+        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::now();
+        // Every part was checked above: none of these fails after another was applied.
+        self.breaker.reconfigure(config.circuit_breaker.clone(), now)?;
+        self.rate.reconfigure(config.rate_limit, now)?;
+        self.concurrency.reconfigure(config.concurrency)?;
+        self.budget.reconfigure(config.retry.budget)?;
+        self.settings.store(Settings::from(&config));
+        *current = Arc::new(config);
+        Ok(())
+    }
+}
+
+/// Checks every part, so that nothing is applied where one is out of its range.
+fn check(config: &OperationConfig) -> Result<(), InvalidConfig> {
+    config.circuit_breaker.check()?;
+    config.retry.check()?;
+    config.rate_limit.check()?;
+    config.concurrency.check()?;
+    config.timeout.check()
+}

@@ -1,0 +1,265 @@
+//! The steps of the walk through the stages, in their order; the future only drives them.
+
+use std::sync::Arc;
+
+use tower_rampart_core::{
+    Outcome, Rejection, Timestamp, Verdict, breaker, rate,
+    rejection::{OverloadReason, TimeoutKind},
+    retry::{Decision, StopReason},
+};
+
+use super::{
+    call::Call,
+    future::{Answer, State},
+};
+use crate::{clock, error::Error, retry::future::Payment};
+
+/// What a step comes to.
+pub(super) enum Step<F, G, Res, E> {
+    /// Go on in this state.
+    Go(State<F, G, Res, E>),
+    /// An attempt has ended.
+    Attempted(Answer<Res, E>),
+    /// The call has an answer.
+    Answered(Answer<Res, E>),
+}
+
+/// What is carried from one attempt to the next.
+pub(super) struct Carry<Res, E> {
+    /// The last real answer, which comes back if there is no other.
+    last: Option<Answer<Res, E>>,
+    /// The retry was paid for; refunded unless it is made.
+    payment: Payment,
+}
+
+impl<Res, E> Default for Carry<Res, E> {
+    fn default() -> Self {
+        Self { last: None, payment: Payment::default() }
+    }
+}
+
+/// Asks the stages in front of the attempts without waiting for any.
+///
+/// # Errors
+/// The refusal of the first that refuses.
+pub(super) fn enter_at_once<J, K, A, R>(call: &mut Call<J, K, A, R>) -> Result<(), Rejection> {
+    let now = call.began;
+    if call.rate_in(rate::Scope::Call) {
+        call.take_token(now)?;
+    }
+    if call.settings.concurrency_enabled {
+        call.take_permit()?;
+    }
+    if call.circuit_in(breaker::Scope::Call) {
+        call.enter_circuit(now)?;
+    }
+    Ok(())
+}
+
+/// Asks the rate limiter, unless the circuit would refuse a call that had waited for it.
+pub(super) fn enter<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>) -> Step<F, G, Res, E> {
+    let now = call.began;
+    if !call.rate_in(rate::Scope::Call) {
+        return enter_concurrency(call, now);
+    }
+    if call.settings.rate_waits && call.circuit_in(breaker::Scope::Call) {
+        if let Err(refused) = call.shared.machines.breaker.peek(now) {
+            let rejection = call.circuit_open(refused);
+            return refuse(call, rejection);
+        }
+    }
+    match call.enter_rate(now) {
+        Ok(true) => enter_concurrency(call, now),
+        Ok(false) => Step::Go(State::RateQueue { since: now }),
+        Err(rejection) => refuse(call, rejection),
+    }
+}
+
+/// Asks the concurrency limiter.
+pub(super) fn enter_concurrency<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    now: Timestamp,
+) -> Step<F, G, Res, E> {
+    if !call.settings.concurrency_enabled {
+        return enter_circuit(call, now);
+    }
+    match call.enter_concurrency() {
+        Ok(true) => enter_circuit(call, now),
+        Ok(false) => {
+            let queue = call.shared.machines.concurrency.config().queue_timeout.map(|wait| now.after(wait));
+            let until = match (queue, call.deadline) {
+                (Some(queue), deadline) if deadline.is_none_or(|deadline| queue <= deadline) => {
+                    Some((queue, call.overloaded(OverloadReason::QueueTimeout)))
+                }
+                (_, Some(deadline)) => Some((deadline, call.timed_out(TimeoutKind::Total))),
+                (_, None) => None,
+            };
+            Step::Go(State::PermitQueue { since: now, until })
+        }
+        Err(rejection) => refuse(call, rejection),
+    }
+}
+
+/// Asks the circuit, if it takes whole calls as its samples.
+pub(super) fn enter_circuit<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    now: Timestamp,
+) -> Step<F, G, Res, E> {
+    if call.circuit_in(breaker::Scope::Call) {
+        if let Err(rejection) = call.enter_circuit(now) {
+            return refuse(call, rejection);
+        }
+    }
+    begin(call, Carry::default(), now)
+}
+
+/// Begins a further attempt, unless the circuit has opened meanwhile.
+pub(super) fn begin_again<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    carry: Carry<Res, E>,
+) -> Step<F, G, Res, E> {
+    let now = clock::now();
+    if call.circuit_forbids_retry(now) {
+        if let Some(last) = carry.last {
+            call.stopped(StopReason::CircuitOpen);
+            return Step::Answered(last);
+        }
+    }
+    begin(call, carry, now)
+}
+
+/// Asks the stages that take attempts as their samples.
+fn begin<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    carry: Carry<Res, E>,
+    now: Timestamp,
+) -> Step<F, G, Res, E> {
+    if call.circuit_in(breaker::Scope::Attempt) {
+        if let Err(rejection) = call.enter_circuit(now) {
+            return stop(call, carry, StopReason::CircuitOpen, rejection);
+        }
+    }
+    if !call.rate_in(rate::Scope::Attempt) {
+        return admit_attempt(call, carry, now);
+    }
+    match call.enter_rate(now) {
+        Ok(true) => admit_attempt(call, carry, now),
+        Ok(false) => Step::Go(State::AttemptRateQueue { since: now, carry }),
+        Err(rejection) => wait_for_tokens(call, carry, rejection, now),
+    }
+}
+
+/// The attempt is made.
+pub(super) fn admit_attempt<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    carry: Carry<Res, E>,
+    now: Timestamp,
+) -> Step<F, G, Res, E> {
+    let Carry { last, mut payment } = carry;
+    payment.spend();
+    call.begin_attempt(now);
+    Step::Go(State::Readying { last })
+}
+
+/// The attempt's tokens are not there: the ladder may wait for them.
+#[cold]
+fn wait_for_tokens<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    carry: Carry<Res, E>,
+    rejection: Rejection,
+    now: Timestamp,
+) -> Step<F, G, Res, E> {
+    if call.settings.breaker_scope == breaker::Scope::Attempt {
+        call.leave_circuit(Outcome::Ignored, None);
+    }
+    // The retry that was paid for is not made; the next wait is paid anew.
+    let Carry { last, payment } = carry;
+    drop(payment);
+    let (verdict, hint) = (rejection.verdict(), rejection.retry_after());
+    let budget = Arc::clone(&call.shared.machines.budget);
+    match call.attempts.decide_with_hint(&verdict, &call.info, now, call.deadline, Some(&budget), hint) {
+        Decision::Wait(wait) => {
+            call.explain.delays.push(wait);
+            let carry = Carry { last, payment: Payment::new(Some(budget)) };
+            Step::Go(State::Waiting { until: now.after(wait), carry })
+        }
+        Decision::Stop(reason) => stop(call, Carry { last, payment: Payment::default() }, reason, rejection),
+        Decision::Accept => refuse(call, rejection),
+    }
+}
+
+/// There is no further attempt: the last real answer comes back, or the refusal if there is none.
+#[cold]
+fn stop<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    carry: Carry<Res, E>,
+    reason: StopReason,
+    rejection: Rejection,
+) -> Step<F, G, Res, E> {
+    match carry.last {
+        Some(last) => {
+            call.stopped(reason);
+            Step::Answered(last)
+        }
+        None => refuse(call, rejection),
+    }
+}
+
+/// A stage refuses the call.
+#[cold]
+pub(super) fn refuse<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    rejection: Rejection,
+) -> Step<F, G, Res, E> {
+    call.refused(&rejection);
+    Step::Answered(Err(Error::from(rejection)))
+}
+
+/// The time of the whole call is over while it waits.
+#[cold]
+pub(super) fn past_deadline<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>) -> Step<F, G, Res, E> {
+    if call.settings.breaker_scope == breaker::Scope::Attempt {
+        call.leave_circuit(Outcome::Ignored, None);
+    }
+    let rejection = call.timed_out(TimeoutKind::Total);
+    refuse(call, rejection)
+}
+
+/// An attempt has ended: the circuit counts it, the ladder decides whether there is another.
+///
+/// # Errors
+/// The state to go on in, if there is.
+pub(super) fn after_attempt<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    result: Answer<Res, E>,
+    verdict: &Verdict,
+    can_repeat: bool,
+) -> Result<Answer<Res, E>, State<F, G, Res, E>> {
+    if call.settings.breaker_scope == breaker::Scope::Attempt {
+        call.judge_circuit(verdict);
+    }
+    if !can_repeat && call.attempts.may_retry() && verdict.is_retryable() {
+        // The request could not be cloned: it was sent once.
+        call.stopped(StopReason::NotIdempotent);
+        return Ok(result);
+    }
+    let budget = &call.shared.machines.budget;
+    match call.attempts.decide(verdict, &call.info, clock::now, call.deadline, Some(budget)) {
+        Decision::Accept => Ok(result),
+        Decision::Stop(reason) => {
+            call.stopped(reason);
+            Ok(result)
+        }
+        Decision::Wait(wait) => {
+            let payment = Payment::new(Some(Arc::clone(budget)));
+            let now = clock::now();
+            if call.circuit_forbids_retry(now) {
+                drop(payment);
+                call.stopped(StopReason::CircuitOpen);
+                return Ok(result);
+            }
+            call.explain.delays.push(wait);
+            Err(State::Waiting { until: now.after(wait), carry: Carry { last: Some(result), payment } })
+        }
+    }
+}
