@@ -1,0 +1,817 @@
+//! What the breaker does, sentence by sentence; random sequences against a reference model are in `breaker_model.rs`.
+
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use tower_rampart_core::{
+    Class, Outcome, Timestamp, Verdict,
+    breaker::{
+        Breaker, Breakers, BreakersError, Config, HalfOpenPolicy, Matcher, Permit, Refused, State, TransitionReason,
+        Window,
+    },
+    classify::{ClassKind, Code},
+};
+
+use Outcome::{Abandoned, Failure, Ignored, Success};
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// Three failures open it, for 100 ms.
+fn config(adjust: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::default();
+    config.failure_threshold = 3;
+    config.recovery_timeout = ms(100);
+    adjust(&mut config);
+    config
+}
+
+fn breaker(adjust: impl FnOnce(&mut Config)) -> Breaker {
+    Breaker::new("test", config(adjust)).unwrap().with_seed(1)
+}
+
+fn call(breaker: &Breaker, outcome: Outcome, millis: u64) {
+    let permit = breaker.try_acquire(at(millis)).expect("admitted");
+    breaker.record(permit, outcome, None, at(millis));
+}
+
+fn calls(breaker: &Breaker, outcomes: &[Outcome]) {
+    for outcome in outcomes {
+        call(breaker, *outcome, 0);
+    }
+}
+
+/// No clock, for calls that must not need one.
+fn no_clock() -> Timestamp {
+    panic!("read the clock")
+}
+
+/// The reasons of the transitions that a breaker makes from now on.
+fn reasons(breaker: &Breaker) -> Arc<Mutex<Vec<TransitionReason>>> {
+    let reasons = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&reasons);
+    breaker.on_transition(move |it| seen.lock().unwrap().push(it.reason));
+    reasons
+}
+
+// Closed
+
+#[test]
+fn success_ends_a_run_of_failures() {
+    let breaker = breaker(|_| {});
+    calls(&breaker, &[Failure, Failure, Success, Failure, Failure]);
+    assert_eq!(breaker.state(at(0)), State::Closed);
+    call(&breaker, Failure, 0);
+    assert_eq!(breaker.state(at(0)), State::Open);
+}
+
+#[test]
+fn ignored_and_abandoned_calls_neither_end_nor_lengthen_a_run() {
+    let breaker = breaker(|_| {});
+    calls(&breaker, &[Failure, Ignored, Failure, Abandoned, Ignored]);
+    assert_eq!(breaker.state(at(0)), State::Closed);
+    assert_eq!(breaker.snapshot(at(0)).consecutive_failures, 2);
+    call(&breaker, Failure, 0);
+    assert_eq!(breaker.state(at(0)), State::Open);
+}
+
+#[test]
+fn closed_breaker_without_window_rules_reads_no_clock_for_a_success() {
+    let breaker = breaker(|_| {});
+    let permit = breaker.try_acquire(no_clock).unwrap();
+    breaker.record(permit, Success, None, no_clock);
+    let permit = breaker.try_acquire(no_clock).unwrap();
+    breaker.record(permit, Ignored, None, no_clock);
+    let snapshot = breaker.snapshot(at(0));
+    assert_eq!((snapshot.successful, snapshot.ignored, snapshot.last_success), (1, 1, None));
+}
+
+#[test]
+fn failure_rate_opens_from_the_minimum_of_calls_on() {
+    let breaker = breaker(|it| {
+        it.failure_threshold = 100;
+        it.failure_rate_threshold = Some(0.5);
+        it.minimum_calls = 4;
+    });
+    let seen = reasons(&breaker);
+    calls(&breaker, &[Failure, Failure, Failure]);
+    assert_eq!(breaker.state(at(0)), State::Closed);
+    call(&breaker, Failure, 0);
+    assert_eq!(breaker.state(at(0)), State::Open);
+    assert_eq!(*seen.lock().unwrap(), [TransitionReason::FailureRate]);
+}
+
+#[test]
+fn success_that_completes_the_minimum_of_calls_may_open() {
+    let breaker = breaker(|it| {
+        it.failure_threshold = 100;
+        it.failure_rate_threshold = Some(0.5);
+        it.minimum_calls = 4;
+    });
+    calls(&breaker, &[Failure, Failure, Success]);
+    assert_eq!(breaker.state(at(0)), State::Closed);
+    call(&breaker, Success, 0);
+    assert_eq!(breaker.state(at(0)), State::Open);
+}
+
+#[test]
+fn count_window_smaller_than_the_minimum_is_evaluated_when_it_is_full() {
+    let breaker = breaker(|it| {
+        it.failure_threshold = 100;
+        it.failure_rate_threshold = Some(1.0);
+        it.minimum_calls = 50;
+        it.window = Window::Count { size: 4 };
+    });
+    calls(&breaker, &[Failure, Failure, Failure]);
+    assert_eq!(breaker.state(at(0)), State::Closed);
+    call(&breaker, Failure, 0);
+    assert_eq!(breaker.state(at(0)), State::Open);
+}
+
+#[test]
+fn long_good_history_does_not_mask_an_outage() {
+    let breaker = breaker(|it| {
+        it.failure_threshold = 1000;
+        it.failure_rate_threshold = Some(0.5);
+        it.window = Window::Count { size: 10 };
+    });
+    calls(&breaker, &[Success; 1000]);
+    calls(&breaker, &[Failure; 4]);
+    assert_eq!(breaker.state(at(0)), State::Closed);
+    call(&breaker, Failure, 0);
+    assert_eq!(breaker.state(at(0)), State::Open);
+}
+
+#[test]
+fn time_window_forgets_what_is_old() {
+    let breaker = breaker(|it| {
+        it.failure_threshold = 100;
+        it.failure_rate_threshold = Some(0.5);
+        it.minimum_calls = 4;
+        it.window = Window::Time { size: ms(1000) };
+    });
+    for millis in [0, 1, 2] {
+        call(&breaker, Failure, millis);
+    }
+    call(&breaker, Failure, 1000);
+    assert_eq!(breaker.state(at(1000)), State::Closed);
+    assert_eq!(breaker.snapshot(at(1000)).failure_rate, 1.0);
+    for millis in [1001, 1002] {
+        call(&breaker, Failure, millis);
+    }
+    assert_eq!(breaker.state(at(1002)), State::Closed);
+    call(&breaker, Failure, 1003);
+    assert_eq!(breaker.state(at(1003)), State::Open);
+}
+
+#[test]
+fn slow_calls_open_whether_they_succeed_or_fail() {
+    let breaker = breaker(|it| {
+        it.failure_threshold = 100;
+        it.slow_call_duration = Some(ms(10));
+        it.slow_call_rate_threshold = Some(0.5);
+        it.minimum_calls = 4;
+    });
+    let seen = reasons(&breaker);
+    for (n, (outcome, took)) in [(Success, 9), (Success, 10), (Success, 0), (Failure, 50)].into_iter().enumerate() {
+        assert_eq!(breaker.state(at(0)), State::Closed, "call {n}");
+        let permit = breaker.try_acquire(at(0)).unwrap();
+        breaker.record(permit, outcome, None, at(took));
+    }
+    assert_eq!(breaker.state(at(50)), State::Open);
+    assert_eq!(*seen.lock().unwrap(), [TransitionReason::SlowCallRate]);
+    assert_eq!(breaker.snapshot(at(50)).slow, 2);
+}
+
+#[test]
+fn any_of_the_rules_opens_while_others_are_on() {
+    let both = |it: &mut Config| {
+        it.failure_rate_threshold = Some(0.5);
+        it.minimum_calls = 6;
+    };
+    let by_run = breaker(both);
+    calls(&by_run, &[Success, Success, Success, Success, Failure, Failure, Failure]);
+    assert_eq!(by_run.state(at(0)), State::Open);
+    let by_rate = breaker(both);
+    calls(&by_rate, &[Failure, Success, Failure, Success, Failure, Success]);
+    assert_eq!(by_rate.state(at(0)), State::Open);
+}
+
+#[test]
+fn backend_that_hangs_behind_a_callers_timeout_opens() {
+    let breaker = breaker(|_| {});
+    let seen = reasons(&breaker);
+    calls(&breaker, &[Abandoned; 9]);
+    assert_eq!(breaker.state(at(0)), State::Closed);
+    call(&breaker, Abandoned, 0);
+    assert_eq!(breaker.state(at(0)), State::Open);
+    assert_eq!(*seen.lock().unwrap(), [TransitionReason::AbandonedCalls]);
+}
+
+#[test]
+fn any_other_outcome_ends_a_run_of_abandoned_calls() {
+    for other in [Success, Ignored] {
+        let breaker = breaker(|_| {});
+        calls(&breaker, &[Abandoned; 9]);
+        call(&breaker, other, 0);
+        calls(&breaker, &[Abandoned; 9]);
+        assert_eq!(breaker.state(at(0)), State::Closed);
+        call(&breaker, Abandoned, 0);
+        assert_eq!(breaker.state(at(0)), State::Open);
+    }
+}
+
+#[test]
+fn abandoned_calls_count_as_failures_from_their_share_of_the_window_on() {
+    let breaker = breaker(|it| {
+        it.failure_threshold = 100;
+        it.failure_rate_threshold = Some(0.6);
+        it.abandoned_rate_threshold = 0.4;
+        it.minimum_calls = 10;
+    });
+    calls(&breaker, &[Success, Success, Success, Success, Failure, Failure, Abandoned, Abandoned, Abandoned]);
+    assert_eq!(breaker.state(at(0)), State::Closed);
+    call(&breaker, Abandoned, 0);
+    assert_eq!(breaker.state(at(0)), State::Open, "4 of 10 abandoned: with the 2 failures 6 of 10");
+}
+
+#[test]
+fn abandoned_calls_below_their_share_are_no_failures() {
+    let breaker = breaker(|it| {
+        it.failure_rate_threshold = Some(0.5);
+        it.abandoned_rate_threshold = 0.6;
+    });
+    for _ in 0..50 {
+        calls(&breaker, &[Success, Abandoned]);
+    }
+    assert_eq!(breaker.state(at(0)), State::Closed);
+    assert_eq!(breaker.snapshot(at(0)).failure_rate, 0.0);
+}
+
+// Open
+
+#[test]
+fn refusal_is_true_to_its_word() {
+    let breaker = breaker(|_| {});
+    calls(&breaker, &[Failure; 3]);
+    for millis in [0, 1, 50, 99] {
+        let refused = breaker.try_acquire(at(millis)).unwrap_err();
+        assert_eq!(refused, Refused { state: State::Open, retry_after: Some(ms(100 - millis)) });
+        assert_eq!(breaker.peek(at(millis)), Err(refused));
+        assert_eq!(breaker.retry_after(at(millis)), Some(ms(100 - millis)));
+    }
+    assert_eq!(breaker.peek(at(100)), Ok(()));
+    assert!(breaker.try_acquire(at(100)).unwrap().is_probe());
+    assert_eq!(breaker.snapshot(at(100)).rejected, 4);
+}
+
+#[test]
+fn looking_changes_nothing() {
+    let breaker = breaker(|_| {});
+    calls(&breaker, &[Failure; 3]);
+    let seen = reasons(&breaker);
+    for millis in [200, 150, 100] {
+        assert_eq!(breaker.state(at(millis)), State::HalfOpen);
+        assert_eq!(breaker.peek(at(millis)), Ok(()));
+        assert_eq!((breaker.retry_after(at(millis)), breaker.snapshot(at(millis)).half_opens), (None, 0));
+    }
+    assert_eq!(breaker.state(at(99)), State::Open);
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[test]
+fn server_hint_lengthens_only_the_opening_that_it_came_with() {
+    let breaker = breaker(|it| it.failure_threshold = 1);
+    let permit = breaker.try_acquire(at(0)).unwrap();
+    breaker.record(permit, Failure, Some(ms(500)), at(0));
+    assert_eq!(breaker.retry_after(at(0)), Some(ms(500)));
+    call(&breaker, Failure, 500);
+    assert_eq!(breaker.retry_after(at(500)), Some(ms(100)));
+}
+
+#[test]
+fn recovery_time_grows_with_each_failed_round_and_starts_anew_after_closing() {
+    let breaker = breaker(|it| {
+        it.failure_threshold = 1;
+        it.recovery_backoff = 2.0;
+        it.recovery_timeout_max = ms(300);
+    });
+    let mut now = 0;
+    for expected in [100, 200, 300, 300] {
+        call(&breaker, Failure, now);
+        assert_eq!(breaker.retry_after(at(now)), Some(ms(expected)));
+        now += expected;
+    }
+    call(&breaker, Success, now);
+    call(&breaker, Failure, now);
+    assert_eq!(breaker.retry_after(at(now)), Some(ms(100)));
+}
+
+#[test]
+fn straggler_of_an_older_generation_is_counted_and_moves_nothing() {
+    let breaker = breaker(|it| it.failure_threshold = 1);
+    let stragglers: Vec<_> = (0..4).map(|_| breaker.try_acquire(at(0)).unwrap()).collect();
+    call(&breaker, Failure, 0);
+    let mut stragglers = stragglers.into_iter();
+    let mut end = |outcome, millis| breaker.record(stragglers.next().unwrap(), outcome, Some(ms(9999)), at(millis));
+    end(Failure, 90);
+    assert_eq!(breaker.retry_after(at(90)), Some(ms(10)));
+    let probe = breaker.try_acquire(at(100)).unwrap();
+    end(Success, 101);
+    end(Failure, 101);
+    assert_eq!(breaker.state(at(101)), State::HalfOpen);
+    assert!(breaker.try_acquire(at(101)).is_err(), "the probe's slot is its own");
+    breaker.record(probe, Success, None, at(102));
+    end(Failure, 103);
+    assert_eq!(breaker.state(at(103)), State::Closed);
+    let snapshot = breaker.snapshot(at(103));
+    assert_eq!((snapshot.successful, snapshot.failed, snapshot.consecutive_failures), (2, 4, 0));
+}
+
+// Half open
+
+#[test]
+fn half_open_admits_as_many_at_once_as_it_may_and_says_no_time() {
+    let breaker = breaker(|it| it.half_open_max_calls = 2);
+    breaker.trip(at(0));
+    let _probes = [breaker.try_acquire(at(100)).unwrap(), breaker.try_acquire(at(100)).unwrap()];
+    let refused = Refused { state: State::HalfOpen, retry_after: None };
+    assert_eq!(breaker.try_acquire(at(100)), Err(refused));
+    assert_eq!(breaker.peek(at(100)), Err(refused));
+}
+
+#[test]
+fn dropped_and_ignored_probes_give_their_slot_back_without_a_verdict() {
+    for outcome in [Abandoned, Ignored] {
+        let breaker = breaker(|_| {});
+        breaker.trip(at(0));
+        for _ in 0..100 {
+            call(&breaker, outcome, 100);
+            assert_eq!(breaker.state(at(100)), State::HalfOpen);
+        }
+        call(&breaker, Success, 100);
+        assert_eq!(breaker.state(at(100)), State::Closed);
+    }
+}
+
+#[test]
+fn probe_that_never_ends_does_not_hold_the_breaker() {
+    let breaker = breaker(|it| it.half_open_max_wait = ms(50));
+    breaker.trip(at(0));
+    let hung = breaker.try_acquire(at(100)).unwrap();
+    assert!(breaker.peek(at(149)).is_err() && breaker.try_acquire(at(149)).is_err());
+    assert_eq!(breaker.peek(at(150)), Ok(()));
+    let next = breaker.try_acquire(at(150)).unwrap();
+    breaker.record(hung, Failure, None, at(151));
+    assert_eq!(breaker.state(at(151)), State::HalfOpen, "the outcome of a probe that lost its slot is stale");
+    assert!(breaker.try_acquire(at(151)).is_err(), "and it gives back no slot of another");
+    breaker.record(next, Success, None, at(152));
+    assert_eq!(breaker.state(at(152)), State::Closed);
+}
+
+#[test]
+fn probe_that_ends_too_late_is_stale_even_if_nobody_took_its_slot() {
+    let breaker = breaker(|it| it.half_open_max_wait = ms(50));
+    breaker.trip(at(0));
+    let late = breaker.try_acquire(at(100)).unwrap();
+    breaker.record(late, Success, None, at(150));
+    assert_eq!(breaker.state(at(150)), State::HalfOpen);
+    call(&breaker, Success, 150);
+    assert_eq!(breaker.state(at(150)), State::Closed);
+}
+
+#[test]
+fn more_successes_than_slots_can_be_asked_for() {
+    let breaker = breaker(|it| it.success_threshold = 3);
+    breaker.trip(at(0));
+    for _ in 0..2 {
+        call(&breaker, Success, 100);
+        assert_eq!(breaker.state(at(100)), State::HalfOpen);
+    }
+    call(&breaker, Success, 100);
+    assert_eq!(breaker.state(at(100)), State::Closed);
+}
+
+#[test]
+fn rate_policy_decides_when_all_outcomes_are_in() {
+    let rate = |it: &mut Config| {
+        it.half_open_policy = HalfOpenPolicy::Rate;
+        it.half_open_max_calls = 4;
+        it.failure_rate_threshold = Some(0.5);
+    };
+    for (outcomes, end) in
+        [([Failure, Success, Success, Success], State::Closed), ([Success, Success, Failure, Failure], State::Open)]
+    {
+        let breaker = breaker(rate);
+        breaker.trip(at(0));
+        for outcome in outcomes {
+            assert_eq!(breaker.state(at(100)), State::HalfOpen);
+            call(&breaker, Abandoned, 100);
+            call(&breaker, outcome, 100);
+        }
+        assert_eq!(breaker.state(at(100)), end);
+    }
+}
+
+#[test]
+fn rate_policy_admits_no_more_probes_than_verdicts_are_missing() {
+    let breaker = breaker(|it| {
+        it.half_open_policy = HalfOpenPolicy::Rate;
+        it.half_open_max_calls = 2;
+    });
+    breaker.trip(at(0));
+    call(&breaker, Success, 100);
+    let last = breaker.try_acquire(at(100)).unwrap();
+    assert!(breaker.try_acquire(at(100)).is_err());
+    breaker.record(last, Success, None, at(100));
+    assert_eq!(breaker.state(at(100)), State::Closed);
+}
+
+#[test]
+fn slow_probe_does_not_close_where_slow_calls_open() {
+    let breaker = breaker(|it| {
+        it.slow_call_duration = Some(ms(10));
+        it.slow_call_rate_threshold = Some(0.5);
+    });
+    breaker.trip(at(0));
+    let permit = breaker.try_acquire(at(100)).unwrap();
+    breaker.record(permit, Success, None, at(110));
+    assert_eq!(breaker.state(at(110)), State::Open);
+}
+
+#[test]
+fn closing_and_reopening_empty_the_window() {
+    let rate = |it: &mut Config| {
+        it.failure_threshold = 100;
+        it.failure_rate_threshold = Some(0.5);
+        it.minimum_calls = 4;
+    };
+    let closing = breaker(rate);
+    calls(&closing, &[Failure; 4]);
+    assert_eq!(closing.snapshot(at(50)).failure_rate, 1.0, "while open one can see why");
+    call(&closing, Success, 100);
+    for _ in 0..3 {
+        call(&closing, Failure, 100);
+        assert_eq!(closing.state(at(100)), State::Closed);
+    }
+    call(&closing, Failure, 100);
+    assert_eq!(closing.state(at(100)), State::Open);
+
+    let reopening = breaker(rate);
+    calls(&reopening, &[Failure; 4]);
+    call(&reopening, Failure, 100);
+    assert_eq!(reopening.state(at(100)), State::Open);
+    assert_eq!(reopening.snapshot(at(100)).failure_rate, 0.0);
+}
+
+#[test]
+fn time_that_stands_still_or_jumps_breaks_nothing() {
+    let breaker = breaker(|it| {
+        it.failure_rate_threshold = Some(0.5);
+        it.window = Window::Time { size: ms(1000) };
+    });
+    for now in [Timestamp::MAX, Timestamp::ZERO, at(5), Timestamp::MAX, at(1)] {
+        for outcome in [Failure, Failure, Failure, Success, Abandoned] {
+            if let Ok(permit) = breaker.try_acquire(now) {
+                breaker.record(permit, outcome, Some(Duration::MAX), now);
+            }
+            let _ = (breaker.peek(now), breaker.snapshot(now), breaker.retry_after(now));
+        }
+    }
+    breaker.reset(Timestamp::ZERO);
+    assert_eq!(breaker.state(Timestamp::MAX), State::Closed);
+}
+
+// Operators
+
+#[test]
+fn forced_open_stays_until_told_otherwise() {
+    let breaker = breaker(|_| {});
+    breaker.force_open(at(0));
+    for now in [at(0), at(1_000_000), Timestamp::MAX] {
+        let refused = Refused { state: State::ForcedOpen, retry_after: None };
+        assert_eq!((breaker.try_acquire(now), breaker.peek(now)), (Err(refused), Err(refused)));
+    }
+    breaker.reset(at(0));
+    call(&breaker, Success, 0);
+    assert_eq!(breaker.snapshot(at(0)).rejected, 3);
+}
+
+#[test]
+fn forced_closed_counts_and_never_opens() {
+    let breaker = breaker(|_| {});
+    breaker.force_close(at(0));
+    calls(&breaker, &[Failure; 100]);
+    assert_eq!(breaker.state(at(0)), State::ForcedClosed);
+    assert_eq!(breaker.snapshot(at(0)).failed, 100);
+    breaker.reset(at(0));
+    calls(&breaker, &[Failure, Failure]);
+    assert_eq!(breaker.state(at(0)), State::Closed);
+}
+
+#[test]
+fn disabled_admits_all_and_counts_none() {
+    let breaker = breaker(|_| {});
+    let before = breaker.try_acquire(at(0)).unwrap();
+    breaker.disable(at(0));
+    calls(&breaker, &[Failure; 100]);
+    let during = breaker.try_acquire(at(0)).unwrap();
+    breaker.record(before, Failure, None, at(0));
+    breaker.reset(at(0));
+    breaker.record(during, Failure, None, at(0));
+    let snapshot = breaker.snapshot(at(0));
+    assert_eq!((snapshot.total, snapshot.failed), (1, 1), "only the call that was admitted by the breaker");
+}
+
+#[test]
+fn metrics_only_judges_and_refuses_nothing() {
+    let breaker = breaker(|_| {});
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    breaker.on_transition(move |it| log.lock().unwrap().push((it.from, it.to, it.would_be)));
+    breaker.metrics_only(at(0));
+    calls(&breaker, &[Failure; 10]);
+    call(&breaker, Success, 100);
+    assert_eq!(breaker.state(at(100)), State::MetricsOnly);
+    let snapshot = breaker.snapshot(at(100));
+    assert_eq!((snapshot.total, snapshot.rejected, snapshot.opens), (11, 0, 0));
+    assert_eq!((snapshot.would_be_changes, snapshot.would_be_opens), (3, 1));
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            (State::Closed, State::MetricsOnly, false),
+            (State::Closed, State::Open, true),
+            (State::Open, State::HalfOpen, true),
+            (State::HalfOpen, State::Closed, true),
+        ]
+    );
+}
+
+#[test]
+fn tripped_breaker_recovers_by_itself() {
+    let breaker = breaker(|_| {});
+    breaker.force_open(at(0));
+    breaker.trip(at(10));
+    assert_eq!(breaker.retry_after(at(10)), Some(ms(100)));
+    breaker.trip(at(60));
+    assert_eq!(breaker.retry_after(at(60)), Some(ms(100)), "its time begins anew");
+    call(&breaker, Success, 160);
+    assert_eq!(breaker.state(at(160)), State::Closed);
+}
+
+#[test]
+fn reset_forgets_everything_but_the_totals() {
+    let breaker = breaker(|it| it.recovery_backoff = 2.0);
+    calls(&breaker, &[Failure; 3]);
+    call(&breaker, Failure, 100);
+    assert_eq!(breaker.retry_after(at(100)), Some(ms(200)));
+    breaker.reset(at(100));
+    calls(&breaker, &[Failure; 2]);
+    let snapshot = breaker.snapshot(at(100));
+    assert_eq!((snapshot.state, snapshot.failed, snapshot.consecutive_failures), (State::Closed, 6, 2));
+    call(&breaker, Failure, 100);
+    assert_eq!(breaker.retry_after(at(100)), Some(ms(100)));
+}
+
+#[test]
+fn outcome_of_a_call_before_a_reset_is_stale() {
+    let breaker = breaker(|it| it.failure_threshold = 1);
+    let permit = breaker.try_acquire(at(0)).unwrap();
+    breaker.reset(at(0));
+    breaker.record(permit, Failure, None, at(0));
+    assert_eq!((breaker.state(at(0)), breaker.snapshot(at(0)).failed), (State::Closed, 1));
+}
+
+// Configuration
+
+#[test]
+fn reconfiguring_keeps_state_probes_runs_and_window() {
+    let open = breaker(|_| {});
+    calls(&open, &[Failure; 3]);
+    open.reconfigure(config(|it| it.half_open_max_calls = 2), at(10)).unwrap();
+    assert_eq!(open.retry_after(at(10)), Some(ms(90)));
+    let probe = open.try_acquire(at(100)).unwrap();
+    open.reconfigure(config(|_| {}), at(100)).unwrap();
+    assert!(open.try_acquire(at(100)).is_err(), "the probe still holds the only slot");
+    open.record(probe, Success, None, at(100));
+    assert_eq!(open.state(at(100)), State::Closed);
+
+    let run = breaker(|_| {});
+    calls(&run, &[Failure; 2]);
+    run.reconfigure(config(|it| it.recovery_timeout = ms(7)), at(0)).unwrap();
+    call(&run, Failure, 0);
+    assert_eq!(run.retry_after(at(0)), Some(ms(7)));
+
+    let rate = |size| {
+        config(|it| {
+            it.failure_threshold = 100;
+            it.failure_rate_threshold = Some(1.0);
+            it.minimum_calls = 4;
+            it.window = Window::Count { size };
+        })
+    };
+    let window = Breaker::new("test", rate(100)).unwrap();
+    calls(&window, &[Success, Failure, Failure, Failure]);
+    window.reconfigure(rate(4), at(0)).unwrap();
+    assert_eq!(window.snapshot(at(0)).failure_rate, 0.75);
+    call(&window, Failure, 0);
+    assert_eq!(window.state(at(0)), State::Open);
+}
+
+#[test]
+fn new_rule_is_evaluated_with_the_next_outcome() {
+    let breaker = breaker(|_| {});
+    calls(&breaker, &[Failure; 2]);
+    breaker.reconfigure(config(|it| it.failure_threshold = 1), at(0)).unwrap();
+    assert_eq!(breaker.state(at(0)), State::Closed);
+    call(&breaker, Failure, 0);
+    assert_eq!(breaker.state(at(0)), State::Open);
+}
+
+#[test]
+fn lowered_half_open_limit_cannot_strand_a_round() {
+    let rate = |calls| {
+        config(|it| {
+            it.half_open_policy = HalfOpenPolicy::Rate;
+            it.half_open_max_calls = calls;
+        })
+    };
+    let breaker = Breaker::new("test", rate(10)).unwrap();
+    breaker.trip(at(0));
+    for _ in 0..5 {
+        call(&breaker, Success, 100);
+    }
+    breaker.reconfigure(rate(2), at(100)).unwrap();
+    call(&breaker, Success, 100);
+    assert_eq!(breaker.state(at(100)), State::Closed);
+}
+
+#[test]
+fn invalid_configuration_changes_nothing() {
+    let breaker = breaker(|_| {});
+    calls(&breaker, &[Failure; 2]);
+    let before = breaker.config();
+    let error = breaker.reconfigure(config(|it| it.failure_threshold = 0), at(0)).unwrap_err();
+    assert_eq!(error.field, "circuit_breaker.failure_threshold");
+    assert!(Arc::ptr_eq(&before, &breaker.config()));
+    assert_eq!(breaker.snapshot(at(0)).consecutive_failures, 2);
+}
+
+#[test]
+fn breaker_that_is_switched_off_counts_nothing_and_keeps_what_it_had() {
+    let breaker = breaker(|_| {});
+    calls(&breaker, &[Failure; 2]);
+    breaker.reconfigure(config(|it| it.enabled = false), at(0)).unwrap();
+    assert_eq!(breaker.state(at(0)), State::Disabled);
+    calls(&breaker, &[Failure, Failure, Success]);
+    breaker.reconfigure(config(|_| {}), at(0)).unwrap();
+    assert_eq!((breaker.state(at(0)), breaker.snapshot(at(0)).total), (State::Closed, 2));
+    call(&breaker, Failure, 0);
+    assert_eq!(breaker.state(at(0)), State::Open);
+}
+
+#[test]
+fn probe_that_ends_while_the_breaker_is_off_frees_its_slot() {
+    let breaker = breaker(|_| {});
+    breaker.trip(at(0));
+    let probe = breaker.try_acquire(at(100)).unwrap();
+    breaker.reconfigure(config(|it| it.enabled = false), at(100)).unwrap();
+    breaker.record(probe, Abandoned, None, at(100));
+    breaker.reconfigure(config(|_| {}), at(100)).unwrap();
+    assert!(breaker.try_acquire(at(100)).is_ok());
+}
+
+#[test]
+fn lists_of_the_configuration_decide_what_counts() {
+    let breaker = breaker(|it| it.exclude = vec![Matcher::Class(ClassKind::RateLimited)]);
+    let limited = Verdict::new(Class::RateLimited { retry_after: None });
+    let not_found = Verdict::new(Class::Permanent).with_code(Code::Http(404));
+    assert_eq!((breaker.outcome(&limited), breaker.outcome(&not_found)), (Ignored, Success));
+    breaker.reconfigure(config(|it| it.monitor = vec![Matcher::Code(Code::Http(404))]), at(0)).unwrap();
+    assert_eq!((breaker.outcome(&limited), breaker.outcome(&not_found)), (Success, Failure));
+    breaker.reconfigure(config(|_| {}), at(0)).unwrap();
+    assert_eq!((breaker.outcome(&limited), breaker.outcome(&not_found)), (Failure, Success));
+}
+
+// Looking and telling
+
+#[test]
+fn snapshot_says_everything() {
+    let breaker = breaker(|_| {});
+    calls(&breaker, &[Success, Success, Failure, Ignored, Abandoned, Success]);
+    let snapshot = breaker.snapshot(at(7));
+    assert_eq!((snapshot.total, snapshot.successful, snapshot.failed), (6, 3, 1));
+    assert_eq!((snapshot.ignored, snapshot.abandoned, snapshot.rejected), (1, 1, 0));
+    assert_eq!((snapshot.consecutive_failures, snapshot.consecutive_successes), (0, 1));
+    assert_eq!((snapshot.failure_rate, snapshot.success_rate, snapshot.slow_rate), (0.25, 0.75, 0.0));
+    assert_eq!((snapshot.failure_threshold, snapshot.recovery_timeout), (3, ms(100)));
+    for millis in [8, 9, 10] {
+        call(&breaker, Failure, millis);
+    }
+    call(&breaker, Success, 110);
+    let snapshot = breaker.snapshot(at(111));
+    assert_eq!((snapshot.state_changes, snapshot.opens, snapshot.half_opens, snapshot.closes), (3, 1, 1, 1));
+    assert_eq!((snapshot.last_failure, snapshot.last_success), (Some(at(10)), Some(at(110))));
+}
+
+#[test]
+fn observers_see_every_transition_once_and_in_order_and_may_call_back() {
+    let breaker = Arc::new(breaker(|it| it.failure_threshold = 1));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (log, handle) = (Arc::clone(&seen), Arc::downgrade(&breaker));
+    breaker.on_transition(move |it| {
+        log.lock().unwrap().push((it.from, it.to, it.at));
+        if it.to == State::Open
+            && let Some(breaker) = handle.upgrade()
+        {
+            breaker.force_close(it.at);
+        }
+    });
+    call(&breaker, Failure, 5);
+    assert_eq!(*seen.lock().unwrap(), [(State::Closed, State::Open, at(5)), (State::Open, State::ForcedClosed, at(5))]);
+}
+
+#[test]
+fn panicking_observer_harms_nobody() {
+    let breaker = breaker(|it| it.failure_threshold = 1);
+    breaker.on_transition(|_| panic!("an observer's own business"));
+    let seen = reasons(&breaker);
+    call(&breaker, Failure, 0);
+    call(&breaker, Success, 100);
+    assert_eq!(breaker.state(at(100)), State::Closed);
+    assert_eq!(seen.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn threads_lose_no_count() {
+    let breaker = breaker(|it| it.failure_threshold = 1_000_000);
+    thread::scope(|scope| {
+        for n in 0..4 {
+            let breaker = &breaker;
+            scope.spawn(move || {
+                for _ in 0..2500 {
+                    call(breaker, [Success, Failure, Ignored, Success][n], 0);
+                }
+            });
+        }
+    });
+    let snapshot = breaker.snapshot(at(0));
+    assert_eq!((snapshot.total, snapshot.successful, snapshot.failed, snapshot.ignored), (10_000, 5000, 2500, 2500));
+}
+
+#[test]
+fn permit_and_breaker_are_small() {
+    assert!(size_of::<Permit>() <= 24, "{}", size_of::<Permit>());
+    assert!(size_of::<Breaker>() <= 512, "{}", size_of::<Breaker>());
+}
+
+// The map of breakers
+
+#[test]
+fn second_creation_with_another_configuration_says_both() {
+    let breakers = Breakers::default();
+    let breaker = breakers.get_or_create("a", config(|_| {})).unwrap();
+    let other = config(|it| it.failure_threshold = 9);
+    match breakers.get_or_create("a", other.clone()) {
+        Err(BreakersError::Mismatch { name, existing, requested }) => {
+            assert_eq!((&*name, existing.failure_threshold, requested.failure_threshold), ("a", 3, 9));
+        }
+        answer => panic!("{answer:?}"),
+    }
+    calls(&breaker, &[Failure; 2]);
+    let same = breakers.get_or_reconfigure("a", other, at(0)).unwrap();
+    assert!(Arc::ptr_eq(&breaker, &same));
+    assert_eq!((breaker.config().failure_threshold, breaker.snapshot(at(0)).consecutive_failures), (9, 2));
+}
+
+#[test]
+fn map_never_exceeds_its_bound() {
+    let breakers = Breakers::new(2);
+    breakers.get_or_create("b", config(|_| {})).unwrap();
+    breakers.insert(Arc::new(breaker(|_| {}))).unwrap();
+    assert!(matches!(breakers.get_or_create("c", config(|_| {})), Err(BreakersError::Full { capacity: 2, .. })));
+    let replaced = breakers.insert(Arc::new(Breaker::new("b", config(|_| {})).unwrap())).unwrap();
+    assert_eq!(&**replaced.unwrap().name(), "b");
+    assert_eq!(breakers.all().iter().map(|it| it.name().to_string()).collect::<Vec<_>>(), ["b", "test"]);
+    assert!(breakers.get("c").is_none());
+    let invalid = breakers.get_or_reconfigure("b", config(|it| it.minimum_calls = 0), at(0));
+    assert!(matches!(invalid, Err(BreakersError::Invalid(_))));
+}
+
+#[test]
+fn reset_all_closes_all() {
+    let breakers = Breakers::default();
+    for name in ["a", "b"] {
+        breakers.get_or_create(name, config(|_| {})).unwrap().force_open(at(0));
+    }
+    breakers.reset_all(at(0));
+    assert!(breakers.all().iter().all(|it| it.state(at(0)) == State::Closed));
+}
