@@ -168,7 +168,7 @@ impl Limiter {
         if freed.is_err() {
             let waker = {
                 let mut cold = lock(&self.cold);
-                self.word.fetch_sub(1, Ordering::AcqRel);
+                self.take_back();
                 self.hand_over(&mut cold)
             };
             wake(waker);
@@ -216,7 +216,7 @@ impl Limiter {
         let waker = {
             let mut cold = lock(&self.cold);
             if place < cold.granted_below {
-                self.word.fetch_sub(1, Ordering::AcqRel);
+                self.take_back();
             } else {
                 cold.queue.remove(place);
             }
@@ -244,6 +244,11 @@ impl Limiter {
         }
         woken.into_iter().for_each(Granted::wake);
         Ok(())
+    }
+
+    /// Counts a permit as free, and never below none.
+    fn take_back(&self) {
+        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| (word as u32 > 0).then(|| word - 1));
     }
 
     /// Gives the head of the queue a permit if there is one, and lets the fast path open again once nobody waits.

@@ -23,6 +23,7 @@ use crate::{
 /// `burst + rate * t`, what was given back not counted; the windows keep their own promises, see [`Algorithm`](super::Algorithm).
 ///
 /// Reconfiguring mints nothing: what was there before is there after, up to the new burst, and the rest comes in at the new rate.
+/// A sliding window keeps its log, so that no span holds more than the greater of both limits.
 ///
 /// # Examples
 /// ```
@@ -174,7 +175,7 @@ impl RateLimiter {
             let mut cold = self.seal();
             let old = cold.config;
             if (old.algorithm, old.quota, old.burst_size) != (config.algorithm, config.quota, config.burst_size) {
-                cold.machine = cold.machine.clone().converted(&config, now);
+                cold.machine.convert(&config, now);
             }
             cold.config = config;
             self.enabled.store(config.enabled, Ordering::Relaxed);

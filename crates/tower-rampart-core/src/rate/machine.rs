@@ -16,7 +16,7 @@ use crate::Timestamp;
 /// Billionths of a token in a token: the unit in which tokens pass from one algorithm or quota to another.
 pub(super) const NANO: u64 = 1_000_000_000;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Machine {
     Gcra(Gcra, Pace),
     TokenBucket(TokenBucket),
@@ -29,13 +29,14 @@ impl Machine {
         Self::holding(u64::from(config.most_at_once()) * NANO, config, Timestamp::ZERO)
     }
 
-    /// A machine of another configuration that holds what this one holds, up to its own limit: a reload mints no token.
-    pub(super) fn converted(mut self, config: &Config, now: Timestamp) -> Self {
-        if let (Self::SlidingLog(mut log), Algorithm::SlidingWindow) = (self.clone(), config.algorithm) {
-            log.resize(Span::new(config.quota));
-            return Self::SlidingLog(log);
+    /// Becomes a machine of another configuration that holds what this one held, up to its own limit: a reload mints no token.
+    ///
+    /// A sliding window that stays one keeps its log instead, which says more than a number of tokens.
+    pub(super) fn convert(&mut self, config: &Config, now: Timestamp) {
+        match (&mut *self, config.algorithm) {
+            (Self::SlidingLog(log), Algorithm::SlidingWindow) => log.resize(Span::new(config.quota)),
+            _ => *self = Self::holding(self.nano_tokens(now), config, now),
         }
-        Self::holding(self.nano_tokens(now), config, now)
     }
 
     fn holding(nano_tokens: u64, config: &Config, now: Timestamp) -> Self {

@@ -9,7 +9,7 @@ use crate::Timestamp;
 ///
 /// One entry of 16 bytes for each admission (or several at the same moment) of the last span, allocated as they come and never more than
 /// the limit: 16 MB at the largest one. Admission is O(1) on average.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct SlidingLog {
     span: Span,
     entries: VecDeque<Entry>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Quota, exceeded::Exceeded};
-use crate::{InvalidConfig, Timestamp, breaker::config, clock::nanos};
+use crate::{InvalidConfig, Timestamp, clock::nanos};
 
 /// A quota as so many whole calls in one span of time.
 ///
@@ -124,7 +124,6 @@ impl SlidingCounter {
     /// The limit must lie above 0 and at most at 1 000 000, the period between 1 ms and 24 h.
     pub fn new(quota: Quota) -> Result<Self, InvalidConfig> {
         super::Config { burst_size: 1, ..super::Config::with_quota(quota) }.check()?;
-        debug_assert!(quota.limit <= f64::from(config::MAX_COUNT));
         Ok(Self { span: Span::new(quota), start: 0, used: 0, used_before: 0 })
     }
 

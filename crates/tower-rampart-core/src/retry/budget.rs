@@ -1,11 +1,11 @@
 //! The retry budget: what retries may add to the load. What an attempt may cost in time is the ladder's business.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::BudgetConfig;
 use crate::{
     InvalidConfig, Timestamp,
-    sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, lock},
+    sync::{AtomicBool, AtomicU64, Mutex, Ordering, lock},
 };
 
 /// One token in the integer unit of the bucket.
@@ -45,8 +45,8 @@ pub struct Budget {
 #[derive(Debug)]
 struct Refill {
     config: BudgetConfig,
-    /// Up to when time has been turned into tokens.
-    at: Timestamp,
+    /// Up to when time has been turned into tokens; `None`: from the next look on.
+    at: Option<Timestamp>,
 }
 
 impl Budget {
@@ -61,7 +61,7 @@ impl Budget {
             capacity: AtomicU64::new(units(config.capacity)),
             ratio: AtomicU64::new(units(config.ratio)),
             enabled: AtomicBool::new(config.enabled),
-            refill: Mutex::new(Refill { config, at: Timestamp::ZERO }),
+            refill: Mutex::new(Refill { config, at: None }),
         })
     }
 
@@ -108,9 +108,12 @@ impl Budget {
     /// Names the first field that is out of its range; the old configuration stays.
     pub fn reconfigure(&self, config: BudgetConfig) -> Result<(), InvalidConfig> {
         config.check()?;
-        let mut refill: MutexGuard<'_, Refill> = lock(&self.refill);
+        let mut refill = lock(&self.refill);
+        if refill.config == config {
+            return Ok(());
+        }
         let capacity = units(config.capacity);
-        refill.config = config;
+        *refill = Refill { config, at: None };
         self.capacity.store(capacity, Ordering::Relaxed);
         self.ratio.store(units(config.ratio), Ordering::Relaxed);
         self.enabled.store(config.enabled, Ordering::Relaxed);
@@ -128,14 +131,15 @@ impl Budget {
     /// Turns the time since the last refill into tokens, up to the floor. Time above the floor is not saved.
     fn refill(&self, refill: &mut Refill, now: Timestamp) {
         let (floor, per_second) = (floor(&refill.config), units(refill.config.min_per_second));
-        let elapsed = now.since(refill.at).as_nanos();
+        let at = *refill.at.get_or_insert(now);
+        let elapsed = now.since(at).as_nanos();
         let gained = u64::try_from(elapsed * u128::from(per_second) / 1_000_000_000).unwrap_or(u64::MAX);
         if gained >= floor || self.level.load(Ordering::Relaxed) >= floor.saturating_sub(gained) {
-            refill.at = refill.at.max(now);
+            refill.at = Some(at.max(now));
         } else if gained > 0 {
             // Only whole units are taken out of the time, so that slow rates lose nothing to frequent looks.
             let spent = (u128::from(gained) * 1_000_000_000).div_ceil(u128::from(per_second));
-            refill.at = refill.at.after(std::time::Duration::from_nanos(spent as u64));
+            refill.at = Some(at.after(Duration::from_nanos(spent as u64)));
         }
         if gained > 0 {
             let _ = self.level.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |level| {

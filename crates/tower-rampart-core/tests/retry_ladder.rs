@@ -1,0 +1,171 @@
+//! The rungs of the retry ladder, one by one and in their order.
+#![cfg(not(loom))]
+
+use std::{cell::Cell, time::Duration};
+
+use tower_rampart_core::{
+    Class, RequestInfo, Timestamp, Verdict,
+    classify::Method,
+    retry::{Attempts, Backoff, Budget, BudgetConfig, Config, Decision, Jitter, JitterKind, Methods, StopReason},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.jitter = Jitter { kind: JitterKind::None, ..Jitter::default() };
+    config.max_attempts = 10;
+    config
+}
+
+fn limited(retry_after: Option<Duration>) -> Verdict {
+    Class::RateLimited { retry_after }.into()
+}
+
+fn post() -> RequestInfo {
+    let mut request = RequestInfo::default();
+    (request.idempotent, request.method) = (false, Some(Method::Post));
+    request
+}
+
+fn decide(config: &Config, verdict: &Verdict, request: &RequestInfo, deadline: Option<Timestamp>) -> Decision {
+    Attempts::new(config, 1).decide(verdict, request, Timestamp::ZERO, deadline, None)
+}
+
+fn plain(config: &Config, verdict: &Verdict) -> Decision {
+    decide(config, verdict, &RequestInfo::default(), None)
+}
+
+#[test]
+fn class_decides_first() {
+    let mut once = config();
+    once.max_attempts = 1;
+    assert_eq!(plain(&once, &Class::Success.into()), Decision::Accept);
+    assert_eq!(plain(&once, &Class::Permanent.into()), Decision::Stop(StopReason::Class));
+    assert_eq!(plain(&once, &Class::Ignored.into()), Decision::Stop(StopReason::Class));
+    assert_eq!(plain(&once, &Class::Transient.into()), Decision::Stop(StopReason::Attempts));
+}
+
+#[test]
+fn verdict_overrides_what_the_class_implies() {
+    let never = Verdict::new(Class::Transient).with_retry(false);
+    assert_eq!(plain(&config(), &never), Decision::Stop(StopReason::Class));
+    let always = Verdict::new(Class::Permanent).with_retry(true);
+    assert_eq!(plain(&config(), &always), Decision::Wait(SECOND));
+}
+
+#[test]
+fn harmful_request_is_sent_again_only_unprocessed_or_by_wider_methods() {
+    let failed = Verdict::new(Class::Transient);
+    assert_eq!(decide(&config(), &failed, &post(), None), Decision::Stop(StopReason::NotIdempotent));
+    assert_eq!(decide(&config(), &failed.not_processed(), &post(), None), Decision::Wait(SECOND));
+    for (methods, expected) in [
+        (Methods::All, Decision::Wait(SECOND)),
+        (Methods::also([Method::Post]), Decision::Wait(SECOND)),
+        (Methods::also([Method::Patch]), Decision::Stop(StopReason::NotIdempotent)),
+    ] {
+        let mut config = config();
+        config.methods = methods;
+        assert_eq!(decide(&config, &failed, &post(), None), expected);
+    }
+}
+
+#[test]
+fn stage_that_is_off_keeps_no_request_and_makes_one_attempt() {
+    let mut config = config();
+    config.enabled = false;
+    assert!(!Attempts::new(&config, 1).may_retry());
+    assert_eq!(plain(&config, &Class::Transient.into()), Decision::Stop(StopReason::Attempts));
+}
+
+#[test]
+fn request_is_kept_only_while_another_attempt_is_possible() {
+    let mut config = config();
+    config.max_attempts = 2;
+    let mut attempts = Attempts::new(&config, 1);
+    assert!(attempts.may_retry());
+    let failed = Class::Transient.into();
+    attempts.decide(&failed, &RequestInfo::default(), Timestamp::ZERO, None, None);
+    assert_eq!((attempts.attempt(), attempts.may_retry()), (2, false));
+}
+
+#[test]
+fn rate_limited_without_a_hint_waits_twice_the_backoff_up_to_the_cap() {
+    assert_eq!(plain(&config(), &limited(None)), Decision::Wait(2 * SECOND));
+    let mut capped = config();
+    capped.backoff = Backoff { max: SECOND * 3 / 2, ..Backoff::default() };
+    assert_eq!(plain(&capped, &limited(None)), Decision::Wait(SECOND * 3 / 2));
+}
+
+#[test]
+fn zero_hint_is_no_hint_and_a_hint_can_be_ignored() {
+    assert_eq!(plain(&config(), &limited(Some(Duration::ZERO))), Decision::Wait(2 * SECOND));
+    let mut deaf = config();
+    deaf.respect_retry_after = false;
+    assert_eq!(plain(&deaf, &limited(Some(SECOND * 3600))), Decision::Wait(2 * SECOND));
+}
+
+#[test]
+fn hint_above_its_maximum_stops_at_once_without_reading_the_clock() {
+    let mut config = config();
+    config.retry_after_max = SECOND * 5;
+    let reads = Cell::new(0);
+    let clock = || {
+        reads.set(reads.get() + 1);
+        Timestamp::ZERO
+    };
+    let budget = Budget::new(BudgetConfig::default()).unwrap();
+    let request = RequestInfo::default();
+    let mut attempts = Attempts::new(&config, 1);
+    let mut decide = |hint| attempts.decide(&limited(Some(hint)), &request, clock, None, Some(&budget));
+    assert_eq!(decide(SECOND * 6), Decision::Stop(StopReason::Deadline));
+    assert_eq!(reads.get(), 0);
+    assert_eq!(decide(SECOND * 5), Decision::Wait(SECOND * 5));
+    assert_eq!(reads.get(), 1);
+}
+
+#[test]
+fn wait_must_end_before_the_deadline() {
+    let deadline = |millis| Some(Timestamp::from_millis(millis));
+    let failed = Class::Transient.into();
+    let request = RequestInfo::default();
+    assert_eq!(decide(&config(), &failed, &request, deadline(1000)), Decision::Stop(StopReason::Deadline));
+    assert_eq!(decide(&config(), &failed, &request, deadline(1001)), Decision::Wait(SECOND));
+}
+
+#[test]
+fn wait_that_does_not_fit_pays_nothing() {
+    let budget = Budget::new(BudgetConfig::default()).unwrap();
+    let deadline = Some(Timestamp::from_millis(1000));
+    let mut attempts = Attempts::new(&config(), 1);
+    let failed = Class::Transient.into();
+    let decision = attempts.decide(&failed, &RequestInfo::default(), Timestamp::ZERO, deadline, Some(&budget));
+    assert_eq!(decision, Decision::Stop(StopReason::Deadline));
+    assert!((budget.level(Timestamp::ZERO) - 10.0).abs() < f64::EPSILON);
+    assert_eq!(attempts.attempt(), 1);
+}
+
+#[test]
+fn empty_budget_stops() {
+    let empty = BudgetConfig { min_per_second: 0.0, ..BudgetConfig::default() };
+    let budget = Budget::new(empty).unwrap();
+    let mut attempts = Attempts::new(&config(), 1);
+    let failed = Class::Transient.into();
+    let decision = attempts.decide(&failed, &RequestInfo::default(), Timestamp::ZERO, None, Some(&budget));
+    assert_eq!(decision, Decision::Stop(StopReason::Budget));
+}
+
+#[test]
+fn refusal_of_the_own_limiter_is_waited_for() {
+    let refused = Verdict::new(Class::Ignored).with_retry(true).not_processed();
+    let mut attempts = Attempts::new(&config(), 1);
+    let decision =
+        attempts.decide_with_hint(&refused, &post(), Timestamp::ZERO, None, None, Some(Duration::from_secs(4)));
+    assert_eq!(decision, Decision::Wait(SECOND * 4));
+}
+
+#[test]
+fn reasons_have_distinct_words() {
+    let words: std::collections::BTreeSet<_> = StopReason::ALL.iter().map(|it| it.as_str()).collect();
+    assert_eq!(words.len(), StopReason::ALL.len());
+}
