@@ -12,6 +12,8 @@ pub mod event;
 pub mod fallback;
 pub mod invalid;
 pub mod outcome;
+mod queue;
+mod random;
 pub mod rate;
 pub mod registry;
 pub mod rejection;
