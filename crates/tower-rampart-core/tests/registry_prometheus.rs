@@ -1,6 +1,11 @@
 //! The metrics as a scraper reads them: every line is parsed, families are whole, names cannot break out of their labels.
 #![cfg(not(loom))]
-#![expect(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "helpers of tests; a failure there is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "helpers of tests; a failure there is a failed test"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
