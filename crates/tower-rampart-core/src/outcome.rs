@@ -14,6 +14,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All outcomes, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [Self::Success, Self::Failure, Self::Ignored, Self::Abandoned];
+
     /// The word used in metrics and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -27,6 +27,18 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All stages, in the order of their discriminants.
+    pub const ALL: [Self; 8] = [
+        Self::CircuitBreaker,
+        Self::Retry,
+        Self::RateLimit,
+        Self::Concurrency,
+        Self::Timeout,
+        Self::Fallback,
+        Self::Cache,
+        Self::Hedge,
+    ];
+
     /// The name used in JSON, metrics and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -311,6 +323,9 @@ impl OverloadReason {
 }
 
 impl TimeoutKind {
+    /// Both kinds, in the order of their discriminants.
+    pub const ALL: [Self; 2] = [Self::Attempt, Self::Total];
+
     /// The word used in messages and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,1 +1,0 @@
-//! The registry that every number comes from.

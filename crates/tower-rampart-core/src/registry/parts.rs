@@ -1,0 +1,119 @@
+//! The machines of one operation that the registry looks at when it is asked; it never drives them.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    Timestamp,
+    breaker::{self, Breaker},
+    concurrency::Limiter,
+    rate::RateLimiter,
+    retry::Budget,
+};
+
+/// The machines that the layers of one operation attached.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) breaker: Option<Arc<Breaker>>,
+    pub(crate) rate: Option<Arc<RateLimiter>>,
+    pub(crate) concurrency: Option<Arc<Limiter>>,
+    pub(crate) budget: Option<Arc<Budget>>,
+}
+
+/// What a rate limiter has left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RateSnapshot {
+    /// Calls of cost 1 that would be admitted now, with the fraction that is already refilled; 0 to `burst`.
+    pub remaining: f64,
+    /// Calls admitted at once after a pause.
+    pub burst: u32,
+    /// How long until all of `burst` is there again.
+    pub reset_after: Duration,
+    /// Calls that wait for their turn.
+    pub queued: usize,
+}
+
+/// What a concurrency limiter has in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConcurrencySnapshot {
+    /// Calls that hold a permit. May exceed `max_inflight` for a while after that was lowered.
+    pub inflight: u32,
+    /// The limit.
+    pub max_inflight: u32,
+    /// Calls that wait for a permit.
+    pub queued: usize,
+}
+
+impl RateSnapshot {
+    /// 0 if not one whole call is left, else the share of the burst that is left.
+    pub(crate) fn health(&self) -> f64 {
+        if self.remaining < 1.0 {
+            return 0.0;
+        }
+        (self.remaining / f64::from(self.burst.max(1))).clamp(0.0, 1.0)
+    }
+}
+
+impl ConcurrencySnapshot {
+    /// The share of the permits that is free.
+    pub(crate) fn health(&self) -> f64 {
+        (1.0 - f64::from(self.inflight) / f64::from(self.max_inflight.max(1))).clamp(0.0, 1.0)
+    }
+}
+
+impl Parts {
+    /// The circuit breaker, if its stage is on.
+    pub(crate) fn running_breaker(&self) -> Option<&Breaker> {
+        self.breaker.as_deref().filter(|it| it.config().enabled)
+    }
+
+    /// The rate limiter, if its stage is on.
+    pub(crate) fn running_rate(&self) -> Option<&RateLimiter> {
+        self.rate.as_deref().filter(|it| it.is_enabled())
+    }
+
+    /// The concurrency limiter, if its stage is on.
+    pub(crate) fn running_concurrency(&self) -> Option<&Limiter> {
+        self.concurrency.as_deref().filter(|it| it.is_enabled())
+    }
+
+    /// Whether the concurrency limit is reached and no call may wait for a permit.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.running_concurrency().is_some_and(|limiter| {
+            let config = limiter.config();
+            let may_wait =
+                config.queue_timeout != Some(Duration::ZERO) && limiter.queued() < config.queue_size as usize;
+            limiter.peek().is_err() && !may_wait
+        })
+    }
+
+    /// What the circuit breaker counted.
+    pub(crate) fn read_breaker(&self, now: Timestamp) -> Option<breaker::Snapshot> {
+        self.running_breaker().map(|it| it.snapshot(now))
+    }
+
+    /// What the rate limiter has left.
+    pub(crate) fn read_rate(&self, now: Timestamp) -> Option<RateSnapshot> {
+        self.running_rate().map(|it| RateSnapshot {
+            remaining: it.remaining(now).max(0.0),
+            burst: it.config().most_at_once(),
+            reset_after: it.reset_after(now),
+            queued: it.queued(),
+        })
+    }
+
+    /// What the concurrency limiter has in hand.
+    pub(crate) fn read_concurrency(&self) -> Option<ConcurrencySnapshot> {
+        self.running_concurrency().map(|it| ConcurrencySnapshot {
+            inflight: it.inflight(),
+            max_inflight: it.max_inflight(),
+            queued: it.queued(),
+        })
+    }
+
+    /// Retries that the budget would pay for now.
+    pub(crate) fn read_budget(&self, now: Timestamp) -> Option<f64> {
+        self.budget.as_deref().filter(|it| it.config().enabled).map(|it| it.level(now))
+    }
+}
