@@ -2,69 +2,164 @@
 
 use std::sync::Arc;
 
-use tower_rampart_core::retry::JitterKind;
+use serde_json::{Map, Value as Json};
 
-use crate::{OperationConfig, Preset, Strategy, preset::PresetDefinition};
+use crate::{
+    Capabilities, ConfigError, GatewayConfig, Limits, OperationConfig, Preset, Presets, Source,
+    check::{check, check_operation},
+    document::{Reader, bad_name, is_operation_name},
+    field, parse, print,
+    resolve::Stack,
+};
 
 /// A validated configuration, cheap to clone.
+///
+/// # Examples
+/// ```
+/// use tower_rampart_config::ResilienceConfig;
+///
+/// let config = ResilienceConfig::from_json(
+///     r#"{"preset": "production", "retry_attempts": 4, "operation_overrides": {"export": "critical"}}"#,
+/// )?;
+/// assert_eq!(config.base().retry.max_attempts, 4);
+/// assert_eq!(config.operation("export").retry.max_attempts, 7);
+/// assert_eq!(config.operation("anything else"), config.base());
+/// # Ok::<(), tower_rampart_config::ConfigError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ResilienceConfig {
-    preset: Arc<PresetDefinition>,
+    stack: Arc<Stack>,
 }
 
 impl ResilienceConfig {
+    pub(crate) fn of(stack: Stack) -> Self {
+        Self { stack: Arc::new(stack) }
+    }
+
     /// The configuration of a built-in preset alone.
     pub fn from_preset(preset: Preset) -> Self {
-        Self { preset: Arc::new(preset.definition()) }
+        Self::of(Stack::of(preset.definition()))
+    }
+
+    /// The configuration of the built-in preset of this exact name.
+    ///
+    /// # Errors
+    /// When there is none; the error names those that there are, and the nearest.
+    pub fn named(name: &str) -> Result<Self, ConfigError> {
+        Presets::builtin().named(name)
+    }
+
+    /// The configuration of a document of at most 4096 bytes, over the preset that it names or `simple`.
+    ///
+    /// # Errors
+    /// Lists every violation.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        Presets::builtin().load(text, Limits::text())
+    }
+
+    /// The configuration of a file's text of at most 64 KiB, over the preset that it names or `simple`.
+    ///
+    /// # Errors
+    /// Lists every violation.
+    pub fn from_file_text(text: &str) -> Result<Self, ConfigError> {
+        Presets::builtin().load(text, Limits::file())
+    }
+
+    /// The configuration of a document of at most 4096 bytes over a preset. A preset that the document itself names wins.
+    ///
+    /// # Errors
+    /// Lists every violation.
+    pub fn over(preset: Preset, text: &str) -> Result<Self, ConfigError> {
+        Presets::builtin().load_over(preset.as_str(), text, Limits::text())
     }
 
     /// The name of the preset.
     pub fn preset_name(&self) -> &str {
-        &self.preset.name
+        &self.stack.preset.name
     }
 
     /// The operations that are configured by name, sorted.
     pub fn operation_names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.preset.operation_overrides.iter().map(|it| it.0.as_str()).collect();
-        names.sort_unstable();
-        names
+        self.stack.operations()
     }
 
     /// What applies to every operation that is not configured by name.
     pub fn base(&self) -> OperationConfig {
-        let preset = &self.preset;
-        let expansion = preset.expand();
-        let mut config = OperationConfig::default();
-        config.retry.max_attempts = preset.retry_attempts;
-        config.retry.backoff.base = expansion.base;
-        config.retry.backoff.min = expansion.min;
-        config.retry.backoff.max = expansion.max;
-        config.retry.jitter.kind = JitterKind::Additive;
-        config.circuit_breaker.failure_threshold = preset.circuit_breaker_threshold;
-        config.circuit_breaker.recovery_timeout = preset.recovery_timeout;
-        config.timeout.total = Some(expansion.total);
-        config.timeout.attempt = Some(expansion.attempt);
-        config
+        self.stack.merge(None).resolve()
     }
 
     /// What applies to an operation; an unknown name has the base.
     pub fn operation(&self, name: &str) -> OperationConfig {
-        let mut config = self.base();
-        if let Some((_, strategy)) = self.preset.operation_overrides.iter().find(|it| it.0 == name) {
-            apply(&mut config, *strategy);
-        }
-        config
+        self.stack.merge(Some(name)).resolve()
     }
-}
 
-fn apply(config: &mut OperationConfig, strategy: Strategy) {
-    let numbers = strategy.numbers();
-    config.retry.max_attempts = numbers.max_attempts;
-    config.retry.backoff.base = numbers.base;
-    config.retry.backoff.min = numbers.min;
-    config.retry.backoff.max = numbers.max;
-    config.retry.jitter.max = numbers.jitter_max;
-    config.circuit_breaker.failure_threshold = numbers.failure_threshold;
-    config.circuit_breaker.recovery_timeout = numbers.recovery_timeout;
-    config.timeout.total = Some(numbers.total);
+    /// The routes of the gateway.
+    pub fn gateway(&self) -> &GatewayConfig {
+        &self.stack.gateway
+    }
+
+    /// Lays an override over one operation, above all that the document says. It takes the fields that an operation's override in a document takes.
+    ///
+    /// # Errors
+    /// Lists every violation of the override, and of what it makes of the operation.
+    pub fn with_operation_overrides(&self, operation: &str, json: &str) -> Result<Self, ConfigError> {
+        let refused = |violations| {
+            ConfigError::new(violations).from_origin(format!("the override of '{}'", crate::names::shown(operation)))
+        };
+        let parsed = parse::parse(json, &Limits::text());
+        let mut violations = parsed.violations;
+        let mut reader = Reader::new(None);
+        let layer = reader.overrides(&parsed.root.unwrap_or_default());
+        violations.append(&mut reader.violations);
+        if !is_operation_name(operation) {
+            violations.push(bad_name("", operation));
+        }
+        if !violations.is_empty() {
+            return Err(refused(violations));
+        }
+        let mut stack = Stack::clone(&self.stack);
+        stack.code.entry(operation.to_owned()).or_default().push(layer);
+        check_operation(&stack, Some(operation), None, &mut violations);
+        if violations.is_empty() { Ok(Self::of(stack)) } else { Err(refused(violations)) }
+    }
+
+    /// Where the value of each field of an operation came from, by path.
+    pub fn provenance(&self, operation: &str) -> Vec<(String, Source)> {
+        let merged = self.stack.merge(Some(operation));
+        let config = merged.resolve();
+        field::all()
+            .filter(|it| it.is_for_operations() && it.value(&config).is_some())
+            .map(|it| (it.path.to_owned(), merged.get(it.path).map_or(Source::Default, |held| held.source.clone())))
+            .collect()
+    }
+
+    /// The configuration as a document: sections only, the base in full, each operation by its differences. Given back as a document it is the same
+    /// configuration; only what each value came from is not kept.
+    pub fn to_json(&self) -> Json {
+        let base = self.base();
+        let mut document = Map::new();
+        document.insert("preset".to_owned(), Json::from(self.preset_name()));
+        document.extend(print::base(&base));
+        if !self.gateway().routes.is_empty() {
+            document.insert("gateway".to_owned(), self.gateway().to_json());
+        }
+        let operations: Map<String, Json> = self
+            .operation_names()
+            .into_iter()
+            .map(|name| (name.to_owned(), Json::Object(print::difference(&base, &self.operation(name)))))
+            .collect();
+        if !operations.is_empty() {
+            document.insert("operation_overrides".to_owned(), Json::Object(operations));
+        }
+        Json::Object(document)
+    }
+
+    /// Checks that a host can serve all that is enabled.
+    ///
+    /// # Errors
+    /// Names each stage that is enabled and the capability that is missing.
+    pub fn check(&self, capabilities: &Capabilities) -> Result<(), ConfigError> {
+        let violations = check(&self.stack, Some(capabilities));
+        if violations.is_empty() { Ok(()) } else { Err(ConfigError::new(violations)) }
+    }
 }

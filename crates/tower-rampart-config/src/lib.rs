@@ -1,12 +1,56 @@
 //! The configuration document of `tower-rampart`: parsing, validation, presets, strategies and the provenance of each field.
+//!
+//! A document is one JSON object over a preset. [`validate()`] says all that is wrong with it; [`ResilienceConfig`] is one that nothing is wrong with,
+//! and resolves for each operation into the very structs of `tower-rampart-core` that the machines run on. Nothing here reads a clock or knows a runtime.
+//!
+//! ```
+//! use tower_rampart_config::{Preset, ResilienceConfig};
+//!
+//! let config = ResilienceConfig::over(Preset::Production, r#"{"rate_limit": {"requests_per_second": 50}}"#)?;
+//! let summarize = config.operation("summarize");
+//! assert_eq!(summarize.retry.max_attempts, 5);
+//! assert_eq!(summarize.rate_limit.burst_size, 50);
+//! # Ok::<(), tower_rampart_config::ConfigError>(())
+//! ```
 
+mod capability;
+mod check;
 mod config;
+mod document;
+mod duration;
+mod env;
+mod error;
+mod field;
+mod forbidden;
+mod gateway;
+mod info;
+mod kind;
+mod limits;
 mod names;
 mod operation;
+mod parse;
 mod preset;
+mod presets;
+mod print;
+mod resolve;
+mod result;
+mod source;
 mod strategy;
+mod validate;
+mod value;
+mod violation;
 
+pub use capability::{Capabilities, Capability};
 pub use config::ResilienceConfig;
+pub use error::ConfigError;
+pub use gateway::{GatewayConfig, Route, RouteMatch};
+pub use info::{FieldInfo, fields};
+pub use limits::Limits;
 pub use operation::{ClassifyConfig, FallbackAnswer, HttpConfig, OperationConfig, OutcomeAt, Profile};
 pub use preset::{Context, Preset, PresetDefinition, UnknownPreset};
+pub use presets::Presets;
+pub use result::{SecurityInfo, ValidationResult};
+pub use source::Source;
 pub use strategy::{Strategy, StrategyNumbers, UnknownStrategy};
+pub use validate::validate;
+pub use violation::{Violation, ViolationCode};

@@ -1,8 +1,10 @@
 //! The resolved configuration of one operation: the very values that the machines run on.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use tower_rampart_core::{breaker, concurrency, fallback, rate, retry, timeout};
+
+use crate::{print, value::Value};
 
 /// What answers are read as, and when they are judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -94,6 +96,8 @@ pub struct OperationConfig {
     pub http: HttpConfig,
     /// How answers are judged.
     pub classify: ClassifyConfig,
+    /// The fields of stages that no host serves yet, by path.
+    pub(crate) reserved: BTreeMap<&'static str, Value>,
 }
 
 impl Default for OperationConfig {
@@ -112,13 +116,14 @@ impl Default for OperationConfig {
             fallback_answer: FallbackAnswer::default(),
             http: HttpConfig::default(),
             classify: ClassifyConfig::default(),
+            reserved: BTreeMap::new(),
         }
     }
 }
 
 impl OperationConfig {
-    /// How long one attempt may take.
-    pub fn attempt_timeout(&self) -> Option<Duration> {
-        self.timeout.attempt
+    /// All fields by section, as an operation's override would say them.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::Value::Object(print::sections(self, |field| field.is_for_operations()))
     }
 }

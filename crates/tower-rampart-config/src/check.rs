@@ -1,0 +1,197 @@
+//! The merged configuration judged as a whole: what the document alone could not break, the merge must not break either.
+
+use tower_rampart_core::InvalidConfig;
+
+use crate::{
+    Capabilities, Capability, OperationConfig, Source, Violation, ViolationCode,
+    document::MOST_OPERATIONS,
+    field,
+    resolve::{Merged, Stack},
+    value::Value,
+    violation::join,
+};
+
+/// Pairs of which the first must not exceed the second.
+const ORDERED: [(&str, &str); 4] = [
+    ("retry.backoff.min", "retry.backoff.max"),
+    ("circuit_breaker.recovery_timeout", "circuit_breaker.recovery_timeout_max"),
+    ("circuit_breaker.minimum_calls", "circuit_breaker.window.size"),
+    ("concurrency.adaptive.min", "concurrency.adaptive.max"),
+];
+
+/// Judges the base and every operation.
+pub(crate) fn check(stack: &Stack, capabilities: Option<&Capabilities>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let operations = stack.operations();
+    if operations.len() > MOST_OPERATIONS {
+        let message = format!(
+            "at most {MOST_OPERATIONS} operations can have a configuration of their own, those of the preset included (got {})",
+            operations.len()
+        );
+        violations.push(Violation::new("operation_overrides", ViolationCode::TooManyProperties, message));
+    }
+    let names = std::iter::once(None).chain(operations.into_iter().map(Some));
+    for operation in names {
+        check_operation(stack, operation, capabilities, &mut violations);
+    }
+    if let Some(capabilities) = capabilities
+        && !stack.gateway.routes.is_empty()
+        && !capabilities.has(Capability::Routes)
+    {
+        violations.push(unsupported("gateway.routes".to_owned(), "gateway.routes", Capability::Routes));
+    }
+    violations
+}
+
+/// Judges one operation and adds what is not already known of the base.
+pub(crate) fn check_operation(
+    stack: &Stack,
+    operation: Option<&str>,
+    capabilities: Option<&Capabilities>,
+    violations: &mut Vec<Violation>,
+) {
+    let merged = stack.merge(operation);
+    let judge = Judge { operation, config: merged.resolve(), merged };
+    let mut found = judge.ordered();
+    found.extend(judge.quota());
+    if found.is_empty() {
+        found.extend(judge.machines());
+    }
+    if let Some(capabilities) = capabilities {
+        found.extend(judge.capabilities(capabilities));
+    }
+    for violation in found {
+        if !violations.iter().any(|it| it.path == violation.path && it.code == violation.code) {
+            violations.push(violation);
+        }
+    }
+}
+
+struct Judge<'a> {
+    operation: Option<&'a str>,
+    merged: Merged,
+    config: OperationConfig,
+}
+
+impl Judge<'_> {
+    /// Where a value stands in the document, or the path that it would have.
+    fn place(&self, path: &str) -> String {
+        let (given, source) = match self.merged.get(path) {
+            Some(held) => (held.given, &held.source),
+            None => (path, &Source::Default),
+        };
+        match (source, self.operation) {
+            (Source::OperationOverride, Some(operation)) => join(&join("operation_overrides", operation), given),
+            (Source::Environment(variable), _) => variable.clone(),
+            _ => given.to_owned(),
+        }
+    }
+
+    fn whose(&self) -> String {
+        self.operation.map(|it| format!(", for the operation '{it}'")).unwrap_or_default()
+    }
+
+    fn value(&self, path: &str) -> Option<Value> {
+        field::find(path)?.value(&self.config)
+    }
+
+    fn ordered(&self) -> Vec<Violation> {
+        let mut found = Vec::new();
+        for (low, high) in ORDERED {
+            let set = |path| self.merged.get(path).is_some();
+            // A minimum or a window that nobody set follows the other.
+            if low == "circuit_breaker.minimum_calls" && !(set(low) && set(high)) {
+                continue;
+            }
+            let value = |path| self.merged.get(path).map(|it| it.value.clone()).or_else(|| self.value(path));
+            let (Some(least), Some(most)) = (value(low), value(high)) else { continue };
+            let exceeds = match (&least, &most) {
+                (Value::Integer(least), Value::Integer(most)) => least > most,
+                (Value::Duration(least), Value::Duration(most)) => least > most,
+                _ => false,
+            };
+            if !exceeds {
+                continue;
+            }
+            let rank = |path| self.merged.get(path).map(|it| it.source.clone());
+            let culprit = if rank(high) > rank(low) { high } else { low };
+            let given = |path: &'static str| self.merged.get(path).map_or(path, |it| it.given);
+            let message = format!(
+                "{} must be at most {} (got {} and {}){}",
+                given(low),
+                given(high),
+                plain(&least),
+                plain(&most),
+                self.whose()
+            );
+            found.push(Violation::new(self.place(culprit), ViolationCode::CrossField, message).suggest(format!(
+                "Lower {} or raise {}",
+                given(low),
+                given(high)
+            )));
+        }
+        found
+    }
+
+    fn quota(&self) -> Option<Violation> {
+        if !self.config.rate_limit.enabled || self.merged.get("rate_limit.limit").is_some() {
+            return None;
+        }
+        let place = self.place("rate_limit.enabled");
+        let place = place.strip_suffix(".enabled").unwrap_or(&place);
+        let message = format!("rate_limit is on without a quota{}", self.whose());
+        Some(
+            Violation::new(place, ViolationCode::Missing, message)
+                .suggest("Add requests_per_second, requests_per_minute, or limit with period"),
+        )
+    }
+
+    /// The last word is the machines' own.
+    fn machines(&self) -> Option<Violation> {
+        let config = &self.config;
+        let checked = config
+            .circuit_breaker
+            .check()
+            .and_then(|()| config.retry.check())
+            .and_then(|()| config.rate_limit.check())
+            .and_then(|()| config.concurrency.check())
+            .and_then(|()| config.timeout.check());
+        let error: InvalidConfig = checked.err()?;
+        let message = format!("{error}{}", self.whose());
+        Some(Violation::new(self.place(error.field), ViolationCode::Range, message))
+    }
+
+    fn capabilities(&self, capabilities: &Capabilities) -> Vec<Violation> {
+        let mut found = Vec::new();
+        for (path, held) in &self.merged.0 {
+            let section = path.split('.').next().unwrap_or_default();
+            if self.value(&join(section, "enabled")) == Some(Value::Bool(false)) {
+                continue;
+            }
+            let needs = field::find(path).and_then(|it| (it.needs)(&held.value));
+            if let Some(missing) = needs.filter(|it| !capabilities.has(*it)) {
+                let place = self.place(path);
+                let place = place.strip_suffix(".enabled").unwrap_or(&place);
+                let stage = path.strip_suffix(".enabled").unwrap_or(path);
+                found.push(unsupported(place.to_owned(), stage, missing));
+            }
+        }
+        let retry = &self.config.retry;
+        if retry.enabled && retry.max_attempts > 1 && !capabilities.has(Capability::CloneRequest) {
+            found.push(unsupported("retry".to_owned(), "retry", Capability::CloneRequest));
+        }
+        found
+    }
+}
+
+fn unsupported(place: String, stage: &str, missing: Capability) -> Violation {
+    let message = format!("{stage} needs {} (capability `{missing}`), which is missing here", missing.missing());
+    Violation::new(place, ViolationCode::Unsupported, message).suggest(format!("Remove {stage} or turn it off"))
+}
+
+fn plain(value: &Value) -> String {
+    match value.to_json() {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    }
+}

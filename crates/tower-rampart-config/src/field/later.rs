@@ -1,0 +1,46 @@
+//! The fields of stages that are judged but not yet served: refused as unsupported once they are enabled.
+
+use super::{COUNT, COUNT_OR_ZERO, DURATION, DURATION_OR_ZERO, Field, SHARE, Target};
+use crate::{Capability, kind::Kind, value::Value};
+
+macro_rules! stage {
+    ($path:literal, $capability:ident) => {
+        Field::new($path, Kind::Bool, "Whether the stage is on.", Target::Reserved)
+            .needs(|value| (*value == Value::Bool(true)).then_some(Capability::$capability))
+    };
+}
+
+const fn reserved(path: &'static str, kind: Kind, doc: &'static str) -> Field {
+    Field::new(path, kind, doc, Target::Reserved)
+}
+
+const fn monitoring(path: &'static str, kind: Kind, doc: &'static str) -> Field {
+    reserved(path, kind, doc).needs(|_| Some(Capability::Monitoring))
+}
+
+pub(super) static FIELDS: &[Field] = &[
+    stage!("cache.enabled", Cache),
+    reserved("cache.ttl", DURATION, "How long an answer is kept."),
+    reserved("cache.max_entries", COUNT, "The most answers that are kept."),
+    reserved("cache.stale_if_error", DURATION_OR_ZERO, "How long an expired answer may stand in for an error."),
+    stage!("hedge.enabled", Hedge),
+    reserved("hedge.delay", DURATION_OR_ZERO, "How long the first attempt may take before a second begins."),
+    reserved("hedge.percentile", Kind::Positive { max: 100.0 }, "The latency percentile that is the delay."),
+    reserved("hedge.max_hedges", COUNT, "The most further attempts at once."),
+    stage!("chaos.enabled", Chaos),
+    reserved("chaos.latency", DURATION_OR_ZERO, "The latency that is added."),
+    reserved("chaos.latency_rate", SHARE, "The share of calls that it is added to."),
+    reserved("chaos.fault_rate", SHARE, "The share of calls that fail."),
+    reserved("chaos.seed", COUNT_OR_ZERO, "The seed of the chance."),
+    stage!("throttle.enabled", Throttle),
+    stage!("priority.enabled", Priority),
+    stage!("shadow.enabled", Shadow),
+    stage!("nested_retry.enabled", NestedRetry),
+    monitoring("monitoring.max_events", COUNT, "The most events that are kept."),
+    monitoring("monitoring.max_alerts", COUNT, "The most alerts that are kept."),
+    monitoring("monitoring.retention", DURATION, "How long events are kept."),
+    monitoring("monitoring.thresholds.load_time", DURATION, "A configuration that loads slower raises an alert."),
+    monitoring("monitoring.thresholds.error_rate", SHARE, "A higher error rate raises an alert."),
+    monitoring("monitoring.thresholds.changes_per_hour", COUNT, "More changes of configuration raise an alert."),
+    monitoring("monitoring.thresholds.validation_failure_rate", SHARE, "A higher rate of refusals raises an alert."),
+];

@@ -1,0 +1,103 @@
+//! The fields of the sections `rate_limit`, `concurrency` and `timeout`.
+
+use tower_rampart_core::{
+    breaker::Scope,
+    rate::{Algorithm, OnLimit},
+};
+
+use super::{COUNT, COUNT_OR_ZERO, DURATION, DURATION_OR_ZERO, Field, LONGEST, MOST, SHORTEST, Target, slot};
+use crate::{
+    Capability,
+    kind::Kind,
+    value::{Slot, Value, Words},
+};
+
+/// Calls in a period.
+const QUOTA: Kind = Kind::Positive { max: MOST as f64 };
+
+pub(super) static FIELDS: &[Field] = &[
+    Field::new("rate_limit.enabled", Kind::Bool, "Whether the stage is on.", slot!(rate_limit.enabled)),
+    Field::new(
+        "rate_limit.scope",
+        Kind::Words(Scope::WORDS),
+        "What takes a token: the logical call, or each attempt.",
+        slot!(rate_limit.scope),
+    ),
+    Field::new("rate_limit.algorithm", Kind::Words(Algorithm::WORDS), "The algorithm.", slot!(rate_limit.algorithm)),
+    Field::new(
+        "rate_limit.requests_per_second",
+        QUOTA,
+        "Calls a second; the same as limit with a period of 1 s.",
+        Target::SameAs("rate_limit.limit"),
+    ),
+    Field::new(
+        "rate_limit.requests_per_minute",
+        QUOTA,
+        "Calls a minute; the same as limit with a period of 1 min.",
+        Target::SameAs("rate_limit.limit"),
+    ),
+    Field::new("rate_limit.limit", QUOTA, "Calls in each period.", slot!(rate_limit.quota.limit)),
+    Field::new("rate_limit.period", DURATION, "The period of limit.", slot!(rate_limit.quota.period)),
+    Field::new("rate_limit.burst_size", COUNT, "Calls admitted at once after a pause.", slot!(rate_limit.burst_size)),
+    Field::new(
+        "rate_limit.on_limit",
+        Kind::Words(OnLimit::WORDS),
+        "What happens to a call that is not admitted at once.",
+        slot!(rate_limit.on_limit),
+    ),
+    Field::new("rate_limit.max_wait", DURATION_OR_ZERO, "The longest wait.", slot!(rate_limit.max_wait)),
+    Field::new("rate_limit.per_key", Kind::Key, "What keys the state.", Target::Reserved)
+        .needs(|_| Some(Capability::Keyed)),
+    Field::new("rate_limit.max_keys", COUNT, "The most keys that have a state of their own.", Target::Reserved)
+        .needs(|_| Some(Capability::Keyed)),
+    Field::new("rate_limit.tokens_per_minute", QUOTA, "Tokens of a model API a minute.", Target::Reserved)
+        .needs(|_| Some(Capability::TokensPerMinute)),
+    Field::new(
+        "rate_limit.learn_from_headers",
+        Kind::Bool,
+        "Whether the limit follows the x-ratelimit headers of answers.",
+        Target::Reserved,
+    )
+    .needs(|value| (*value == Value::Bool(true)).then_some(Capability::LearnFromHeaders)),
+    Field::new("concurrency.enabled", Kind::Bool, "Whether the stage is on.", slot!(concurrency.enabled)),
+    Field::new("concurrency.max_inflight", COUNT, "Calls in flight at once.", slot!(concurrency.max_inflight)),
+    Field::new(
+        "concurrency.queue_size",
+        COUNT_OR_ZERO,
+        "Calls that may wait for a permit.",
+        slot!(concurrency.queue_size),
+    ),
+    Field::new(
+        "concurrency.queue_timeout",
+        DURATION_OR_ZERO,
+        "How long a call may wait for a permit.",
+        slot!(concurrency.queue_timeout),
+    ),
+    Field::new(
+        "concurrency.adaptive.algorithm",
+        Kind::Words(&["aimd", "vegas", "gradient2"]),
+        "What moves the limit.",
+        Target::Reserved,
+    )
+    .needs(|_| Some(Capability::AdaptiveConcurrency)),
+    Field::new("concurrency.adaptive.min", COUNT, "The least that the limit becomes.", Target::Reserved),
+    Field::new("concurrency.adaptive.max", COUNT, "The most that the limit becomes.", Target::Reserved),
+    Field::new(
+        "timeout.attempt",
+        Kind::DurationOrOff { min: SHORTEST, max: LONGEST },
+        "How long one attempt may take.",
+        Target::Slot {
+            set: |config, value| config.timeout.attempt = Slot::read(value),
+            get: |config| Some(config.timeout.attempt.show().unwrap_or(Value::Off)),
+        },
+    ),
+    Field::new(
+        "timeout.total",
+        Kind::DurationOrOff { min: SHORTEST, max: LONGEST },
+        "How long the whole call may take, its retries and waits included.",
+        Target::Slot {
+            set: |config, value| config.timeout.total = Slot::read(value),
+            get: |config| Some(config.timeout.total.show().unwrap_or(Value::Off)),
+        },
+    ),
+];
