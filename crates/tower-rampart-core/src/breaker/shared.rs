@@ -154,15 +154,17 @@ impl Breaker {
         answer
     }
 
-    /// Says whether it would admit a call at `now`. Consumes, counts and changes nothing.
+    /// Says whether it would admit a call at `now`, which is only read unless it is closed. Consumes, counts and changes nothing.
     ///
     /// # Errors
     /// As [`Breaker::try_acquire`].
-    pub fn peek(&self, now: Timestamp) -> Result<(), Refused> {
+    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    pub fn peek(&self, now: impl Now) -> Result<(), Refused> {
         let word = self.word();
         if word.has(ADMITS) {
             return Ok(());
         }
+        let now = now.now();
         match (word.state(), self.open_for(now)) {
             (State::Open, Some(wait)) => Err(Refused { state: State::Open, retry_after: Some(wait) }),
             _ => lock(&self.core).machine.peek(now),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use std::sync::Arc;
 
-use tower_rampart_config::{Capabilities, ConfigError, Preset, ResilienceConfig};
+use tower_rampart_config::{Capabilities, Capability, ConfigError, Preset, ResilienceConfig};
 use tower_rampart_core::InvalidConfig;
 
 use super::{Custom, NoReport, OnReport, ResilienceLayer, Shared};
@@ -91,7 +91,7 @@ impl<M> PresetBuilder<DefaultClassifier<M>> {
             operation: "default".to_owned(),
             registry: None,
             seed: None,
-            capabilities: Capabilities::function(),
+            capabilities: Capabilities::function().without(Capability::Fallback),
             judge: DefaultClassifier::new(),
             cloner: Cloned,
             answer: NoFallback,
@@ -154,7 +154,7 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
 
     /// Sends every request once, because it cannot be cloned; a configuration with retries is then an error.
     pub fn without_cloning(mut self) -> PresetBuilder<J, NotCloned, A, R> {
-        self.capabilities = self.capabilities.without_cloning();
+        self.capabilities = self.capabilities.without(Capability::CloneRequest);
         self.cloner(NotCloned)
     }
 
@@ -181,7 +181,7 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
 
     /// Answers by any [`Fallback`](crate::fallback::Fallback).
     pub fn fallback_answer<A2>(mut self, answer: A2) -> PresetBuilder<J, K, A2, R> {
-        self.capabilities = self.capabilities.with_fallback();
+        self.capabilities = self.capabilities.with(Capability::Fallback);
         self.with(|judge, cloner, _, report| (judge, cloner, answer, report))
     }
 

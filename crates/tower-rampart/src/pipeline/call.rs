@@ -173,22 +173,22 @@ impl<J, K, A, R> Call<J, K, A, R> {
     }
 
     /// Waits for the tokens since `since`.
-    ///
-    /// # Errors
-    /// Until when, if that is known.
-    pub(crate) fn poll_rate(&mut self, cx: &Context<'_>, since: Timestamp) -> Result<Timestamp, Option<Timestamp>> {
+    pub(crate) fn poll_rate(&mut self, cx: &Context<'_>, since: Timestamp) -> Turn {
         let now = clock::now();
-        let Some(ticket) = &self.rate_ticket else { return Ok(now) };
+        let Some(ticket) = &self.rate_ticket else { return Turn::Granted(now) };
         match self.shared.machines.rate.poll_ticket(ticket, cx.waker(), now) {
             rate::Turn::Granted => {
                 self.rate_ticket = None;
                 self.token = true;
                 self.explain.queued += now.since(since);
-                Ok(now)
+                Turn::Granted(now)
             }
-            // Past the deadline the wait is over; the limiter's own time comes before it, or the call had been refused.
-            rate::Turn::WaitUntil(at) => Err(Some(self.deadline.map_or(at, |deadline| deadline.min(at)))),
-            rate::Turn::Queued => Err(self.deadline),
+            rate::Turn::Refused(exceeded) => {
+                self.rate_ticket = None;
+                Turn::Refused(self.rate_limited(exceeded))
+            }
+            rate::Turn::WaitUntil(at) => Turn::Wait(Some(self.deadline.map_or(at, |deadline| deadline.min(at)))),
+            rate::Turn::Queued => Turn::Wait(self.deadline),
         }
     }
 
@@ -325,6 +325,16 @@ impl<J, K, A, R> Call<J, K, A, R> {
             operation.finished(outcome(class), class, now.since(self.began), now);
         }
     }
+}
+
+/// How it stands with a call that waits for tokens.
+pub(crate) enum Turn {
+    /// They are taken.
+    Granted(Timestamp),
+    /// It waits until then, or until it is woken.
+    Wait(Option<Timestamp>),
+    /// It is refused after all.
+    Refused(Rejection),
 }
 
 /// How the registry counts a class: an answer that blames the request is an answer.

@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::{
     Judge, Report, Shared,
-    call::Call,
+    call::{Call, Turn},
     judge::judge,
     steps::{self, Carry, Step},
 };
@@ -156,8 +156,9 @@ where
             let step = match this.state.as_mut().project() {
                 StateProjection::Start => steps::enter(call),
                 StateProjection::RateQueue { since } => match call.poll_rate(cx, *since) {
-                    Ok(now) => steps::enter_concurrency(call, now),
-                    Err(until) => {
+                    Turn::Granted(now) => steps::enter_concurrency(call, now),
+                    Turn::Refused(rejection) => steps::refuse(call, rejection),
+                    Turn::Wait(until) => {
                         ready!(poll_at(this.timer.as_mut(), cx, until));
                         if call.is_past_deadline() { steps::past_deadline(call) } else { continue }
                     }
@@ -175,8 +176,11 @@ where
                 }
                 StateProjection::Beginning { carry } => steps::begin_again(call, mem::take(carry)),
                 StateProjection::AttemptRateQueue { since, carry } => match call.poll_rate(cx, *since) {
-                    Ok(now) => steps::admit_attempt(call, mem::take(carry), now),
-                    Err(until) => {
+                    Turn::Granted(now) => steps::admit_attempt(call, mem::take(carry), now),
+                    Turn::Refused(rejection) => {
+                        steps::wait_for_tokens(call, mem::take(carry), rejection, clock::now())
+                    }
+                    Turn::Wait(until) => {
                         ready!(poll_at(this.timer.as_mut(), cx, until));
                         if call.is_past_deadline() { steps::past_deadline(call) } else { continue }
                     }

@@ -163,7 +163,7 @@ pub(super) fn admit_attempt<F, G, Res, E, J, K, A, R>(
 
 /// The attempt's tokens are not there: the ladder may wait for them.
 #[cold]
-fn wait_for_tokens<F, G, Res, E, J, K, A, R>(
+pub(super) fn wait_for_tokens<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
     rejection: Rejection,

@@ -55,13 +55,21 @@ impl Place {
     }
 
     /// Whether the tokens were taken.
-    fn poll_turn(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Timer>) -> Poll<()> {
+    ///
+    /// # Errors
+    /// The limiter refuses after all: another configuration, or a timer that came late.
+    fn poll_turn(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Timer>) -> Poll<Result<(), Rejection>> {
         loop {
-            let Some(ticket) = &self.ticket else { return Poll::Ready(()) };
+            let Some(ticket) = &self.ticket else { return Poll::Ready(Ok(())) };
             match self.limiter.poll_ticket(ticket, cx.waker(), clock::now()) {
                 Turn::Granted => self.ticket = None,
                 Turn::WaitUntil(at) => ready!(timer.as_mut().poll_until(cx, at)),
                 Turn::Queued => return Poll::Pending,
+                Turn::Refused(exceeded) => {
+                    self.ticket = None;
+                    let burst = self.limiter.config().most_at_once();
+                    return Poll::Ready(Err(exceeded.refusal(self.limiter.name(), burst).into()));
+                }
             }
         }
     }
@@ -103,7 +111,9 @@ where
             let future = match this.state.as_mut().project() {
                 StateProjection::Calling(future) => return future.poll(cx),
                 StateProjection::Queued { place, service, request, timer } => {
-                    ready!(place.poll_turn(cx, timer));
+                    if let Err(rejection) = ready!(place.poll_turn(cx, timer)) {
+                        return Poll::Ready(Err(S::Error::from_rejection(rejection)));
+                    }
                     let request = request.take().expect("the request is there until it is sent");
                     service.call(request)
                 }
