@@ -6,7 +6,10 @@ use tower_layer::Layer;
 use tower_rampart_core::{InvalidConfig, breaker::Breaker};
 
 use super::{CircuitBreaker, Config, Handle, Shared};
-use crate::{classify::DefaultClassifier, registry::Registry};
+use crate::{
+    classify::{Auto, DefaultClassifier, Given, IntoClassifier},
+    registry::Registry,
+};
 
 /// Applies a circuit breaker to services; see the [module](super).
 pub struct CircuitBreakerLayer<C = DefaultClassifier> {
@@ -21,9 +24,11 @@ impl<M> CircuitBreakerLayer<DefaultClassifier<M>> {
     pub fn new(config: Config) -> Result<Self, InvalidConfig> {
         Builder::new().config(config).build()
     }
+}
 
+impl CircuitBreakerLayer {
     /// A builder, for a name, a classifier or a registry.
-    pub fn builder() -> Builder<DefaultClassifier<M>> {
+    pub fn builder() -> Builder {
         Builder::new()
     }
 }
@@ -57,21 +62,16 @@ impl<S, C> Layer<S> for CircuitBreakerLayer<C> {
 
 /// Builds a [`CircuitBreakerLayer`].
 #[derive(Debug, Clone)]
-pub struct Builder<C> {
+pub struct Builder<C = Auto> {
     name: String,
     config: Config,
     registry: Option<Registry>,
     classifier: C,
 }
 
-impl<M> Builder<DefaultClassifier<M>> {
+impl Builder {
     fn new() -> Self {
-        Self {
-            name: "default".to_owned(),
-            config: Config::default(),
-            registry: None,
-            classifier: DefaultClassifier::new(),
-        }
+        Self { name: "default".to_owned(), config: Config::default(), registry: None, classifier: Auto }
     }
 }
 
@@ -95,19 +95,22 @@ impl<C> Builder<C> {
     }
 
     /// Judges answers by `classifier`: a closure over `Result<&Res, &E>`, or any [`Classify`](crate::Classify).
-    pub fn classifier<C2>(self, classifier: C2) -> Builder<C2> {
-        Builder { name: self.name, config: self.config, registry: self.registry, classifier }
+    pub fn classifier<C2>(self, classifier: C2) -> Builder<Given<C2>> {
+        Builder { name: self.name, config: self.config, registry: self.registry, classifier: Given(classifier) }
     }
 
     /// Builds the layer.
     ///
     /// # Errors
     /// Names the field of the configuration that is out of its range.
-    pub fn build(self) -> Result<CircuitBreakerLayer<C>, InvalidConfig> {
+    pub fn build<C2>(self) -> Result<CircuitBreakerLayer<C2>, InvalidConfig>
+    where
+        C: IntoClassifier<C2>,
+    {
         let breaker = Arc::new(Breaker::new(self.name.as_str(), self.config)?);
         if let Some(registry) = &self.registry {
             registry.attach(&self.name, |operation| operation.attach_breaker(Arc::clone(&breaker)))?;
         }
-        Ok(CircuitBreakerLayer { shared: Arc::new(Shared { breaker, classifier: self.classifier }) })
+        Ok(CircuitBreakerLayer { shared: Arc::new(Shared { breaker, classifier: self.classifier.into_classifier() }) })
     }
 }

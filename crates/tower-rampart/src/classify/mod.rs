@@ -11,10 +11,12 @@
 //! | `io::Error`: any other kind | transient |
 //! | nothing known | transient |
 
+mod given;
 mod marker;
 
 use std::{error::Error as StdError, io, marker::PhantomData};
 
+pub use given::{Auto, Given, IntoClassifier};
 pub use marker::{Boxed, Typed};
 use tower_rampart_core::{
     Class, Classify, Rejection, RequestInfo, Verdict,

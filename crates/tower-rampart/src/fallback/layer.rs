@@ -6,7 +6,10 @@ use tower_layer::Layer;
 use tower_rampart_core::control::ConfigCell;
 
 use super::{Config, FallbackService, Handle, NoFallback, Shared, Targets, Value, With, WithRequest};
-use crate::{classify::DefaultClassifier, retry::Cloned};
+use crate::{
+    classify::{Auto, DefaultClassifier, Given, IntoClassifier},
+    retry::Cloned,
+};
 
 /// Applies a fallback to services; see the [module](super).
 pub struct FallbackLayer<A, C = DefaultClassifier, K = Cloned> {
@@ -20,9 +23,9 @@ impl<A, M> FallbackLayer<A, DefaultClassifier<M>> {
     }
 }
 
-impl<M> FallbackLayer<NoFallback, DefaultClassifier<M>> {
+impl FallbackLayer<NoFallback> {
     /// A builder, for the form of the answer, a classifier or a cloner.
-    pub fn builder() -> Builder<NoFallback, DefaultClassifier<M>, Cloned> {
+    pub fn builder() -> Builder {
         Builder::new()
     }
 }
@@ -56,16 +59,16 @@ impl<S, A, C, K> Layer<S> for FallbackLayer<A, C, K> {
 
 /// Builds a [`FallbackLayer`].
 #[derive(Debug, Clone)]
-pub struct Builder<A, C, K> {
+pub struct Builder<A = NoFallback, C = Auto, K = Cloned> {
     config: Config,
     answer: A,
     classifier: C,
     cloner: K,
 }
 
-impl<M> Builder<NoFallback, DefaultClassifier<M>, Cloned> {
+impl Builder {
     fn new() -> Self {
-        Self { config: Config::default(), answer: NoFallback, classifier: DefaultClassifier::new(), cloner: Cloned }
+        Self { config: Config::default(), answer: NoFallback, classifier: Auto, cloner: Cloned }
     }
 }
 
@@ -102,8 +105,8 @@ impl<A, C, K> Builder<A, C, K> {
     }
 
     /// Judges answers by `classifier`: a closure over `Result<&Res, &E>`, or any [`Classify`](crate::Classify).
-    pub fn classifier<C2>(self, classifier: C2) -> Builder<A, C2, K> {
-        Builder { config: self.config, answer: self.answer, classifier, cloner: self.cloner }
+    pub fn classifier<C2>(self, classifier: C2) -> Builder<A, Given<C2>, K> {
+        Builder { config: self.config, answer: self.answer, classifier: Given(classifier), cloner: self.cloner }
     }
 
     /// Keeps requests by `cloner`: a closure from `&Req` to `Option<Req>`, or any [`CloneRequest`](crate::retry::CloneRequest).
@@ -112,11 +115,14 @@ impl<A, C, K> Builder<A, C, K> {
     }
 
     /// Builds the layer.
-    pub fn build(self) -> FallbackLayer<A, C, K> {
+    pub fn build<C2>(self) -> FallbackLayer<A, C2, K>
+    where
+        C: IntoClassifier<C2>,
+    {
         let shared = Shared {
             config: ConfigCell::new(self.config),
             answer: self.answer,
-            classifier: self.classifier,
+            classifier: self.classifier.into_classifier(),
             cloner: self.cloner,
         };
         FallbackLayer { shared: Arc::new(shared) }

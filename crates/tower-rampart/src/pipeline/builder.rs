@@ -9,7 +9,7 @@ use tower_rampart_core::InvalidConfig;
 
 use super::{Custom, NoReport, OnReport, ResilienceLayer, Shared};
 use crate::{
-    classify::DefaultClassifier,
+    classify::{Auto, Given, IntoClassifier},
     fallback::{NoFallback, Targets, Value, With, WithRequest},
     registry::{OperationError, Registry},
     retry::{Cloned, NotCloned},
@@ -49,7 +49,7 @@ pub enum BuildError {
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct PresetBuilder<J = DefaultClassifier, K = Cloned, A = NoFallback, R = NoReport> {
+pub struct PresetBuilder<J = Auto, K = Cloned, A = NoFallback, R = NoReport> {
     config: ResilienceConfig,
     operation: String,
     registry: Option<Registry>,
@@ -62,7 +62,7 @@ pub struct PresetBuilder<J = DefaultClassifier, K = Cloned, A = NoFallback, R = 
     report_all: bool,
 }
 
-impl<M> PresetBuilder<DefaultClassifier<M>> {
+impl PresetBuilder {
     /// Starts from a preset.
     pub fn new(preset: Preset) -> Self {
         Self::from_config(ResilienceConfig::from_preset(preset))
@@ -92,7 +92,7 @@ impl<M> PresetBuilder<DefaultClassifier<M>> {
             registry: None,
             seed: None,
             capabilities: Capabilities::function().without(Capability::Fallback),
-            judge: DefaultClassifier::new(),
+            judge: Auto,
             cloner: Cloned,
             answer: NoFallback,
             report: NoReport,
@@ -142,8 +142,8 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
     }
 
     /// Judges answers by `classifier`: a closure over `Result<&Res, &E>`, or any [`Classify`](crate::Classify).
-    pub fn classifier<C>(self, classifier: C) -> PresetBuilder<Custom<C>, K, A, R> {
-        self.with(|_, cloner, answer, report| (Custom(classifier), cloner, answer, report))
+    pub fn classifier<C>(self, classifier: C) -> PresetBuilder<Given<Custom<C>>, K, A, R> {
+        self.with(|_, cloner, answer, report| (Given(Custom(classifier)), cloner, answer, report))
     }
 
     /// Keeps requests for further attempts by `cloner`: a closure from `&Req` to `Option<Req>`, or any
@@ -219,14 +219,17 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
     /// # Errors
     /// If the configuration asks for what this pipeline cannot serve (naming the stage and what is missing), or the
     /// registry has the operation with another configuration.
-    pub fn build(self) -> Result<ResilienceLayer<J, K, A, R>, BuildError> {
+    pub fn build<J2>(self) -> Result<ResilienceLayer<J2, K, A, R>, BuildError>
+    where
+        J: IntoClassifier<J2>,
+    {
         self.config.check(&self.capabilities)?;
         let config = self.config.operation(&self.operation);
         let registry = self.registry.unwrap_or_default();
         let machines = registry.machines(&self.operation, config, self.seed)?;
         let shared = Shared {
             machines,
-            judge: self.judge,
+            judge: self.judge.into_classifier(),
             cloner: self.cloner,
             answer: self.answer,
             report: self.report,

@@ -10,7 +10,7 @@ use tower_rampart_core::{
 };
 
 use super::{Cloned, Config, Handle, Retry, Shared};
-use crate::classify::DefaultClassifier;
+use crate::classify::{Auto, DefaultClassifier, Given, IntoClassifier};
 
 /// Applies retries to services; see the [module](super).
 pub struct RetryLayer<C = DefaultClassifier, K = Cloned> {
@@ -25,9 +25,11 @@ impl<M> RetryLayer<DefaultClassifier<M>> {
     pub fn new(config: Config) -> Result<Self, InvalidConfig> {
         Builder::new().config(config).build()
     }
+}
 
+impl RetryLayer {
     /// A builder, for a classifier, a cloner or a seed.
-    pub fn builder() -> Builder<DefaultClassifier<M>, Cloned> {
+    pub fn builder() -> Builder {
         Builder::new()
     }
 }
@@ -61,16 +63,16 @@ impl<S, C, K> Layer<S> for RetryLayer<C, K> {
 
 /// Builds a [`RetryLayer`].
 #[derive(Debug, Clone)]
-pub struct Builder<C, K> {
+pub struct Builder<C = Auto, K = Cloned> {
     config: Config,
     seed: Option<u64>,
     classifier: C,
     cloner: K,
 }
 
-impl<M> Builder<DefaultClassifier<M>, Cloned> {
+impl Builder {
     fn new() -> Self {
-        Self { config: Config::default(), seed: None, classifier: DefaultClassifier::new(), cloner: Cloned }
+        Self { config: Config::default(), seed: None, classifier: Auto, cloner: Cloned }
     }
 }
 
@@ -88,8 +90,8 @@ impl<C, K> Builder<C, K> {
     }
 
     /// Judges answers by `classifier`: a closure over `Result<&Res, &E>`, or any [`Classify`](crate::Classify).
-    pub fn classifier<C2>(self, classifier: C2) -> Builder<C2, K> {
-        Builder { config: self.config, seed: self.seed, classifier, cloner: self.cloner }
+    pub fn classifier<C2>(self, classifier: C2) -> Builder<Given<C2>, K> {
+        Builder { config: self.config, seed: self.seed, classifier: Given(classifier), cloner: self.cloner }
     }
 
     /// Keeps requests by `cloner`: a closure from `&Req` to `Option<Req>`, or any [`CloneRequest`](super::CloneRequest).
@@ -101,13 +103,16 @@ impl<C, K> Builder<C, K> {
     ///
     /// # Errors
     /// Names the field of the configuration that is out of its range.
-    pub fn build(self) -> Result<RetryLayer<C, K>, InvalidConfig> {
+    pub fn build<C2>(self) -> Result<RetryLayer<C2, K>, InvalidConfig>
+    where
+        C: IntoClassifier<C2>,
+    {
         self.config.check()?;
         let shared = Shared {
             config: ConfigCell::new(self.config),
             budget: Arc::new(Budget::new(self.config.budget)?),
             seeds: self.seed.map_or_else(Seeds::from_entropy, Seeds::new),
-            classifier: self.classifier,
+            classifier: self.classifier.into_classifier(),
             cloner: self.cloner,
         };
         Ok(RetryLayer { shared: Arc::new(shared) })
