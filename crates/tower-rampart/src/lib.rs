@@ -1,1 +1,4 @@
 //! Resilience for Tower.
+
+#[cfg(feature = "http")]
+pub mod http;
