@@ -36,7 +36,7 @@ pub use self::{
     classifier::HttpClassifier,
     dispatch::{NotDispatched, NotReplayable},
     refusal::{MediaType, Refusal},
-    replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayCloner, ReplayError},
+    replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayCloner, ReplayError, ReplayTracker},
     reset::reset,
     retry_after::retry_after,
 };

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll, Waker},
 };
 
@@ -85,6 +85,8 @@ struct Shared<B> {
     /// All bytes drawn so far, as long as `complete`.
     buffer: Vec<u8>,
     complete: bool,
+    /// Whether a handle other than the reading one was left without its beginning.
+    outgrown: bool,
     max_bytes: usize,
     /// Bytes drawn from the source.
     drawn: u64,
@@ -141,6 +143,37 @@ impl<B> ReplayBody<B> {
     }
 }
 
+impl<B> ReplayBody<B> {
+    /// Watches whether the body outgrows its buffer, or fails, once this handle has been sent away.
+    pub fn tracker(&self) -> ReplayTracker<B> {
+        match &self.inner {
+            Inner::Empty | Inner::Once(_) => ReplayTracker { shared: Weak::new() },
+            Inner::Shared(handle) => ReplayTracker { shared: Arc::downgrade(&handle.shared) },
+        }
+    }
+}
+
+/// Watches a [`ReplayBody`] without keeping it; made by [`ReplayBody::tracker`].
+pub struct ReplayTracker<B> {
+    shared: Weak<Mutex<Shared<B>>>,
+}
+
+impl<B> ReplayTracker<B> {
+    /// Whether another handle can no longer give the body.
+    pub fn is_lost(&self) -> bool {
+        self.shared.upgrade().is_some_and(|shared| {
+            let shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.outgrown || shared.state == State::Failed
+        })
+    }
+}
+
+impl<B> fmt::Debug for ReplayTracker<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplayTracker").finish_non_exhaustive()
+    }
+}
+
 impl<B: Body<Data = Bytes> + Unpin> Body for ReplayBody<B> {
     type Data = Bytes;
     type Error = ReplayError<B::Error>;
@@ -176,6 +209,7 @@ impl<B> Handle<B> {
             source,
             buffer: Vec::new(),
             complete: true,
+            outgrown: false,
             max_bytes,
             drawn: 0,
             trailers: None,
@@ -319,6 +353,7 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
         }
         if is_last || data.len() > self.max_bytes - self.buffer.len() {
             self.complete = false;
+            self.outgrown = !is_last;
             self.buffer = Vec::new();
         } else {
             self.buffer.extend_from_slice(data);
@@ -466,12 +501,13 @@ mod tests {
     fn body_above_the_cap_streams_through_and_its_clone_is_lost() {
         let (sender, mut first) = channel(6);
         let mut clone = first.try_clone().expect("a clone");
+        let tracker = first.tracker();
         send(&sender, "1234");
         assert_eq!(text(&mut first), "1234");
-        assert!(clone.is_readable());
+        assert!(clone.is_readable() && !tracker.is_lost());
         send(&sender, "567");
         assert_eq!(text(&mut first), "567");
-        assert!(!clone.is_readable());
+        assert!(!clone.is_readable() && tracker.is_lost());
         assert!(clone.try_clone().is_none() && first.try_clone().is_none());
         assert_eq!(buffered(&first), 0);
         send(&sender, "89");
