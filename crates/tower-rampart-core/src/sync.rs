@@ -21,7 +21,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 ///
 /// In production this is an [`arc_swap::ArcSwap`]; loom, which cannot see into that crate, checks the callers' protocol on a twin made of a mutex.
 #[derive(Debug)]
-pub(crate) struct ConfigCell<T> {
+pub struct ConfigCell<T> {
     #[cfg(not(loom))]
     value: arc_swap::ArcSwap<T>,
     #[cfg(loom)]
@@ -30,41 +30,46 @@ pub(crate) struct ConfigCell<T> {
 
 #[cfg(not(loom))]
 impl<T> ConfigCell<T> {
-    pub(crate) fn new(value: T) -> Self {
+    /// A cell that holds `value`.
+    pub fn new(value: T) -> Self {
         Self { value: arc_swap::ArcSwap::from_pointee(value) }
     }
 
     /// Runs `read` on the present value.
-    pub(crate) fn with<R>(&self, read: impl FnOnce(&T) -> R) -> R {
+    pub fn with<R>(&self, read: impl FnOnce(&T) -> R) -> R {
         read(&self.value.load())
     }
 
     /// The present value, shared.
-    pub(crate) fn load(&self) -> std::sync::Arc<T> {
+    pub fn load(&self) -> std::sync::Arc<T> {
         self.value.load_full()
     }
 
     /// Replaces the value as a whole.
-    pub(crate) fn store(&self, value: T) {
+    pub fn store(&self, value: T) {
         self.value.store(std::sync::Arc::new(value));
     }
 }
 
 #[cfg(loom)]
 impl<T> ConfigCell<T> {
-    pub(crate) fn new(value: T) -> Self {
+    /// A cell that holds `value`.
+    pub fn new(value: T) -> Self {
         Self { value: Mutex::new(std::sync::Arc::new(value)) }
     }
 
-    pub(crate) fn with<R>(&self, read: impl FnOnce(&T) -> R) -> R {
+    /// Runs `read` on the present value.
+    pub fn with<R>(&self, read: impl FnOnce(&T) -> R) -> R {
         read(&self.load())
     }
 
-    pub(crate) fn load(&self) -> std::sync::Arc<T> {
+    /// The present value, shared.
+    pub fn load(&self) -> std::sync::Arc<T> {
         std::sync::Arc::clone(&lock(&self.value))
     }
 
-    pub(crate) fn store(&self, value: T) {
+    /// Replaces the value as a whole.
+    pub fn store(&self, value: T) {
         *lock(&self.value) = std::sync::Arc::new(value);
     }
 }

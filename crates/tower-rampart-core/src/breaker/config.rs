@@ -183,11 +183,36 @@ impl Config {
         if verdict.class.kind() == ClassKind::Ignored || self.exclude.iter().any(|it| it.matches(verdict)) {
             return Outcome::Ignored;
         }
-        let failed = if self.monitor.is_empty() {
-            verdict.class.kind().is_retryable()
-        } else {
-            self.monitor.iter().any(|it| it.matches(verdict))
-        };
-        if failed { Outcome::Failure } else { Outcome::Success }
+        if self.monitor.is_empty() {
+            return plain_outcome(verdict.class.kind());
+        }
+        if self.monitor.iter().any(|it| it.matches(verdict)) { Outcome::Failure } else { Outcome::Success }
+    }
+
+    /// Outcomes that a rate needs: a count window that holds fewer is evaluated when it is full.
+    pub(super) fn effective_minimum_calls(&self) -> u32 {
+        match self.window {
+            Window::Count { size } => self.minimum_calls.min(size),
+            Window::Time { .. } => self.minimum_calls,
+        }
+    }
+
+    /// Whether any rule looks at the window; without one, a success has nothing to tell the machine.
+    pub(super) fn is_windowed(&self) -> bool {
+        self.failure_rate_threshold.is_some() || self.slow_rule().is_some() || self.abandoned_rate_threshold < 1.0
+    }
+
+    /// The threshold of the slow-call rule, if the rule is on: it needs both of its fields.
+    pub(super) fn slow_rule(&self) -> Option<f64> {
+        self.slow_call_duration.and(self.slow_call_rate_threshold)
+    }
+}
+
+/// How a breaker counts a class if its configuration names none.
+pub(super) const fn plain_outcome(kind: ClassKind) -> Outcome {
+    match kind {
+        ClassKind::Ignored => Outcome::Ignored,
+        _ if kind.is_retryable() => Outcome::Failure,
+        _ => Outcome::Success,
     }
 }

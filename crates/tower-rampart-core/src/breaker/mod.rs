@@ -1,8 +1,55 @@
 //! Circuit breaker: stops calling what does not answer, and finds out by itself when it does again.
 
+//!
+//! A [`Breaker`] is closed and admits calls until one of its rules holds: `failure_threshold` failures in a row, or a rate over a [`Window`]. It is
+//! then open and refuses at once, until the recovery time has passed; then half open, admitting a few probes whose outcomes decide.
+//! Every admission carries the generation of the breaker, and an outcome of an older generation is counted without moving the state.
+//!
+//! The machine (`state`) is pure and takes the time as an argument; the shell (`shared`) puts it behind a short lock and publishes a summary in one
+//! atomic word, so that a success on a closed breaker without window rules costs one load and one count.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_rampart_core::{Outcome, Timestamp, breaker::{Breaker, Config, State}};
+//!
+//! let mut config = Config::default();
+//! config.failure_threshold = 2;
+//! config.recovery_timeout = Duration::from_secs(30);
+//! let breaker = Breaker::new("search", config)?;
+//!
+//! for second in 0..2 {
+//!     let now = Timestamp::from_millis(second * 1000);
+//!     let permit = breaker.try_acquire(now).expect("a closed breaker admits");
+//!     breaker.record(permit, Outcome::Failure, None, now);
+//! }
+//! let now = Timestamp::from_millis(11_000);
+//! let refused = breaker.try_acquire(now).expect_err("an open breaker refuses");
+//! assert_eq!((refused.state, refused.retry_after), (State::Open, Some(Duration::from_secs(20))));
+//! assert!(breaker.try_acquire(now.after(Duration::from_secs(20))).is_ok());
+//! # Ok::<(), tower_rampart_core::InvalidConfig>(())
+//! ```
+
 pub(crate) mod config;
+mod counters;
+mod permit;
+mod probes;
+mod recovery;
+mod registry;
+mod round;
+mod rules;
+mod shared;
+mod snapshot;
+mod state;
+mod transition;
+mod window;
+mod word;
 
 pub use config::{Config, HalfOpenPolicy, Matcher, Scope, Window};
+pub use permit::{Permit, Refused};
+pub use registry::{Breakers, BreakersError};
+pub use shared::Breaker;
+pub use snapshot::Snapshot;
+pub use transition::{Transition, TransitionReason};
 
 use std::fmt;
 

@@ -1,5 +1,7 @@
 //! Concurrency limit: so many calls at once, and a bounded fair queue before it.
 
 mod config;
+mod limit;
 
 pub use config::Config;
+pub use limit::{Admission, Full, Limiter, Permit, Ticket};

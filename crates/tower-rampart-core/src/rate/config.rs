@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+pub use crate::breaker::Scope;
 use crate::{
     InvalidConfig,
     breaker::config::{DAY, MAX_COUNT, MIN},
 };
-pub use crate::breaker::Scope;
 
 /// The algorithm of a rate limiter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -88,6 +88,33 @@ impl Config {
         }
     }
 
+    /// `rps` calls a second, with a burst of that times `burst_factor`, rounded up, at least 1.
+    ///
+    /// # Examples
+    /// ```
+    /// use tower_rampart_core::rate::Config;
+    ///
+    /// assert_eq!(Config::from_rps(10.0, 1.5).burst_size, 15);
+    /// assert_eq!(Config::from_rps(0.5, 1.5).burst_size, 1);
+    /// ```
+    pub fn from_rps(rps: f64, burst_factor: f64) -> Self {
+        // What is a whole number but for the error of the product stays one.
+        let burst = (rps * burst_factor - 1e-9).ceil();
+        Self { burst_size: (burst as u32).clamp(1, MAX_COUNT), ..Self::per_second(rps) }
+    }
+
+    /// The same with a burst given as a number.
+    ///
+    /// # Errors
+    /// The burst must be a whole number between 1 and 1 000 000: with less than one token no call would ever pass.
+    pub fn with_burst(self, burst: f64) -> Result<Self, InvalidConfig> {
+        InvalidConfig::range("rate_limit.burst_size", burst, 1.0, f64::from(MAX_COUNT))?;
+        if burst.fract() != 0.0 {
+            return Err(InvalidConfig::new("rate_limit.burst_size", burst, "a whole number"));
+        }
+        Ok(Self { burst_size: burst as u32, ..self })
+    }
+
     /// The most calls that are admitted at the same moment.
     pub fn most_at_once(&self) -> u32 {
         match self.algorithm {
@@ -103,11 +130,7 @@ impl Config {
     pub fn check(&self) -> Result<(), InvalidConfig> {
         let limit = self.quota.limit;
         if !(limit > 0.0 && limit <= f64::from(MAX_COUNT)) {
-            return Err(InvalidConfig::new(
-                "rate_limit.limit",
-                limit,
-                format_args!("above 0 and at most {MAX_COUNT}"),
-            ));
+            return Err(InvalidConfig::new("rate_limit.limit", limit, format_args!("above 0 and at most {MAX_COUNT}")));
         }
         InvalidConfig::duration("rate_limit.period", self.quota.period, MIN, DAY)?;
         InvalidConfig::range("rate_limit.burst_size", self.burst_size, 1, MAX_COUNT)?;

@@ -1,5 +1,21 @@
 //! Rate limit: so many calls in so much time.
+//!
+//! [`RateLimiter`] is what a stage holds. The algorithms below it are pure functions of their state and the time passed in.
 
 mod config;
+mod exceeded;
+mod gcra;
+mod lane;
+mod limiter;
+mod machine;
+mod pace;
+mod sliding_log;
+mod token_bucket;
+mod waiting;
+mod window;
 
 pub use config::{Algorithm, Config, OnLimit, Quota, Scope, default_burst};
+pub use exceeded::Exceeded;
+pub use limiter::RateLimiter;
+pub use waiting::{Admission, Ticket, Turn};
+pub use window::SlidingCounter;

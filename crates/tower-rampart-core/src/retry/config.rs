@@ -105,6 +105,19 @@ impl Default for BudgetConfig {
     }
 }
 
+impl BudgetConfig {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        let max = f64::from(MAX_COUNT);
+        InvalidConfig::range("retry.budget.ratio", self.ratio, 0.0, 1.0)?;
+        InvalidConfig::range("retry.budget.min_per_second", self.min_per_second, 0.0, max)?;
+        InvalidConfig::range("retry.budget.capacity", self.capacity, 1.0, max)
+    }
+}
+
 /// The configuration of a retry stage.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -161,9 +174,6 @@ impl Config {
         InvalidConfig::duration("retry.backoff.max", self.backoff.max, self.backoff.min, DAY)?;
         InvalidConfig::duration("retry.jitter.max", self.jitter.max, Duration::ZERO, DAY)?;
         InvalidConfig::duration("retry.retry_after_max", self.retry_after_max, Duration::from_millis(1), DAY)?;
-        InvalidConfig::range("retry.budget.ratio", self.budget.ratio, 0.0, 1.0)?;
-        let max = f64::from(MAX_COUNT);
-        InvalidConfig::range("retry.budget.min_per_second", self.budget.min_per_second, 0.0, max)?;
-        InvalidConfig::range("retry.budget.capacity", self.budget.capacity, 1.0, max)
+        self.budget.check()
     }
 }

@@ -1,0 +1,124 @@
+//! The resolved configuration of one operation: the very values that the machines run on.
+
+use std::time::Duration;
+
+use tower_rampart_core::{breaker, concurrency, fallback, rate, retry, timeout};
+
+/// What answers are read as, and when they are judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// By HTTP status, or by the error.
+    #[default]
+    Http,
+    /// By gRPC status.
+    Grpc,
+    /// By the thirteen classes of model APIs.
+    ModelApi,
+}
+
+/// When the outcome of a call is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OutcomeAt {
+    /// With the head of the response.
+    #[default]
+    Headers,
+    /// When the body of the response has ended.
+    EndOfBody,
+}
+
+/// How answers are judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClassifyConfig {
+    /// What answers are read as. Default: HTTP.
+    pub profile: Profile,
+    /// Statuses that count as transient whatever their default, 100 to 599. Default: none.
+    pub transient_status: Vec<u16>,
+    /// Statuses that count as permanent whatever their default, 100 to 599. Default: none.
+    pub permanent_status: Vec<u16>,
+    /// When the outcome is known. Default: with the head of the response.
+    pub outcome_at: OutcomeAt,
+}
+
+/// What is particular to HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpConfig {
+    /// The most of a request body that is kept for another attempt, 0 to 1 000 000 bytes. Default: 65 536.
+    pub replay_max_bytes: u32,
+    /// Request headers that carry the time left for the call. Default: none.
+    pub deadline_headers: Vec<String>,
+    /// The request header that tells the service behind the number of the attempt. Default: none.
+    pub attempt_header: Option<String>,
+    /// Proxies whose forwarding headers are believed, 0 to 1 000 000. Default: 0.
+    pub trusted_hops: u32,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { replay_max_bytes: 65_536, deadline_headers: Vec::new(), attempt_header: None, trusted_hops: 0 }
+    }
+}
+
+/// What a fallback that is data answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FallbackAnswer {
+    /// Base URLs that are tried in order. Default: none.
+    pub targets: Vec<String>,
+    /// The status of a fixed answer, 200 to 599. Default: none.
+    pub status: Option<u16>,
+    /// The body of a fixed answer, at most 200 characters. Default: none.
+    pub body: Option<String>,
+}
+
+/// The resolved configuration of one operation.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct OperationConfig {
+    /// The circuit breaker.
+    pub circuit_breaker: breaker::Config,
+    /// The retries.
+    pub retry: retry::Config,
+    /// The rate limit; off unless the document has one.
+    pub rate_limit: rate::Config,
+    /// The concurrency limit; off unless the document has one.
+    pub concurrency: concurrency::Config,
+    /// The timeouts.
+    pub timeout: timeout::Config,
+    /// When a fallback answers.
+    pub fallback: fallback::Config,
+    /// What a fallback that is data answers.
+    pub fallback_answer: FallbackAnswer,
+    /// What is particular to HTTP.
+    pub http: HttpConfig,
+    /// How answers are judged.
+    pub classify: ClassifyConfig,
+}
+
+impl Default for OperationConfig {
+    fn default() -> Self {
+        let mut rate_limit = rate::Config::default();
+        rate_limit.enabled = false;
+        let mut concurrency = concurrency::Config::default();
+        concurrency.enabled = false;
+        Self {
+            circuit_breaker: breaker::Config::default(),
+            retry: retry::Config::default(),
+            rate_limit,
+            concurrency,
+            timeout: timeout::Config::default(),
+            fallback: fallback::Config::default(),
+            fallback_answer: FallbackAnswer::default(),
+            http: HttpConfig::default(),
+            classify: ClassifyConfig::default(),
+        }
+    }
+}
+
+impl OperationConfig {
+    /// How long one attempt may take.
+    pub fn attempt_timeout(&self) -> Option<Duration> {
+        self.timeout.attempt
+    }
+}

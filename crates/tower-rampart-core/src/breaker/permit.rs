@@ -1,0 +1,62 @@
+//! What [`Breaker::try_acquire`](super::Breaker::try_acquire) answers: a [`Permit`] to call, or [`Refused`].
+
+use std::time::Duration;
+
+use super::State;
+use crate::Timestamp;
+
+/// The leave to make one call, given back through [`Breaker::record`](super::Breaker::record) exactly once.
+///
+/// It is plain data without a destructor: whoever holds it must record [`Outcome::Abandoned`](crate::Outcome::Abandoned) when the call is
+/// dropped, or a probe's slot stays taken until `half_open_max_wait` has passed.
+#[must_use = "a permit that is never recorded holds its probe slot until `half_open_max_wait`"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Permit {
+    /// The generation that admitted the call; zero belongs to none, so that the outcome is counted and not judged.
+    pub(super) generation: u64,
+    /// When the call was admitted; [`Timestamp::MAX`] if nobody needed to know.
+    pub(super) started: Timestamp,
+    /// The probe slot that it holds, or [`Permit::NO_SLOT`].
+    pub(super) slot: u32,
+    /// Whether its outcome is counted at all.
+    pub(super) counted: bool,
+}
+
+impl Permit {
+    pub(super) const NO_SLOT: u32 = u32::MAX;
+
+    /// Of a call that passes a breaker which is off.
+    pub(super) const fn uncounted() -> Self {
+        Self { generation: 0, started: Timestamp::MAX, slot: Self::NO_SLOT, counted: false }
+    }
+
+    /// Of a call that passes a closed breaker.
+    pub(super) const fn closed(generation: u64, started: Timestamp) -> Self {
+        Self { generation, started, slot: Self::NO_SLOT, counted: true }
+    }
+
+    /// Of a call that is counted, and whose outcome says nothing about the state.
+    pub(super) const fn unjudged(started: Timestamp) -> Self {
+        Self::closed(0, started)
+    }
+
+    /// Of a call that probes a half-open breaker.
+    pub(super) const fn probe(generation: u64, started: Timestamp, slot: u32) -> Self {
+        Self { generation, started, slot, counted: true }
+    }
+
+    /// Whether the call is a probe of a half-open breaker.
+    pub const fn is_probe(&self) -> bool {
+        self.slot != Self::NO_SLOT
+    }
+}
+
+/// Why a breaker admits no call now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("circuit breaker is {state}")]
+pub struct Refused {
+    /// The state in which it refused.
+    pub state: State,
+    /// When a call is admitted; `None` while half open with all slots taken and while forced open, as nobody can know.
+    pub retry_after: Option<Duration>,
+}

@@ -1,0 +1,382 @@
+//! The breaker that threads share: the machine of `state` behind a short lock, an atomic summary that spares most calls the lock, totals, observers.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    hash::{BuildHasher, RandomState},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Config, Permit, Refused, Snapshot, State, Transition,
+    config::plain_outcome,
+    counters::Counters,
+    rules::rate,
+    state::Machine,
+    transition::Change,
+    word::{ADMITS, LISTS, QUIET, TIMED, Word},
+};
+use crate::{
+    InvalidConfig, Now, Outcome, Timestamp, Verdict,
+    rejection::Name,
+    sync::{AtomicU64, ConfigCell, Mutex, MutexGuard, Ordering, lock},
+};
+
+/// Transitions that wait for a slow observer; beyond that the oldest are forgotten.
+const UNDELIVERED: usize = 1024;
+
+/// A circuit breaker, shared by reference between all callers of one service.
+///
+/// | state | admits | a refusal says when to come back |
+/// |---|---|---|
+/// | closed, forced_closed, metrics_only | all | |
+/// | disabled, or `enabled = false` | all, and counts none | |
+/// | open | none until the recovery time has passed | yes |
+/// | half_open | up to `half_open_max_calls` at once | no |
+/// | forced_open | none | no |
+///
+/// On a closed breaker without window rules and slow-call duration, admission and a success that ends no run of failures take no lock and read no clock.
+/// The protocol: the machine changes only under its lock, and whoever changed it publishes its summary, one atomic word, before the lock is released.
+/// A call that acts on the word alone takes effect at the moment of its load. The word names the generation, so a summary of an earlier one is never
+/// taken for the present; it says "quiet" only while no run of failures exists, so that no success that should end a run can miss it.
+pub struct Breaker {
+    word: AtomicU64,
+    /// The end of the recovery time, in nanoseconds; published before the word that says open.
+    open_until: AtomicU64,
+    name: Name,
+    config: ConfigCell<Config>,
+    counters: Counters,
+    core: Mutex<Core>,
+}
+
+type Observer = Arc<dyn Fn(&Transition) + Send + Sync>;
+
+struct Core {
+    machine: Machine,
+    /// The successes that had been counted at the last failure.
+    successes_before: u64,
+    observers: Arc<Vec<Observer>>,
+    undelivered: VecDeque<Transition>,
+    /// A thread is telling the observers, and will go on until all is told.
+    delivering: bool,
+}
+
+impl Breaker {
+    /// Makes a closed breaker.
+    ///
+    /// # Errors
+    /// Names the first field of the configuration that is out of its range.
+    pub fn new(name: impl Into<Name>, config: Config) -> Result<Self, InvalidConfig> {
+        config.check()?;
+        let name = name.into();
+        let config = ConfigCell::new(config);
+        // Replicas of a process must not draw the same jitter.
+        let machine = Machine::new(config.load(), RandomState::new().hash_one(&name));
+        Ok(Self {
+            word: AtomicU64::new(machine.word().0),
+            open_until: AtomicU64::new(0),
+            name,
+            config,
+            counters: Counters::new(),
+            core: Mutex::new(Core {
+                machine,
+                successes_before: 0,
+                observers: Arc::default(),
+                undelivered: VecDeque::new(),
+                delivering: false,
+            }),
+        })
+    }
+
+    /// Makes the jitter of the recovery time reproducible.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        lock(&self.core).machine.reseed(seed);
+        self
+    }
+
+    /// The name of the operation.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The configuration that it runs on.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load()
+    }
+
+    /// How it counts an answer: [`Config::outcome`] of the present configuration, which is not even loaded if it names no class or code.
+    pub fn outcome(&self, verdict: &Verdict) -> Outcome {
+        if self.word().has(LISTS) {
+            self.config.with(|config| config.outcome(verdict))
+        } else {
+            plain_outcome(verdict.class.kind())
+        }
+    }
+
+    /// Admits or refuses one call. Reads the clock unless it is closed and no call needs to be timed.
+    ///
+    /// # Errors
+    /// Says in which state it refused, and when to come back if that is known.
+    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    pub fn try_acquire(&self, now: impl Now) -> Result<Permit, Refused> {
+        let word = self.word();
+        if word.has(ADMITS) {
+            if word.state() == State::Disabled {
+                return Ok(Permit::uncounted());
+            }
+            let started = if word.has(TIMED) { now.now() } else { Timestamp::MAX };
+            return Ok(Permit::closed(word.generation(), started));
+        }
+        let answer = match word.state() {
+            State::ForcedOpen => Err(Refused { state: State::ForcedOpen, retry_after: None }),
+            State::Open => {
+                let now = now.now();
+                match self.open_for(now) {
+                    None => self.try_acquire_locked(now),
+                    wait => Err(Refused { state: State::Open, retry_after: wait }),
+                }
+            }
+            _ => self.try_acquire_locked(now.now()),
+        };
+        if answer.is_err() {
+            self.counters.reject();
+        }
+        answer
+    }
+
+    fn try_acquire_locked(&self, now: Timestamp) -> Result<Permit, Refused> {
+        let mut core = lock(&self.core);
+        let (answer, change) = core.machine.try_acquire(now);
+        self.publish(core, change, now);
+        answer
+    }
+
+    /// Says whether it would admit a call at `now`. Consumes, counts and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Breaker::try_acquire`].
+    pub fn peek(&self, now: Timestamp) -> Result<(), Refused> {
+        let word = self.word();
+        if word.has(ADMITS) {
+            return Ok(());
+        }
+        match (word.state(), self.open_for(now)) {
+            (State::Open, Some(wait)) => Err(Refused { state: State::Open, retry_after: Some(wait) }),
+            _ => lock(&self.core).machine.peek(now),
+        }
+    }
+
+    /// Takes the outcome of a call that was admitted, and evaluates the rules.
+    ///
+    /// `retry_after` is the server's hint: if this outcome opens the circuit, it stays open at least that long, up to `recovery_timeout_max`.
+    /// The clock is read unless the outcome changes nothing but a total.
+    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    pub fn record(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: impl Now) {
+        if !permit.counted {
+            return;
+        }
+        let word = self.word();
+        let harmless = matches!(outcome, Outcome::Success | Outcome::Ignored);
+        if harmless && word.has(QUIET) && word.generation() == permit.generation {
+            self.counters.end(outcome);
+            return;
+        }
+        self.record_locked(permit, outcome, retry_after, now.now());
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "a permit ends here")]
+    fn record_locked(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: Timestamp) {
+        let mut core = lock(&self.core);
+        let recorded = core.machine.record(&permit, outcome, retry_after, now);
+        self.counters.end(outcome);
+        if recorded.slow {
+            self.counters.slow();
+        }
+        match outcome {
+            Outcome::Failure if recorded.current => core.successes_before = self.counters.successful(),
+            // A success of an older generation is no part of the present run.
+            Outcome::Success if !recorded.current => core.successes_before += 1,
+            _ => {}
+        }
+        self.publish(core, recorded.change, now);
+    }
+
+    /// The state at `now`: half open as soon as the recovery time has passed.
+    pub fn state(&self, now: Timestamp) -> State {
+        match self.word().state() {
+            State::Open if self.open_for(now).is_none() => State::HalfOpen,
+            state => state,
+        }
+    }
+
+    /// The time until an open circuit admits a call; `None` in any other state.
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        if self.word().state() == State::Open { self.open_for(now) } else { None }
+    }
+
+    /// Everything it knows.
+    pub fn snapshot(&self, now: Timestamp) -> Snapshot {
+        let core = lock(&self.core);
+        let machine = &core.machine;
+        let totals = self.counters.totals();
+        let state = match (machine.state(), machine.open_until()) {
+            (State::Open, Some(until)) if now >= until => State::HalfOpen,
+            (state, _) => state,
+        };
+        let (judged, failed, slow) = match machine.tally(now) {
+            Some(tally) => (tally.judged, tally.failed, tally.slow),
+            None => (totals.successful + totals.failed, totals.failed, totals.slow),
+        };
+        let changes = machine.changes();
+        Snapshot {
+            state,
+            retry_after: if state == State::Open { machine.open_until().map(|it| it.since(now)) } else { None },
+            failure_threshold: machine.config().failure_threshold,
+            recovery_timeout: machine.config().recovery_timeout,
+            total: totals.successful + totals.failed + totals.ignored + totals.abandoned,
+            successful: totals.successful,
+            failed: totals.failed,
+            rejected: totals.rejected,
+            ignored: totals.ignored,
+            abandoned: totals.abandoned,
+            slow: totals.slow,
+            consecutive_failures: machine.failed_run(),
+            consecutive_successes: totals.successful.saturating_sub(core.successes_before),
+            failure_rate: rate(failed, judged),
+            success_rate: rate(judged - failed, judged),
+            slow_rate: rate(slow, judged),
+            state_changes: changes.all,
+            opens: changes.opens,
+            half_opens: changes.half_opens,
+            closes: changes.closes,
+            would_be_changes: changes.would_be,
+            would_be_opens: changes.would_be_opens,
+            last_failure: machine.last_failure(),
+            last_success: machine.last_success(),
+        }
+    }
+
+    /// Closes it, whatever the state, and forgets windows, runs and grown recovery times. Totals stay.
+    pub fn reset(&self, now: Timestamp) {
+        let mut core = lock(&self.core);
+        let change = core.machine.reset();
+        core.successes_before = self.counters.successful();
+        self.publish(core, change, now);
+    }
+
+    /// Opens it as if a rule had held, whatever the state, so that it recovers by itself; if it is open, its recovery time begins anew.
+    pub fn trip(&self, now: Timestamp) {
+        self.command(now, |machine| machine.trip(now));
+    }
+
+    /// Refuses every call until another command comes.
+    pub fn force_open(&self, now: Timestamp) {
+        self.command(now, Machine::force_open);
+    }
+
+    /// Admits and counts every call, whatever fails, until another command comes.
+    pub fn force_close(&self, now: Timestamp) {
+        self.command(now, Machine::force_close);
+    }
+
+    /// Admits every call and counts none, until another command comes.
+    pub fn disable(&self, now: Timestamp) {
+        self.command(now, Machine::disable);
+    }
+
+    /// Admits, counts and judges every call without refusing any: observers are told what would have been, until another command comes.
+    pub fn metrics_only(&self, now: Timestamp) {
+        self.command(now, Machine::metrics_only);
+    }
+
+    /// Goes on under another configuration: state, runs, totals, the present recovery time and the probes in flight are kept.
+    ///
+    /// The window is kept with what fits: a smaller count window has the newest outcomes, a time window those that are young enough; between the two kinds
+    /// the shares are carried over, into a time window as if they had happened now. A window that no rule needed before starts empty.
+    /// The new rules are evaluated with the next outcome, the new recovery time applies from the next opening on.
+    ///
+    /// # Errors
+    /// Names the first field out of its range; nothing has changed then.
+    pub fn reconfigure(&self, config: Config, now: Timestamp) -> Result<(), InvalidConfig> {
+        config.check()?;
+        let mut core = lock(&self.core);
+        self.config.store(config);
+        let change = core.machine.reconfigure(self.config.load(), now);
+        self.publish(core, change, now);
+        Ok(())
+    }
+
+    /// Tells `observer` every transition from now on, one after another in their order.
+    ///
+    /// It runs outside any lock, on the thread that made the transition or on one that is telling an earlier one, so it may call this breaker.
+    /// If it panics, the panic ends there. A slow one holds up the others: 1024 transitions wait for it, then the oldest is forgotten.
+    pub fn on_transition(&self, observer: impl Fn(&Transition) + Send + Sync + 'static) {
+        let mut core = lock(&self.core);
+        let mut observers = Vec::clone(&core.observers);
+        observers.push(Arc::new(observer));
+        core.observers = Arc::new(observers);
+    }
+
+    fn command(&self, now: Timestamp, command: impl FnOnce(&mut Machine) -> Option<Change>) {
+        let mut core = lock(&self.core);
+        let change = command(&mut core.machine);
+        self.publish(core, change, now);
+    }
+
+    fn word(&self) -> Word {
+        Word(self.word.load(Ordering::Acquire))
+    }
+
+    /// The rest of the recovery time; `None` if there is none.
+    fn open_for(&self, now: Timestamp) -> Option<Duration> {
+        let until = Timestamp::from_nanos(self.open_until.load(Ordering::Acquire));
+        if now < until { Some(until.since(now)) } else { None }
+    }
+
+    /// Makes the machine's change seen, releases it, and tells the observers.
+    fn publish(&self, mut core: MutexGuard<'_, Core>, change: Option<Change>, now: Timestamp) {
+        if let Some(until) = core.machine.open_until() {
+            self.open_until.store(until.as_nanos(), Ordering::Release);
+        }
+        let word = core.machine.word();
+        // The word is read by all threads: it is written only if it says something new.
+        if self.word() != word {
+            self.word.store(word.0, Ordering::Release);
+        }
+        let Some(Change { from, to, reason, would_be }) = change else { return };
+        if core.observers.is_empty() {
+            return;
+        }
+        if core.undelivered.len() >= UNDELIVERED {
+            core.undelivered.pop_front();
+        }
+        core.undelivered.push_back(Transition { name: Arc::clone(&self.name), from, to, at: now, reason, would_be });
+        if core.delivering {
+            return;
+        }
+        core.delivering = true;
+        self.deliver(core);
+    }
+
+    fn deliver<'a>(&'a self, mut core: MutexGuard<'a, Core>) {
+        while let Some(transition) = core.undelivered.pop_front() {
+            let observers = Arc::clone(&core.observers);
+            drop(core);
+            for observer in observers.iter() {
+                // Nothing of ours is borrowed by the observer, so a panic leaves nothing half done.
+                let _ = catch_unwind(AssertUnwindSafe(|| observer(&transition)));
+            }
+            core = lock(&self.core);
+        }
+        core.delivering = false;
+    }
+}
+
+impl fmt::Debug for Breaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Breaker").field("name", &self.name).field("state", &self.word().state()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,49 @@
+//! The atomic word that says in one load what most calls need to know of the machine. `shared` publishes it under the machine's lock.
+
+use super::State;
+
+/// A summary of the machine: state in bits 0 to 2, four flags, the generation from bit 8 on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Word(pub(super) u64);
+
+/// Calls pass without a look at the machine.
+pub(super) const ADMITS: u64 = 1 << 3;
+/// A success leaves the machine as it is: no run to end, no window to feed.
+pub(super) const QUIET: u64 = 1 << 4;
+/// A call needs to know when it began.
+pub(super) const TIMED: u64 = 1 << 5;
+/// `monitor` or `exclude` name something.
+pub(super) const LISTS: u64 = 1 << 6;
+const GENERATION: u32 = 8;
+
+impl Word {
+    pub(super) const fn new(state: State, generation: u64, flags: u64) -> Self {
+        Self(state as u64 | flags | generation << GENERATION)
+    }
+
+    pub(super) const fn state(self) -> State {
+        State::ALL[(self.0 & 7) as usize % State::ALL.len()]
+    }
+
+    pub(super) const fn has(self, flag: u64) -> bool {
+        self.0 & flag != 0
+    }
+
+    pub(super) const fn generation(self) -> u64 {
+        self.0 >> GENERATION
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_comes_back_as_it_went_in() {
+        for state in State::ALL {
+            let word = Word::new(state, 1 << 40, QUIET | LISTS);
+            assert_eq!((word.state(), word.generation()), (state, 1 << 40));
+            assert!(word.has(QUIET) && word.has(LISTS) && !word.has(ADMITS) && !word.has(TIMED));
+        }
+    }
+}

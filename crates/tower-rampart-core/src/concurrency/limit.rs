@@ -1,0 +1,303 @@
+//! The concurrency limiter: a word that counts permits, and a fair queue under a mutex that is only locked while somebody waits.
+
+use std::{
+    fmt,
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+use super::Config;
+use crate::{
+    InvalidConfig,
+    queue::Queue,
+    rejection::{Name, OverloadReason, Overloaded},
+    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, lock},
+};
+
+/// The bit of the word that says that calls wait; the permits that are out stand below it.
+const WAITERS: u64 = 1 << 32;
+
+/// Admits so many calls at once; others are refused or wait in the order of their coming.
+///
+/// Both fast paths are one compare-and-swap on one word. While anybody waits, a bit of that word sends every release, and every
+/// attempt to overtake, through the queue's mutex: a permit that comes back goes to the head of the queue, never past it.
+///
+/// The limiter knows no time: who waits for `queue_timeout` or a deadline does so outside and leaves with [`Limiter::cancel`].
+///
+/// # Examples
+/// ```
+/// use tower_rampart_core::concurrency::{Config, Limiter};
+///
+/// let limiter = Limiter::new("search", Config::new(1))?;
+/// let permit = limiter.try_acquire()?;
+/// assert!(limiter.try_acquire().is_err());
+/// limiter.release(permit);
+/// assert!(limiter.try_acquire().is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Limiter {
+    name: Name,
+    word: AtomicU64,
+    max_inflight: AtomicU32,
+    enabled: AtomicBool,
+    cold: Mutex<Cold>,
+}
+
+#[derive(Debug)]
+struct Cold {
+    config: Config,
+    queue: Queue<()>,
+    /// Permits are handed out in the order of places: every ticket below this has one, unless it was cancelled.
+    granted_below: u64,
+}
+
+/// The right to be in flight, given back with [`Limiter::release`].
+///
+/// It is plain data without a drop of its own, so that a future can hold it beside the limiter; who loses it loses a permit.
+#[must_use = "a permit that is not released is lost"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Permit {
+    /// False if it was given while the limiter was off: nothing is counted then, and nothing is given back.
+    counted: bool,
+}
+
+/// A place in the queue, ended by a permit from [`Limiter::poll_ticket`] or by [`Limiter::cancel`].
+#[must_use = "a ticket that is neither polled to its end nor cancelled keeps its place"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+/// What [`Limiter::enqueue`] gives.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// A permit was free.
+    Granted(Permit),
+    /// The call waits.
+    Queued(Ticket),
+}
+
+/// No permit is free, and no place in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{max_inflight} calls are in flight and the queue is full")]
+#[non_exhaustive]
+pub struct Full {
+    /// The limit at that moment.
+    pub max_inflight: u32,
+}
+
+impl Limiter {
+    /// A limiter with all permits free.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range.
+    pub fn new(name: impl Into<Name>, config: Config) -> Result<Self, InvalidConfig> {
+        config.check()?;
+        Ok(Self {
+            name: name.into(),
+            word: AtomicU64::new(0),
+            max_inflight: AtomicU32::new(config.max_inflight),
+            enabled: AtomicBool::new(config.enabled),
+            cold: Mutex::new(Cold { config, queue: Queue::new(), granted_below: 0 }),
+        })
+    }
+
+    /// The name in refusals and metrics.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The configuration it runs on.
+    pub fn config(&self) -> Config {
+        lock(&self.cold).config
+    }
+
+    /// Whether it limits at all.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed)
+    }
+
+    /// The permits that are out. After the limit was lowered this may exceed it for a while.
+    pub fn inflight(&self) -> u32 {
+        self.word.load(Ordering::Relaxed) as u32
+    }
+
+    /// The calls that wait.
+    pub fn queued(&self) -> usize {
+        lock(&self.cold).queue.len()
+    }
+
+    /// The limit.
+    pub fn max_inflight(&self) -> u32 {
+        self.max_inflight.load(Ordering::Relaxed)
+    }
+
+    /// Takes a permit if one is free and nobody waits for it. A limiter that is off gives a permit that is not counted.
+    ///
+    /// # Errors
+    /// No permit is free, or others were here before.
+    pub fn try_acquire(&self) -> Result<Permit, Full> {
+        if !self.is_enabled() {
+            return Ok(Permit { counted: false });
+        }
+        let max = self.max_inflight();
+        let taken = self
+            .word
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |word| (word < u64::from(max)).then_some(word + 1));
+        taken.map(|_| Permit { counted: true }).map_err(|_| Full { max_inflight: max })
+    }
+
+    /// Whether [`Limiter::try_acquire`] would give a permit now.
+    ///
+    /// # Errors
+    /// No permit is free, or others were here before.
+    pub fn peek(&self) -> Result<(), Full> {
+        let max_inflight = self.max_inflight();
+        if !self.is_enabled() || self.word.load(Ordering::Relaxed) < u64::from(max_inflight) {
+            return Ok(());
+        }
+        Err(Full { max_inflight })
+    }
+
+    /// Gives a permit back. If anybody waits, it goes to the head of the queue, which is woken.
+    pub fn release(&self, permit: Permit) {
+        if !permit.counted {
+            return;
+        }
+        let freed = self.word.fetch_update(Ordering::Release, Ordering::Relaxed, |word| {
+            (word & WAITERS == 0).then(|| word.saturating_sub(1))
+        });
+        if freed.is_err() {
+            let waker = {
+                let mut cold = lock(&self.cold);
+                self.word.fetch_sub(1, Ordering::AcqRel);
+                self.hand_over(&mut cold)
+            };
+            wake(waker);
+        }
+    }
+
+    /// Takes a permit, or a place in the queue.
+    ///
+    /// # Errors
+    /// No permit is free and the queue has no room; with a `queue_timeout` of zero there is no queue.
+    pub fn enqueue(&self) -> Result<Admission, Full> {
+        let mut cold = lock(&self.cold);
+        if !cold.config.enabled {
+            return Ok(Admission::Granted(Permit { counted: false }));
+        }
+        let max_inflight = cold.config.max_inflight;
+        let has_room =
+            cold.queue.len() < cold.config.queue_size as usize && cold.config.queue_timeout != Some(Duration::ZERO);
+        // Taking the permit and saying that somebody waits is one step, so that no release slips between.
+        let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            if word < u64::from(max_inflight) { Some(word + 1) } else { has_room.then_some(word | WAITERS) }
+        });
+        match before {
+            Ok(word) if word < u64::from(max_inflight) => Ok(Admission::Granted(Permit { counted: true })),
+            Ok(_) => Ok(Admission::Queued(Ticket(cold.queue.push(())))),
+            Err(_) => Err(Full { max_inflight }),
+        }
+    }
+
+    /// Asks whether the ticket has its permit by now; if not, `waker` is woken when it has. Once it is ready, the ticket is used up.
+    pub fn poll_ticket(&self, ticket: &Ticket, waker: &Waker) -> Poll<Permit> {
+        let mut cold = lock(&self.cold);
+        match cold.queue.get_mut(ticket.0) {
+            Some(waiter) => {
+                waiter.wake_by(waker);
+                Poll::Pending
+            }
+            None => Poll::Ready(Permit { counted: true }),
+        }
+    }
+
+    /// Leaves the queue. If the ticket had its permit meanwhile, that goes to the next.
+    pub fn cancel(&self, ticket: Ticket) {
+        let Ticket(place) = ticket;
+        let waker = {
+            let mut cold = lock(&self.cold);
+            if place < cold.granted_below {
+                self.word.fetch_sub(1, Ordering::AcqRel);
+            } else {
+                cold.queue.remove(place);
+            }
+            self.hand_over(&mut cold)
+        };
+        wake(waker);
+    }
+
+    /// Runs on another configuration from now on: permits that are out stay out, waiting calls stay in their order even where the
+    /// queue is now shorter. Raising the limit serves them at once, and so does switching the limiter off.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range; the old configuration stays.
+    pub fn reconfigure(&self, config: Config) -> Result<(), InvalidConfig> {
+        config.check()?;
+        let mut woken = Vec::new();
+        {
+            let mut cold = lock(&self.cold);
+            cold.config = config;
+            self.max_inflight.store(config.max_inflight, Ordering::Relaxed);
+            self.enabled.store(config.enabled, Ordering::Relaxed);
+            while let Some(waker) = self.hand_over(&mut cold) {
+                woken.push(waker);
+            }
+        }
+        woken.into_iter().for_each(Granted::wake);
+        Ok(())
+    }
+
+    /// Gives the head of the queue a permit if there is one, and lets the fast path open again once nobody waits.
+    fn hand_over(&self, cold: &mut Cold) -> Option<Granted> {
+        let is_free = !cold.config.enabled || self.inflight() < cold.config.max_inflight;
+        let granted = if is_free { cold.queue.pop() } else { None };
+        if granted.is_some() {
+            self.word.fetch_add(1, Ordering::AcqRel);
+        }
+        if cold.queue.is_empty() {
+            self.word.fetch_and(!WAITERS, Ordering::AcqRel);
+        }
+        let (place, waiter) = granted?;
+        cold.granted_below = place + 1;
+        Some(Granted(waiter.waker))
+    }
+}
+
+/// A waiter that was given a permit, to be woken outside the lock; it has no waker if it has not polled yet.
+struct Granted(Option<Waker>);
+
+impl Granted {
+    fn wake(self) {
+        if let Some(waker) = self.0 {
+            waker.wake();
+        }
+    }
+}
+
+fn wake(granted: Option<Granted>) {
+    if let Some(granted) = granted {
+        granted.wake();
+    }
+}
+
+impl Admission {
+    /// The permit, if one was free.
+    pub fn granted(self) -> Option<Permit> {
+        match self {
+            Self::Granted(permit) => Some(permit),
+            Self::Queued(_) => None,
+        }
+    }
+}
+
+impl Full {
+    /// The refusal that callers see.
+    pub fn refusal(self, name: &Name) -> Overloaded {
+        Overloaded::new(Name::clone(name), OverloadReason::QueueFull, self.max_inflight, None)
+    }
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter").field("name", &self.name).field("inflight", &self.inflight()).finish_non_exhaustive()
+    }
+}

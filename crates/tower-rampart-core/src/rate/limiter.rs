@@ -1,0 +1,245 @@
+//! The rate limiter that threads share: a fast lane for the GCRA, and everything else under a short mutex. Waiting is in `waiting`.
+
+use std::{fmt, task::Waker, time::Duration};
+
+use super::{
+    Config, OnLimit,
+    exceeded::Exceeded,
+    lane::Lane,
+    machine::{Machine, NANO},
+    waiting::Waiting,
+};
+use crate::{
+    InvalidConfig, Timestamp,
+    queue::Queue,
+    rejection::Name,
+    sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock},
+};
+
+/// Admits so many calls in so much time; others are refused with the exact wait, or wait in the order of their coming.
+///
+/// With the GCRA, admission is one compare-and-swap on one word. The word is sealed, and its state moved under a mutex, while calls wait
+/// or an operator reconfigures; the other algorithms always live there. In every interval of length `t` it admits at most
+/// `burst + rate * t`, what was given back not counted; the windows keep their own promises, see [`Algorithm`](super::Algorithm).
+///
+/// Reconfiguring mints nothing: what was there before is there after, up to the new burst, and the rest comes in at the new rate.
+///
+/// # Examples
+/// ```
+/// use tower_rampart_core::{Timestamp, rate::{Config, RateLimiter}};
+///
+/// let limiter = RateLimiter::new("search", Config::per_second(2.0))?;
+/// let now = Timestamp::ZERO;
+/// assert!(limiter.try_acquire(2, now).is_ok());
+/// let refused = limiter.try_acquire(1, now).unwrap_err();
+/// assert_eq!(refused.retry_after.map(|wait| wait.as_millis()), Some(500));
+/// assert!(limiter.try_acquire(1, now.after(refused.retry_after.unwrap())).is_ok());
+/// # Ok::<(), tower_rampart_core::InvalidConfig>(())
+/// ```
+pub struct RateLimiter {
+    lane: Lane,
+    enabled: AtomicBool,
+    waits: AtomicBool,
+    name: Name,
+    /// Boxed, so that what every call touches fills one cache line.
+    cold: Mutex<Box<Cold>>,
+}
+
+/// What is only touched under the mutex.
+#[derive(Debug)]
+pub(super) struct Cold {
+    pub(super) config: Config,
+    pub(super) machine: Machine,
+    pub(super) queue: Queue<Waiting>,
+    /// The cost of all who wait, together.
+    pub(super) queued_cost: u64,
+}
+
+/// The locked state with the lane sealed; dropping it opens the lane again if that is its time.
+pub(super) struct Sealed<'a> {
+    lane: &'a Lane,
+    cold: MutexGuard<'a, Box<Cold>>,
+}
+
+impl RateLimiter {
+    /// A limiter that starts full.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range.
+    pub fn new(name: impl Into<Name>, config: Config) -> Result<Self, InvalidConfig> {
+        config.check()?;
+        let cold = Cold { config, machine: Machine::full(&config), queue: Queue::new(), queued_cost: 0 };
+        let limiter = Self {
+            lane: Lane::new(),
+            enabled: AtomicBool::new(config.enabled),
+            waits: AtomicBool::new(config.on_limit == OnLimit::Wait),
+            name: name.into(),
+            cold: Mutex::new(Box::new(cold)),
+        };
+        drop(limiter.seal());
+        Ok(limiter)
+    }
+
+    /// The name in refusals and metrics.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The configuration it runs on.
+    pub fn config(&self) -> Config {
+        lock(&self.cold).config
+    }
+
+    /// Whether it limits at all.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed)
+    }
+
+    /// Whether a call that is not admitted at once waits instead of being refused.
+    pub fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    /// Takes `cost` tokens if they are there and nobody waits for them. A limiter that is off admits everything and takes nothing.
+    ///
+    /// # Errors
+    /// Says when the call would be admitted, those who wait served first; a refusal takes nothing.
+    pub fn try_acquire(&self, cost: u32, now: Timestamp) -> Result<(), Exceeded> {
+        if !self.is_enabled() {
+            return Ok(());
+        }
+        match self.lane.update(|gcra, pace| gcra.take(pace, cost, now)) {
+            Some(answer) => answer,
+            None => self.seal().try_take(cost, now),
+        }
+    }
+
+    /// Whether [`RateLimiter::try_acquire`] would admit the call now. Takes nothing.
+    ///
+    /// # Errors
+    /// As `try_acquire`.
+    pub fn peek(&self, cost: u32, now: Timestamp) -> Result<(), Exceeded> {
+        if !self.is_enabled() {
+            return Ok(());
+        }
+        let seen = self.lane.read(|gcra, pace| gcra.take(pace, cost, now).map(|_| ()));
+        seen.unwrap_or_else(|| {
+            let mut cold = self.seal();
+            if cold.queue.is_empty() { cold.machine.check(cost, now) } else { Err(cold.behind_queue(cost, now)) }
+        })
+    }
+
+    /// Gives back what a call took that a stage further in refused: at once, in the same step of the same call. Never fills above the burst.
+    ///
+    /// Calls admitted while the limiter is off took nothing and must not be given back.
+    pub fn give_back(&self, cost: u32, now: Timestamp) {
+        if !self.is_enabled() {
+            return;
+        }
+        let returned = self.lane.update::<()>(|gcra, pace| Ok(gcra.give_back(pace, cost, now)));
+        if returned.is_none() {
+            let head = {
+                let mut cold = self.seal();
+                cold.machine.give_back(cost, now);
+                cold.queue.head_waker()
+            };
+            wake(head);
+        }
+    }
+
+    /// The tokens that are there, with fractions; calls that wait take none before their turn.
+    pub fn remaining(&self, now: Timestamp) -> f64 {
+        let seen = self.lane.read(|gcra, pace| gcra.nano_tokens(pace, now));
+        seen.unwrap_or_else(|| self.seal().machine.nano_tokens(now)) as f64 / NANO as f64
+    }
+
+    /// How long until it is full, if nothing is taken.
+    pub fn reset_after(&self, now: Timestamp) -> Duration {
+        let seen = self.lane.read(|gcra, pace| pace.duration(gcra.debt(pace, now)));
+        seen.unwrap_or_else(|| self.seal().machine.reset_after(now))
+    }
+
+    /// The calls that wait.
+    pub fn queued(&self) -> usize {
+        lock(&self.cold).queue.len()
+    }
+
+    /// Runs on another configuration from now on. Tokens and waiting calls survive; those who wait are woken to be judged anew.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range; the old configuration stays.
+    pub fn reconfigure(&self, config: Config, now: Timestamp) -> Result<(), InvalidConfig> {
+        config.check()?;
+        let wakers = {
+            let mut cold = self.seal();
+            let old = cold.config;
+            if (old.algorithm, old.quota, old.burst_size) != (config.algorithm, config.quota, config.burst_size) {
+                cold.machine = cold.machine.clone().converted(&config, now);
+            }
+            cold.config = config;
+            self.enabled.store(config.enabled, Ordering::Relaxed);
+            self.waits.store(config.on_limit == OnLimit::Wait, Ordering::Relaxed);
+            cold.queue.wakers()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Locks the state and seals the lane.
+    pub(super) fn seal(&self) -> Sealed<'_> {
+        let mut cold = lock(&self.cold);
+        if let (Some(present), Machine::Gcra(gcra, _)) = (self.lane.seal(), &mut cold.machine) {
+            *gcra = present;
+        }
+        Sealed { lane: &self.lane, cold }
+    }
+}
+
+impl Cold {
+    fn try_take(&mut self, cost: u32, now: Timestamp) -> Result<(), Exceeded> {
+        if self.queue.is_empty() { self.machine.try_take(cost, now) } else { Err(self.behind_queue(cost, now)) }
+    }
+
+    /// The refusal of a call that would have to stand behind those who wait.
+    pub(super) fn behind_queue(&mut self, cost: u32, now: Timestamp) -> Exceeded {
+        if cost > self.machine.capacity() {
+            return Exceeded::NEVER;
+        }
+        Exceeded::after(self.machine.wait(self.queued_cost + u64::from(cost), now))
+    }
+}
+
+impl std::ops::Deref for Sealed<'_> {
+    type Target = Cold;
+
+    fn deref(&self) -> &Cold {
+        &self.cold
+    }
+}
+
+impl std::ops::DerefMut for Sealed<'_> {
+    fn deref_mut(&mut self) -> &mut Cold {
+        &mut self.cold
+    }
+}
+
+impl Drop for Sealed<'_> {
+    fn drop(&mut self) {
+        if let (Machine::Gcra(gcra, pace), true) = (&self.cold.machine, self.cold.queue.is_empty()) {
+            self.lane.open(*gcra, pace);
+        }
+    }
+}
+
+/// Wakes outside the lock.
+pub(super) fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter").field("name", &self.name).field("config", &self.config()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! A quota as integer arithmetic: what one token is worth in time. Used by the GCRA and the token bucket; windows have their `Span`.
+
+use std::time::Duration;
+
+use super::Quota;
+use crate::{Timestamp, clock::nanos};
+
+/// The last tick. Time stands still from there on (36 years after the origin for limits up to 8 million a second, 100 days at a billion).
+pub(super) const LAST_TICK: u64 = (1 << 61) - 2;
+
+/// The most that a full refill takes in ticks.
+const MOST_FULL: f64 = (1_u64 << 60) as f64;
+
+/// The interval between tokens, and how many there are at most.
+///
+/// Time is counted in ticks of 2^-shift nanoseconds: nanoseconds for all but absurd quotas, finer where an interval would otherwise be
+/// rounded by more than one percent, coarser where a full refill would not fit the word. The interval is rounded up, so that a
+/// limiter never admits more than its quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// Ticks per token, at least 1.
+    pub(super) interval: u64,
+    /// Tokens of a full bucket.
+    pub(super) burst: u32,
+    /// Ticks per nanosecond, as a power of two.
+    pub(super) shift: i8,
+}
+
+impl Pace {
+    pub(super) fn new(quota: Quota, burst: u32) -> Self {
+        let exact = nanos(quota.period) as f64 / quota.limit;
+        let ticks = |shift: i8| exact * f64::from(shift).exp2();
+        let mut shift = 0;
+        while shift < 7 && ticks(shift) < 128.0 {
+            shift += 1;
+        }
+        while shift > -60 && ticks(shift) * f64::from(burst) > MOST_FULL {
+            shift -= 1;
+        }
+        let most = MOST_FULL as u64 / u64::from(burst.max(1));
+        Self { interval: (ticks(shift).ceil() as u64).min(most).max(1), burst, shift }
+    }
+
+    /// The time in which an empty bucket fills, in ticks.
+    pub(super) fn full(&self) -> u64 {
+        self.interval * u64::from(self.burst)
+    }
+
+    /// What so many tokens are worth, in ticks; saturates, because the tokens of a whole queue may be asked for.
+    pub(super) fn worth(&self, tokens: u64) -> u64 {
+        self.interval.saturating_mul(tokens)
+    }
+
+    /// A point in time in ticks, such that a full refill from there on still fits.
+    pub(super) fn ticks(&self, now: Timestamp) -> u64 {
+        let nanos = now.as_nanos();
+        let ticks = match u32::try_from(self.shift) {
+            Ok(finer) if nanos.leading_zeros() < finer => u64::MAX,
+            Ok(finer) => nanos << finer,
+            Err(_) => nanos >> self.shift.unsigned_abs(),
+        };
+        ticks.min(LAST_TICK - self.full())
+    }
+
+    /// A number of ticks as a duration, rounded up so that it is enough.
+    pub(super) fn duration(&self, ticks: u64) -> Duration {
+        Duration::from_nanos(match u32::try_from(self.shift) {
+            Ok(finer) => ticks.div_ceil(1 << finer),
+            Err(_) => {
+                let coarser = u32::from(self.shift.unsigned_abs());
+                if ticks.leading_zeros() < coarser { u64::MAX } else { ticks << coarser }
+            }
+        })
+    }
+}

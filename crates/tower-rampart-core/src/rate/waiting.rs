@@ -1,0 +1,149 @@
+//! Waiting for a rate limiter's tokens: a fair queue whose head takes them when they are there. The limiter itself is in `limiter`.
+
+use std::task::Waker;
+
+use super::{
+    OnLimit, RateLimiter,
+    exceeded::Exceeded,
+    limiter::{Cold, wake},
+};
+use crate::Timestamp;
+
+/// The most calls that wait before one limiter; more are refused.
+const MAX_QUEUED: usize = 65_536;
+
+/// What is known of a call that waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    cost: u32,
+    latest: Option<Timestamp>,
+}
+
+/// A place in the queue, ended by [`Turn::Granted`], by [`Turn::Refused`] or by [`RateLimiter::cancel`].
+#[must_use = "a ticket that is neither polled to its end nor cancelled keeps its place"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+/// What [`RateLimiter::enqueue`] gives.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// The tokens are taken.
+    Granted,
+    /// The call waits.
+    Queued(Ticket),
+}
+
+/// How it stands with a call that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The tokens are taken, the ticket is used up.
+    Granted,
+    /// The call is next: ask again at this time, by a timer of the caller.
+    WaitUntil(Timestamp),
+    /// Others are before; the waker is woken when the call is next.
+    Queued,
+    /// The call cannot be admitted in its time any more, because of another configuration or because its timer came late. The ticket is
+    /// used up and took nothing.
+    Refused(Exceeded),
+}
+
+impl RateLimiter {
+    /// Takes `cost` tokens, or a place in the queue. No token is set aside for those who wait: the head takes its own when they are there,
+    /// so that leaving the queue never lets two calls through at once.
+    ///
+    /// `latest` is the end of the call's time, where it has one; `max_wait` bounds it further.
+    ///
+    /// # Errors
+    /// Refused at once, taking nothing: a call that could not be admitted in time, with the wait until it would have been
+    /// (`WaitTooLong`); a call that costs more than the burst (`CostAboveBurst`); and, where the limiter does not wait or 65 536 calls
+    /// wait already, one that is not admitted now (`Exceeded`).
+    pub fn enqueue(&self, cost: u32, now: Timestamp, latest: Option<Timestamp>) -> Result<Admission, Exceeded> {
+        if !self.is_enabled() {
+            return Ok(Admission::Granted);
+        }
+        let mut cold = self.seal();
+        if cold.queue.is_empty() && cold.machine.try_take(cost, now).is_ok() {
+            return Ok(Admission::Granted);
+        }
+        let exceeded = cold.behind_queue(cost, now);
+        let Some(wait) = exceeded.retry_after else { return Err(exceeded) };
+        if cold.config.on_limit == OnLimit::Reject || cold.queue.len() >= MAX_QUEUED {
+            return Err(exceeded);
+        }
+        let longest = cold.config.max_wait.map(|max_wait| now.after(max_wait));
+        let latest = match (longest, latest) {
+            (Some(longest), Some(latest)) => Some(longest.min(latest)),
+            (one, other) => one.or(other),
+        };
+        if latest.is_some_and(|latest| now.after(wait) > latest) {
+            return Err(Exceeded::too_long(wait));
+        }
+        cold.queued_cost += u64::from(cost);
+        Ok(Admission::Queued(Ticket(cold.queue.push(Waiting { cost, latest }))))
+    }
+
+    /// Asks how it stands with a ticket; takes its tokens if it is next and they are there.
+    pub fn poll_ticket(&self, ticket: &Ticket, waker: &Waker, now: Timestamp) -> Turn {
+        let (turn, next) = {
+            let mut cold = self.seal();
+            let turn = cold.judge(ticket.0, now);
+            let next = match turn {
+                Turn::Granted | Turn::Refused(_) => cold.leave(ticket.0),
+                Turn::WaitUntil(_) | Turn::Queued => {
+                    if let Some(waiter) = cold.queue.get_mut(ticket.0) {
+                        waiter.wake_by(waker);
+                    }
+                    None
+                }
+            };
+            (turn, next)
+        };
+        wake(next);
+        turn
+    }
+
+    /// Leaves the queue; nothing was taken.
+    pub fn cancel(&self, ticket: Ticket) {
+        let Ticket(place) = ticket;
+        let next = self.seal().leave(place);
+        wake(next);
+    }
+}
+
+impl Cold {
+    fn judge(&mut self, place: u64, now: Timestamp) -> Turn {
+        let is_head = self.queue.head() == Some(place);
+        let Some(Waiting { cost, latest }) = self.queue.get_mut(place).map(|it| it.data) else {
+            // Only a ticket of another limiter is not there.
+            return Turn::Refused(Exceeded::NEVER);
+        };
+        if !self.config.enabled {
+            return Turn::Granted;
+        }
+        if cost > self.machine.capacity() {
+            return Turn::Refused(Exceeded::NEVER);
+        }
+        if !is_head {
+            return match latest {
+                Some(latest) if now > latest => {
+                    Turn::Refused(Exceeded::too_long(self.machine.wait(self.queued_cost, now)))
+                }
+                _ => Turn::Queued,
+            };
+        }
+        let Err(exceeded) = self.machine.try_take(cost, now) else { return Turn::Granted };
+        let wait = exceeded.retry_after.unwrap_or_default();
+        match latest {
+            Some(latest) if now.after(wait) > latest => Turn::Refused(Exceeded::too_long(wait)),
+            _ => Turn::WaitUntil(now.after(wait)),
+        }
+    }
+
+    /// Takes a waiter out; if it was the head, the waker of the next is returned.
+    fn leave(&mut self, place: u64) -> Option<Waker> {
+        let was_head = self.queue.head() == Some(place);
+        let waiter = self.queue.remove(place)?;
+        self.queued_cost -= u64::from(waiter.data.cost);
+        if was_head { self.queue.head_waker() } else { None }
+    }
+}

@@ -1,0 +1,47 @@
+//! Sees to it that every permit of a circuit ends in exactly one outcome, however its call ends.
+
+use std::{sync::Arc, time::Duration};
+
+use tower_rampart_core::{Outcome, breaker::Permit};
+
+use super::Shared;
+use crate::clock;
+
+/// A permit that records itself: as told, as failed if the inner service panicked, else as abandoned.
+#[derive(Debug)]
+pub(crate) struct Guard<C> {
+    shared: Arc<Shared<C>>,
+    permit: Option<Permit>,
+    inside: bool,
+}
+
+impl<C> Guard<C> {
+    pub(crate) fn new(shared: Arc<Shared<C>>, permit: Permit) -> Self {
+        Self { shared, permit: Some(permit), inside: false }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared<C> {
+        &self.shared
+    }
+
+    /// Runs code of the inner service: a panic in it is a failure.
+    pub(crate) fn inside<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        self.inside = true;
+        let result = run();
+        self.inside = false;
+        result
+    }
+
+    /// Ends the call.
+    pub(crate) fn record(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
+        if let Some(permit) = self.permit.take() {
+            self.shared.breaker.record(permit, outcome, retry_after, clock::now);
+        }
+    }
+}
+
+impl<C> Drop for Guard<C> {
+    fn drop(&mut self) {
+        self.record(if self.inside { Outcome::Failure } else { Outcome::Abandoned }, None);
+    }
+}

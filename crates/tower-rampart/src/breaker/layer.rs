@@ -1,0 +1,113 @@
+//! The layer and its builder: they own the circuit.
+
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+use tower_rampart_core::{InvalidConfig, breaker::Breaker};
+
+use super::{CircuitBreaker, Config, Handle, Shared};
+use crate::{classify::DefaultClassifier, registry::Registry};
+
+/// Applies a circuit breaker to services; see the [module](super).
+pub struct CircuitBreakerLayer<C = DefaultClassifier> {
+    shared: Arc<Shared<C>>,
+}
+
+impl<M> CircuitBreakerLayer<DefaultClassifier<M>> {
+    /// A circuit of its own with the default classifier.
+    ///
+    /// # Errors
+    /// Names the field of `config` that is out of its range.
+    pub fn new(config: Config) -> Result<Self, InvalidConfig> {
+        Builder::new().config(config).build()
+    }
+
+    /// A builder, for a name, a classifier or a registry.
+    pub fn builder() -> Builder<DefaultClassifier<M>> {
+        Builder::new()
+    }
+}
+
+impl<C> CircuitBreakerLayer<C> {
+    /// A handle to the circuit: its state, and what an operator does with it.
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.shared.breaker))
+    }
+}
+
+impl<C> Clone for CircuitBreakerLayer<C> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<C> fmt::Debug for CircuitBreakerLayer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CircuitBreakerLayer").field("name", self.shared.breaker.name()).finish_non_exhaustive()
+    }
+}
+
+impl<S, C> Layer<S> for CircuitBreakerLayer<C> {
+    type Service = CircuitBreaker<S, C>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CircuitBreaker::new(inner, Arc::clone(&self.shared))
+    }
+}
+
+/// Builds a [`CircuitBreakerLayer`].
+#[derive(Debug, Clone)]
+pub struct Builder<C> {
+    name: String,
+    config: Config,
+    registry: Option<Registry>,
+    classifier: C,
+}
+
+impl<M> Builder<DefaultClassifier<M>> {
+    fn new() -> Self {
+        Self {
+            name: "default".to_owned(),
+            config: Config::default(),
+            registry: None,
+            classifier: DefaultClassifier::new(),
+        }
+    }
+}
+
+impl<C> Builder<C> {
+    /// The name in refusals, events and metrics. Default: `default`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The configuration. Default: [`Config::default`].
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Makes the circuit visible in `registry` under the builder's name.
+    pub fn registry(mut self, registry: &Registry) -> Self {
+        self.registry = Some(registry.clone());
+        self
+    }
+
+    /// Judges answers by `classifier`: a closure over `Result<&Res, &E>`, or any [`Classify`](crate::Classify).
+    pub fn classifier<C2>(self, classifier: C2) -> Builder<C2> {
+        Builder { name: self.name, config: self.config, registry: self.registry, classifier }
+    }
+
+    /// Builds the layer.
+    ///
+    /// # Errors
+    /// Names the field of the configuration that is out of its range.
+    pub fn build(self) -> Result<CircuitBreakerLayer<C>, InvalidConfig> {
+        let breaker = Arc::new(Breaker::new(self.name.as_str(), self.config)?);
+        if let Some(registry) = &self.registry {
+            registry.attach(&self.name, |operation| operation.attach_breaker(Arc::clone(&breaker)))?;
+        }
+        Ok(CircuitBreakerLayer { shared: Arc::new(Shared { breaker, classifier: self.classifier }) })
+    }
+}

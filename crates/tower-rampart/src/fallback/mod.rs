@@ -1,0 +1,116 @@
+//! Fallback: another answer where the service has none. It is the outermost stage, so that it also answers for refusals.
+//!
+//! A fallback is a value, a function of what went wrong (and of the request), or a chain of services tried in order:
+//!
+//! | form | made by | clones the request |
+//! |---|---|---|
+//! | a value | [`Builder::value`] | no |
+//! | a function of the fault | [`Builder::with`] | no |
+//! | a function of the request and the fault | [`Builder::with_request`] | yes |
+//! | services | [`Builder::services`] | yes |
+//!
+//! It acts on refusals of this suite and on answers that are transient, rate limited or unavailable; on answers that blame the
+//! request only with `on_permanent`; and always as the [verdict](crate::Verdict) says where that says something of its own.
+//! A request that cannot be cloned has no fallback of a form that needs it.
+//!
+//! # Examples
+//! ```
+//! use tower::{Service, ServiceBuilder, ServiceExt};
+//! use tower_rampart::FallbackLayer;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut service = ServiceBuilder::new()
+//!     .layer(FallbackLayer::builder().value("cached").build())
+//!     .service_fn(|(): ()| async { Err::<&str, _>(std::io::Error::other("down")) });
+//! assert_eq!(service.ready().await?.call(()).await?, "cached");
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+pub mod future;
+mod handle;
+mod layer;
+mod service;
+mod targets;
+
+pub use answer::{Fallback, Fault, NoFallback, Value, With, WithRequest};
+pub use handle::Handle;
+pub use layer::{Builder, FallbackLayer};
+pub use service::FallbackService;
+pub use targets::{Chain, OneOf2, OneOf3, Target, Targets};
+pub use tower_rampart_core::fallback::Config;
+
+use tower_rampart_core::{Verdict, control::ConfigCell};
+
+use crate::retry::CloneRequest;
+
+/// What the layer, its services and their futures share.
+#[derive(Debug)]
+pub(crate) struct Shared<A, C, K> {
+    pub(crate) config: ConfigCell<Config>,
+    pub(crate) answer: A,
+    pub(crate) classifier: C,
+    pub(crate) cloner: K,
+}
+
+/// Walks along the answers of a fallback; the standalone service and the pipeline walk the same way.
+#[derive(Debug)]
+pub(crate) struct Walk<Req> {
+    /// The request, where an answer needs it.
+    spare: Option<Req>,
+    /// The next answer to try.
+    next: usize,
+}
+
+impl<Req> Walk<Req> {
+    pub(crate) const fn new(spare: Option<Req>) -> Self {
+        Self { spare, next: 0 }
+    }
+
+    /// The index of the answer that was tried last.
+    pub(crate) fn tried(&self) -> Option<usize> {
+        self.next.checked_sub(1)
+    }
+
+    /// Whether another answer might be tried for what was judged so.
+    pub(crate) fn may_step<A, Res, E>(&self, config: &Config, verdict: &Verdict, answer: &A) -> bool
+    where
+        A: Fallback<Req, Res, E>,
+    {
+        self.next < answer.len() && config.applies(verdict)
+    }
+
+    /// Begins the next answer, or gives the fault back: nothing is left, or the request is gone.
+    pub(crate) fn step<A, K, Res, E>(
+        &mut self,
+        verdict: &Verdict,
+        answer: &A,
+        cloner: &K,
+        fault: Fault<Res, E>,
+    ) -> Result<A::Future, Fault<Res, E>>
+    where
+        A: Fallback<Req, Res, E>,
+        K: CloneRequest<Req>,
+    {
+        while self.next < answer.len() {
+            let index = self.next;
+            self.next += 1;
+            if !answer.is_enabled(index, verdict) {
+                continue;
+            }
+            let request = if answer.needs_request() {
+                let Some(request) = self.spare.take() else { return Err(fault) };
+                if self.next < answer.len() {
+                    self.spare = cloner.clone_request(&request);
+                }
+                Some(request)
+            } else {
+                None
+            };
+            return answer.begin(index, request, fault);
+        }
+        Err(fault)
+    }
+}

@@ -1,0 +1,303 @@
+//! The form of a fallback that is services: failover across endpoints or models, tried in order.
+
+use std::{
+    fmt,
+    future::{Future, Ready},
+    marker::PhantomData,
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use pin_project::pin_project;
+use tower_rampart_core::{
+    Verdict,
+    rejection::{Name, NoEnabledTargets},
+};
+use tower_service::Service;
+
+use super::{Fallback, Fault};
+use crate::error::FromRejection;
+
+/// One service of a chain.
+pub struct Target<S> {
+    name: String,
+    service: S,
+    enabled: bool,
+    condition: Option<Condition>,
+}
+
+type Condition = Box<dyn Fn(&Verdict) -> bool + Send + Sync>;
+
+impl<S> Target<S> {
+    /// An enabled target; `name` is what reports call it.
+    pub fn new(name: impl Into<String>, service: S) -> Self {
+        Self { name: name.into(), service, enabled: true, condition: None }
+    }
+
+    /// Whether it is tried at all. Default: true.
+    pub fn enabled(mut self, enabled: bool) -> Self {
+        self.enabled = enabled;
+        self
+    }
+
+    /// Tries it only for what was judged so. Default: for everything that falls back.
+    pub fn when(mut self, condition: impl Fn(&Verdict) -> bool + Send + Sync + 'static) -> Self {
+        self.condition = Some(Box::new(condition));
+        self
+    }
+
+    fn map<S2>(self, wrap: impl FnOnce(S) -> S2) -> Target<S2> {
+        Target { name: self.name, service: wrap(self.service), enabled: self.enabled, condition: self.condition }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Target<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("name", &self.name)
+            .field("service", &self.service)
+            .field("enabled", &self.enabled)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A service alone is a target named after nothing but its place.
+impl<S> From<S> for Target<S> {
+    fn from(service: S) -> Self {
+        Self::new("fallback", service)
+    }
+}
+
+/// A chain of services, tried in order until one answers.
+///
+/// Its members answer with the same types as the service that they stand in for; give each its own circuit by layering it
+/// with a [`ResilienceLayer`](crate::ResilienceLayer) of its own. Made from an array or a `Vec` of services or
+/// [`Target`]s of one type, or from a tuple of two or three of different types.
+pub struct Targets<S> {
+    members: Vec<Member<S>>,
+}
+
+struct Member<S> {
+    name: String,
+    /// A mutex because services need not be `Sync`; held for a clone, and only when a fallback is needed.
+    service: Mutex<S>,
+    enabled: bool,
+    condition: Option<Condition>,
+}
+
+impl<S> Targets<S> {
+    /// A chain of these targets.
+    pub fn new(targets: impl IntoIterator<Item = impl Into<Target<S>>>) -> Self {
+        let member = |target: Target<S>| Member {
+            name: target.name,
+            service: Mutex::new(target.service),
+            enabled: target.enabled,
+            condition: target.condition,
+        };
+        Self { members: targets.into_iter().map(Into::into).map(member).collect() }
+    }
+}
+
+impl<S> fmt::Debug for Targets<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.members.iter().map(|member| &member.name)).finish()
+    }
+}
+
+impl<S, const N: usize> From<[S; N]> for Targets<S> {
+    fn from(services: [S; N]) -> Self {
+        Self::new(services)
+    }
+}
+
+impl<S, const N: usize> From<[Target<S>; N]> for Targets<S> {
+    fn from(targets: [Target<S>; N]) -> Self {
+        Self::new(targets)
+    }
+}
+
+impl<S> From<Vec<Target<S>>> for Targets<S> {
+    fn from(targets: Vec<Target<S>>) -> Self {
+        Self::new(targets)
+    }
+}
+
+impl<A, B> From<(Target<A>, Target<B>)> for Targets<OneOf2<A, B>> {
+    fn from((a, b): (Target<A>, Target<B>)) -> Self {
+        Self::new([a.map(OneOf2::First), b.map(OneOf2::Second)])
+    }
+}
+
+impl<A, B, C> From<(Target<A>, Target<B>, Target<C>)> for Targets<OneOf3<A, B, C>> {
+    fn from((a, b, c): (Target<A>, Target<B>, Target<C>)) -> Self {
+        let (a, b) = (a.map(OneOf2::First).map(OneOf2::First), b.map(OneOf2::Second).map(OneOf2::First));
+        Self::new([a, b, c.map(OneOf2::Second)])
+    }
+}
+
+impl<S, Req, Res, E> Fallback<Req, Res, E> for Targets<S>
+where
+    S: Service<Req, Response = Res, Error = E> + Clone,
+{
+    type Future = Oneshot<S, Req>;
+
+    fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    fn needs_request(&self) -> bool {
+        true
+    }
+
+    fn is_enabled(&self, index: usize, verdict: &Verdict) -> bool {
+        self.members.get(index).is_some_and(|member| {
+            member.enabled && member.condition.as_ref().is_none_or(|condition| condition(verdict))
+        })
+    }
+
+    fn name(&self, index: usize) -> &str {
+        self.members.get(index).map_or("fallback", |member| &member.name)
+    }
+
+    fn begin(&self, index: usize, request: Option<Req>, fault: Fault<Res, E>) -> Result<Self::Future, Fault<Res, E>> {
+        match (self.members.get(index), request) {
+            (Some(member), Some(request)) => {
+                let service = member.service.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                Ok(Oneshot { service, request: Some(request), future: None })
+            }
+            _ => Err(fault),
+        }
+    }
+}
+
+/// One call of a service that is first waited for.
+#[pin_project]
+pub struct Oneshot<S: Service<Req>, Req> {
+    service: S,
+    request: Option<Req>,
+    #[pin]
+    future: Option<S::Future>,
+}
+
+impl<S: Service<Req>, Req> Future for Oneshot<S, Req> {
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            if let Some(future) = this.future.as_mut().as_pin_mut() {
+                return future.poll(cx);
+            }
+            ready!(this.service.poll_ready(cx))?;
+            let request = this.request.take().expect("a future is not polled after it was ready");
+            this.future.set(Some(this.service.call(request)));
+        }
+    }
+}
+
+impl<S: Service<Req>, Req> fmt::Debug for Oneshot<S, Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Oneshot").finish_non_exhaustive()
+    }
+}
+
+/// One of two services with the same answers.
+#[derive(Debug, Clone)]
+pub enum OneOf2<A, B> {
+    /// The first.
+    First(A),
+    /// The second.
+    Second(B),
+}
+
+/// One of three services with the same answers.
+pub type OneOf3<A, B, C> = OneOf2<OneOf2<A, B>, C>;
+
+impl<A, B, Req> Service<Req> for OneOf2<A, B>
+where
+    A: Service<Req>,
+    B: Service<Req, Response = A::Response, Error = A::Error>,
+{
+    type Response = A::Response;
+    type Error = A::Error;
+    type Future = OneOf2Future<A::Future, B::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        match self {
+            Self::First(service) => service.poll_ready(cx),
+            Self::Second(service) => service.poll_ready(cx),
+        }
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        match self {
+            Self::First(service) => OneOf2Future::First(service.call(request)),
+            Self::Second(service) => OneOf2Future::Second(service.call(request)),
+        }
+    }
+}
+
+/// The future of one of two services.
+#[pin_project(project = OneOf2Projection)]
+#[derive(Debug)]
+pub enum OneOf2Future<A, B> {
+    /// Of the first.
+    First(#[pin] A),
+    /// Of the second.
+    Second(#[pin] B),
+}
+
+impl<A: Future, B: Future<Output = A::Output>> Future for OneOf2Future<A, B> {
+    type Output = A::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            OneOf2Projection::First(future) => future.poll(cx),
+            OneOf2Projection::Second(future) => future.poll(cx),
+        }
+    }
+}
+
+/// The service in front of a chain that has no other first: it never has an answer of its own, so that the first target is asked at once.
+///
+/// Put a [`FallbackLayer`](super::FallbackLayer) with the targets around it; with no target enabled the error is
+/// [`NoEnabledTargets`].
+pub struct Chain<Res, E> {
+    name: Name,
+    answer: PhantomData<fn() -> (Res, E)>,
+}
+
+impl<Res, E> Chain<Res, E> {
+    /// The head of the chain `name`.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), answer: PhantomData }
+    }
+}
+
+impl<Res, E> Clone for Chain<Res, E> {
+    fn clone(&self) -> Self {
+        Self { name: Name::clone(&self.name), answer: PhantomData }
+    }
+}
+
+impl<Res, E> fmt::Debug for Chain<Res, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain").field("name", &self.name).finish()
+    }
+}
+
+impl<Req, Res, E: FromRejection> Service<Req> for Chain<Res, E> {
+    type Response = Res;
+    type Error = E;
+    type Future = Ready<Result<Res, E>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Req) -> Self::Future {
+        let rejection = NoEnabledTargets::new(Name::clone(&self.name)).into();
+        std::future::ready(Err(E::from_rejection(rejection)))
+    }
+}

@@ -1,0 +1,74 @@
+//! What happened to one call: attempts, waits, who refused, who answered. The totals of all calls are the registry's.
+
+use std::time::Duration;
+
+use tower_rampart_core::{Stage, retry::StopReason};
+
+/// The story of one call.
+///
+/// Filled from the second attempt on, on a refusal or a fallback; the plain success allocates nothing and is not reported
+/// unless [`PresetBuilder::report_all`](crate::PresetBuilder::report_all) asks for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explain {
+    /// Attempts that reached the service behind.
+    pub attempts: u32,
+    /// The waits before the retries, as planned.
+    pub delays: Vec<Duration>,
+    /// Why no further attempt was made; `None` after a success.
+    pub stopped_by: Option<StopReason>,
+    /// The stage that ended the call without an answer from behind.
+    pub rejected_by: Option<Stage>,
+    /// Which of the fallback's answers, counted from zero, was tried last; `None` if the service itself answered.
+    pub fallback: Option<usize>,
+    /// How long the call waited for the limiters.
+    pub queued: Duration,
+}
+
+impl Explain {
+    /// Whether there is more to tell than a first attempt that succeeded.
+    pub fn is_remarkable(&self) -> bool {
+        self.attempts != 1 || self.stopped_by.is_some() || self.rejected_by.is_some() || self.fallback.is_some()
+    }
+}
+
+/// Takes the reports of finished calls.
+pub trait Report<Res, E> {
+    /// Takes the report of a call that ended with `result`, into whose extensions it may go.
+    fn report(&self, explain: Explain, result: &mut Result<Res, E>);
+}
+
+/// Drops the reports.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoReport;
+
+impl<Res, E> Report<Res, E> for NoReport {
+    fn report(&self, _explain: Explain, _result: &mut Result<Res, E>) {}
+}
+
+/// Hands the reports to a function.
+#[derive(Debug, Clone)]
+pub struct OnReport<F>(pub(crate) F);
+
+impl<F, Res, E> Report<Res, E> for OnReport<F>
+where
+    F: Fn(&Explain),
+{
+    fn report(&self, explain: Explain, _result: &mut Result<Res, E>) {
+        (self.0)(&explain);
+    }
+}
+
+/// Puts the reports into the extensions of HTTP responses.
+#[cfg(feature = "http")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InExtensions;
+
+#[cfg(feature = "http")]
+impl<B, E> Report<http::Response<B>, E> for InExtensions {
+    fn report(&self, explain: Explain, result: &mut Result<http::Response<B>, E>) {
+        if let Ok(response) = result {
+            response.extensions_mut().insert(explain);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! How the pipeline judges answers and lifts errors; users give a [`Classify`] and never see this.
+
+use std::error::Error as StdError;
+
+use tower_rampart_core::{Class, Classify, RequestInfo, Verdict};
+
+use crate::{
+    classify::{Boxed, DefaultClassifier, Typed, classify_error},
+    error::{BoxError, BoxedError, Error},
+};
+
+/// Judges the answers of one service and lifts its errors into [`Error::Inner`].
+#[diagnostic::on_unimplemented(
+    message = "the pipeline cannot classify the error `{E}`",
+    note = "the default classifier needs `E: std::error::Error + Send + Sync + 'static` or a `BoxError`; for any other error give the builder `.classifier(|result: Result<&Res, &E>| Class::…)`"
+)]
+pub trait Judge<Req, Res, E> {
+    /// What [`Error::Inner`] holds.
+    type Error;
+
+    /// Reads from the request what must be known later.
+    fn request(&self, request: &Req) -> RequestInfo;
+
+    /// Judges an answer or a lifted error.
+    fn judge(&self, request: &RequestInfo, result: Result<&Res, &Self::Error>) -> Verdict;
+
+    /// Lifts an error.
+    fn lift(&self, error: E) -> Self::Error;
+}
+
+impl<Req, Res, E: StdError + 'static> Judge<Req, Res, E> for DefaultClassifier<Typed> {
+    type Error = E;
+
+    fn request(&self, _request: &Req) -> RequestInfo {
+        RequestInfo::default()
+    }
+
+    fn judge(&self, _request: &RequestInfo, result: Result<&Res, &E>) -> Verdict {
+        match result {
+            Ok(_) => Verdict::new(Class::Success),
+            Err(error) => classify_error(error),
+        }
+    }
+
+    fn lift(&self, error: E) -> E {
+        error
+    }
+}
+
+impl<Req, Res> Judge<Req, Res, BoxError> for DefaultClassifier<Boxed> {
+    type Error = BoxedError;
+
+    fn request(&self, _request: &Req) -> RequestInfo {
+        RequestInfo::default()
+    }
+
+    fn judge(&self, _request: &RequestInfo, result: Result<&Res, &BoxedError>) -> Verdict {
+        match result {
+            Ok(_) => Verdict::new(Class::Success),
+            Err(error) => classify_error(error),
+        }
+    }
+
+    fn lift(&self, error: BoxError) -> BoxedError {
+        error.into()
+    }
+}
+
+/// A classifier that the user gave.
+#[derive(Debug, Clone)]
+pub struct Custom<C>(pub(crate) C);
+
+impl<C, Req, Res, E> Judge<Req, Res, E> for Custom<C>
+where
+    C: Classify<Req, Res, E>,
+{
+    type Error = E;
+
+    fn request(&self, request: &Req) -> RequestInfo {
+        self.0.request(request)
+    }
+
+    fn judge(&self, request: &RequestInfo, result: Result<&Res, &E>) -> Verdict {
+        self.0.classify(request, result)
+    }
+
+    fn lift(&self, error: E) -> E {
+        error
+    }
+}
+
+/// Judges what a stage of the pipeline hands on.
+pub(crate) fn judge<J, Req, Res, E>(judge: &J, request: &RequestInfo, result: &Result<Res, Error<J::Error>>) -> Verdict
+where
+    J: Judge<Req, Res, E>,
+{
+    match result {
+        Ok(answer) => judge.judge(request, Ok(answer)),
+        Err(error) => judge_error::<J, Req, Res, E>(judge, request, error),
+    }
+}
+
+#[cold]
+fn judge_error<J, Req, Res, E>(judge: &J, request: &RequestInfo, error: &Error<J::Error>) -> Verdict
+where
+    J: Judge<Req, Res, E>,
+{
+    match error {
+        Error::Inner(error) => judge.judge(request, Err(error)),
+        Error::FallbackFailed(failed) => judge_error::<J, Req, Res, E>(judge, request, &failed.error),
+        refusal => refusal.rejection().map_or_else(|| Verdict::new(Class::Ignored), |rejection| rejection.verdict()),
+    }
+}

@@ -1,0 +1,43 @@
+//! How a request is kept for another attempt.
+
+/// Makes a second copy of a request, where that is possible.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot clone the request `{Req}`",
+    note = "requests that are `Clone` need nothing; for others give `.cloner(|request: &Req| -> Option<Req> {{ … }})`, or `.without_cloning()` and `max_attempts: 1`"
+)]
+pub trait CloneRequest<Req> {
+    /// A copy that can be sent in another attempt; `None` sends the request once.
+    fn clone_request(&self, request: &Req) -> Option<Req>;
+
+    /// Tells the request which attempt it is, 1 for the first. Does nothing unless the protocol has a place for it.
+    fn stamp(&self, _request: &mut Req, _attempt: u32) {}
+}
+
+/// Clones requests that are [`Clone`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cloned;
+
+impl<Req: Clone> CloneRequest<Req> for Cloned {
+    fn clone_request(&self, request: &Req) -> Option<Req> {
+        Some(request.clone())
+    }
+}
+
+/// Clones nothing: every request is sent once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NotCloned;
+
+impl<Req> CloneRequest<Req> for NotCloned {
+    fn clone_request(&self, _request: &Req) -> Option<Req> {
+        None
+    }
+}
+
+impl<F, Req> CloneRequest<Req> for F
+where
+    F: Fn(&Req) -> Option<Req>,
+{
+    fn clone_request(&self, request: &Req) -> Option<Req> {
+        self(request)
+    }
+}

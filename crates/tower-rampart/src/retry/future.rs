@@ -1,0 +1,159 @@
+//! The future of a retried call.
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use pin_project::pin_project;
+use tower_rampart_core::{
+    Classify, RequestInfo, Timestamp,
+    retry::{Attempts, Budget, Decision},
+};
+use tower_service::Service;
+
+use super::{CloneRequest, Shared};
+use crate::{clock, timer::Timer};
+
+/// The response of a [`Retry`](super::Retry).
+///
+/// # Cancel safety
+/// Dropping it drops the attempt in flight; a retry that was paid for and not begun is refunded. A dropped call is never sent again.
+#[pin_project]
+pub struct ResponseFuture<S, Req, C, K>
+where
+    S: Service<Req>,
+{
+    shared: Arc<Shared<C, K>>,
+    service: S,
+    /// The request of the next attempt, while one is possible.
+    spare: Option<Req>,
+    info: RequestInfo,
+    attempts: Attempts,
+    deadline: Option<Timestamp>,
+    #[pin]
+    state: State<S::Future, Result<S::Response, S::Error>>,
+    #[pin]
+    timer: Timer,
+}
+
+#[pin_project(project = StateProjection)]
+enum State<F, T> {
+    // Calling => Waiting: the answer is worth another try, and it is allowed
+    Calling(#[pin] F),
+    // Waiting => Readying: the wait is over
+    Waiting { until: Timestamp, last: Option<T>, payment: Payment },
+    // Readying => Calling: the service is ready for another attempt
+    Readying { last: Option<T>, payment: Payment },
+}
+
+/// A retry that was paid for; refunded unless it was begun.
+#[derive(Debug, Default)]
+pub(crate) struct Payment {
+    budget: Option<Arc<Budget>>,
+}
+
+impl Payment {
+    pub(crate) fn new(budget: Option<Arc<Budget>>) -> Self {
+        Self { budget }
+    }
+
+    /// The retry begins.
+    pub(crate) fn spend(&mut self) {
+        self.budget = None;
+    }
+}
+
+impl Drop for Payment {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.refund();
+        }
+    }
+}
+
+impl<S, Req, C, K> ResponseFuture<S, Req, C, K>
+where
+    S: Service<Req>,
+{
+    pub(crate) fn new(
+        shared: Arc<Shared<C, K>>,
+        service: S,
+        future: S::Future,
+        spare: Option<Req>,
+        info: RequestInfo,
+        attempts: Attempts,
+        deadline: Option<Timestamp>,
+    ) -> Self {
+        let state = State::Calling(future);
+        Self { shared, service, spare, info, attempts, deadline, state, timer: Timer::new() }
+    }
+}
+
+impl<S, Req, C, K> Future for ResponseFuture<S, Req, C, K>
+where
+    S: Service<Req>,
+    C: Classify<Req, S::Response, S::Error>,
+    K: CloneRequest<Req>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProjection::Calling(future) => {
+                    let result = ready!(future.poll(cx));
+                    let verdict = this.shared.classifier.classify(this.info, result.as_ref());
+                    if this.spare.is_none() && this.attempts.may_retry() {
+                        // It could not be cloned: it was sent once.
+                        return Poll::Ready(result);
+                    }
+                    let budget = &this.shared.budget;
+                    match this.attempts.decide(&verdict, this.info, clock::now, *this.deadline, Some(budget)) {
+                        Decision::Accept | Decision::Stop(_) => return Poll::Ready(result),
+                        Decision::Wait(wait) => {
+                            let payment = Payment::new(Some(Arc::clone(budget)));
+                            let until = clock::now().after(wait);
+                            this.state.set(State::Waiting { until, last: Some(result), payment });
+                        }
+                    }
+                }
+                StateProjection::Waiting { until, last, payment } => {
+                    ready!(this.timer.as_mut().poll_until(cx, *until));
+                    let (last, payment) = (last.take(), mem::take(payment));
+                    this.state.set(State::Readying { last, payment });
+                }
+                StateProjection::Readying { last, payment } => {
+                    ready!(this.service.poll_ready(cx))?;
+                    let Some(mut request) = this.spare.take() else {
+                        let last = last.take().expect("the last answer is kept until the next attempt begins");
+                        return Poll::Ready(last);
+                    };
+                    payment.spend();
+                    // The last answer's body, if it has one, is dropped before the next attempt.
+                    drop(last.take());
+                    if this.attempts.may_retry() {
+                        *this.spare = this.shared.cloner.clone_request(&request);
+                    }
+                    this.shared.cloner.stamp(&mut request, this.attempts.attempt());
+                    let future = this.service.call(request);
+                    this.state.set(State::Calling(future));
+                }
+            }
+        }
+    }
+}
+
+impl<S, Req, C, K> fmt::Debug for ResponseFuture<S, Req, C, K>
+where
+    S: Service<Req>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("retry::ResponseFuture").field("attempt", &self.attempts.attempt()).finish_non_exhaustive()
+    }
+}

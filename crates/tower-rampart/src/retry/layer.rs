@@ -1,0 +1,115 @@
+//! The layer and its builder: they own the budget.
+
+use std::{fmt, sync::Arc};
+
+use tower_layer::Layer;
+use tower_rampart_core::{
+    InvalidConfig,
+    control::ConfigCell,
+    retry::{Budget, Seeds},
+};
+
+use super::{Cloned, Config, Handle, Retry, Shared};
+use crate::classify::DefaultClassifier;
+
+/// Applies retries to services; see the [module](super).
+pub struct RetryLayer<C = DefaultClassifier, K = Cloned> {
+    shared: Arc<Shared<C, K>>,
+}
+
+impl<M> RetryLayer<DefaultClassifier<M>> {
+    /// Retries with the default classifier, for requests that are `Clone`.
+    ///
+    /// # Errors
+    /// Names the field of `config` that is out of its range.
+    pub fn new(config: Config) -> Result<Self, InvalidConfig> {
+        Builder::new().config(config).build()
+    }
+
+    /// A builder, for a classifier, a cloner or a seed.
+    pub fn builder() -> Builder<DefaultClassifier<M>, Cloned> {
+        Builder::new()
+    }
+}
+
+impl<C, K> RetryLayer<C, K> {
+    /// A handle to the stage.
+    pub fn handle(&self) -> Handle<C, K> {
+        Handle::new(Arc::clone(&self.shared))
+    }
+}
+
+impl<C, K> Clone for RetryLayer<C, K> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<C, K> fmt::Debug for RetryLayer<C, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryLayer").field("config", &self.handle().config()).finish_non_exhaustive()
+    }
+}
+
+impl<S, C, K> Layer<S> for RetryLayer<C, K> {
+    type Service = Retry<S, C, K>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Retry::new(inner, Arc::clone(&self.shared))
+    }
+}
+
+/// Builds a [`RetryLayer`].
+#[derive(Debug, Clone)]
+pub struct Builder<C, K> {
+    config: Config,
+    seed: Option<u64>,
+    classifier: C,
+    cloner: K,
+}
+
+impl<M> Builder<DefaultClassifier<M>, Cloned> {
+    fn new() -> Self {
+        Self { config: Config::default(), seed: None, classifier: DefaultClassifier::new(), cloner: Cloned }
+    }
+}
+
+impl<C, K> Builder<C, K> {
+    /// The configuration. Default: [`Config::default`].
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Makes every schedule reproducible. Default: from the system's randomness.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Judges answers by `classifier`: a closure over `Result<&Res, &E>`, or any [`Classify`](crate::Classify).
+    pub fn classifier<C2>(self, classifier: C2) -> Builder<C2, K> {
+        Builder { config: self.config, seed: self.seed, classifier, cloner: self.cloner }
+    }
+
+    /// Keeps requests by `cloner`: a closure from `&Req` to `Option<Req>`, or any [`CloneRequest`](super::CloneRequest).
+    pub fn cloner<K2>(self, cloner: K2) -> Builder<C, K2> {
+        Builder { config: self.config, seed: self.seed, classifier: self.classifier, cloner }
+    }
+
+    /// Builds the layer.
+    ///
+    /// # Errors
+    /// Names the field of the configuration that is out of its range.
+    pub fn build(self) -> Result<RetryLayer<C, K>, InvalidConfig> {
+        self.config.check()?;
+        let shared = Shared {
+            config: ConfigCell::new(self.config),
+            budget: Arc::new(Budget::new(self.config.budget)?),
+            seeds: self.seed.map_or_else(Seeds::from_entropy, Seeds::new),
+            classifier: self.classifier,
+            cloner: self.cloner,
+        };
+        Ok(RetryLayer { shared: Arc::new(shared) })
+    }
+}
