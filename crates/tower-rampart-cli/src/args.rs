@@ -11,7 +11,7 @@ use crate::{
 
 /// Protects an HTTP service: circuit breaker, retries, timeouts, limits and fallback in front of it.
 #[derive(Debug, Parser)]
-#[command(name = "rampart", version, about, long_about = None, disable_help_subcommand = true)]
+#[command(name = "rampart", version, long_about = None, disable_help_subcommand = true)]
 #[command(after_help = "Exit codes: 0 fine, 1 the thing examined is not valid, 2 usage or I/O.")]
 pub(crate) struct Args {
     /// Print one JSON value on standard output and nothing else.

@@ -2,7 +2,10 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header::{ALLOW, CONTENT_TYPE}};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, CONTENT_TYPE},
+};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
@@ -45,7 +48,7 @@ impl Admin {
 
 impl Handler for Admin {
     fn handle(
-        &self,
+        self,
         request: Request<Incoming>,
         _peer: SocketAddr,
     ) -> impl Future<Output = Response<AnswerBody>> + Send + 'static {

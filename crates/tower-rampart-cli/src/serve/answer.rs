@@ -52,7 +52,9 @@ impl Trouble {
             Self::Unreachable => "the upstream cannot be reached",
             Self::Broken => "the upstream broke off before it answered",
             Self::BodyLost => "the request body broke off, or can no longer be sent from its beginning",
-            Self::BadRequest => "the request cannot be passed on: HTTP/1.1 wants exactly one Host, and a target that is a path",
+            Self::BadRequest => {
+                "the request cannot be passed on: HTTP/1.1 wants exactly one Host, and a target that is a path"
+            }
             Self::NotImplemented => "this gateway opens no tunnels",
             Self::Panicked => "the gateway failed to answer",
         }

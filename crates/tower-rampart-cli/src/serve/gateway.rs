@@ -58,15 +58,14 @@ impl Gateway {
 
 impl Handler for Gateway {
     fn handle(
-        &self,
+        self,
         request: Request<Incoming>,
         peer: SocketAddr,
     ) -> impl Future<Output = Response<AnswerBody>> + Send + 'static {
-        let gateway = self.clone();
         async move {
-            let in_flight = gateway.shared.counters.enter();
-            let answer = gateway.answer(request, peer).await;
-            gateway.shared.counters.answered(answer.status());
+            let in_flight = self.shared.counters.enter();
+            let answer = self.answer(request, peer).await;
+            self.shared.counters.answered(answer.status());
             answer.map(|body| body.holding(in_flight))
         }
     }

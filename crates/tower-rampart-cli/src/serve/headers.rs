@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn trailers_stay_welcome() {
-        let parts = prepared(Request::get("/").header("host", "a").header("te", "deflate, Trailers")).expect("a request");
+        let parts =
+            prepared(Request::get("/").header("host", "a").header("te", "deflate, Trailers")).expect("a request");
         assert_eq!(parts.headers["te"], "trailers");
         assert_eq!(parts.headers["connection"], "te");
         let parts = prepared(Request::get("/").header("host", "a").header("te", "deflate")).expect("a request");
@@ -201,7 +202,8 @@ mod tests {
 
     #[test]
     fn cookies_split_by_http2_are_joined() {
-        let request = Request::get("http://a/").version(Version::HTTP_2).header("cookie", "a=1").header("cookie", "b=2");
+        let request =
+            Request::get("http://a/").version(Version::HTTP_2).header("cookie", "a=1").header("cookie", "b=2");
         let parts = prepared(request).expect("a proper request");
         assert_eq!(parts.headers["cookie"], "a=1; b=2");
         assert_eq!(parts.headers.get_all("cookie").iter().count(), 1);

@@ -40,7 +40,7 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
 pub(crate) trait Handler: Clone + Send + Sync + 'static {
     /// Answers; whatever happens, there is an answer.
     fn handle(
-        &self,
+        self,
         request: Request<Incoming>,
         peer: SocketAddr,
     ) -> impl Future<Output = Response<AnswerBody>> + Send + 'static;
@@ -86,8 +86,9 @@ async fn connection<H: Handler>(
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let service = service_fn(move |request: Request<Incoming>| {
-        let accept: HeaderMap = request.headers().get_all("accept").iter().map(|it| (http::header::ACCEPT, it.clone())).collect();
-        let answer = AssertUnwindSafe(handler.handle(request, peer)).catch_unwind();
+        let accept: HeaderMap =
+            request.headers().get_all("accept").iter().map(|it| (http::header::ACCEPT, it.clone())).collect();
+        let answer = AssertUnwindSafe(handler.clone().handle(request, peer)).catch_unwind();
         async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|_| Trouble::Panicked.answer(None, &accept))) }
     });
     let mut builder = Builder::new(TokioExecutor::new());

@@ -41,7 +41,11 @@ impl Signals {
 ///
 /// # Errors
 /// Says how many requests were cut off.
-pub(crate) async fn drain(graceful: GracefulShutdown, signals: &mut Signals, counters: &Counters) -> Result<(), Failure> {
+pub(crate) async fn drain(
+    graceful: GracefulShutdown,
+    signals: &mut Signals,
+    counters: &Counters,
+) -> Result<(), Failure> {
     let why = tokio::select! {
         () = graceful.shutdown() => return Ok(()),
         () = tokio::time::sleep(DRAIN_TIMEOUT) => "still in flight after 30 s",

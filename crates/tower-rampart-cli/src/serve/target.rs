@@ -136,7 +136,17 @@ mod tests {
         for text in ["", "a", "a:80", "ftp://a", "://", "localhost:9001"] {
             assert_eq!(text.parse::<Target>(), Err(InvalidTarget::Scheme), "{text}");
         }
-        for text in ["http://", "http:///x", "http://a b", "http://a:99999", "http://a:0", "http://a:", "http://a?x", "http://a#x", "http://u:p@a"] {
+        for text in [
+            "http://",
+            "http:///x",
+            "http://a b",
+            "http://a:99999",
+            "http://a:0",
+            "http://a:",
+            "http://a?x",
+            "http://a#x",
+            "http://u:p@a",
+        ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
     }

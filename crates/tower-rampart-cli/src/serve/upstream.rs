@@ -135,9 +135,7 @@ impl Future for Attempt {
                 }
                 Poll::Ready(Ok(response))
             }
-            State::Failed(error) => {
-                Poll::Ready(Err(error.take().expect("a future is not polled after it is ready")))
-            }
+            State::Failed(error) => Poll::Ready(Err(error.take().expect("a future is not polled after it is ready"))),
         }
     }
 }
