@@ -22,7 +22,12 @@ impl InvalidConfig {
     }
 
     /// Checks that `value` lies in `min..=max`. NaN lies nowhere.
-    pub fn range<T: PartialOrd + fmt::Display>(field: &'static str, value: T, min: T, max: T) -> Result<(), Self> {
+    pub fn range<T: PartialOrd + fmt::Display + Copy>(
+        field: &'static str,
+        value: T,
+        min: T,
+        max: T,
+    ) -> Result<(), Self> {
         if value >= min && value <= max {
             return Ok(());
         }

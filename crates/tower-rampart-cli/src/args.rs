@@ -1,0 +1,121 @@
+//! The command line. What is checked here is its form; whether an address or a document is any good, the commands find out.
+
+use std::{ffi::OsString, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args as Arguments, Parser, Subcommand, error::ErrorKind};
+
+use crate::{
+    failure::{USAGE_OR_IO, one_line},
+    serve::Target,
+};
+
+/// Protects an HTTP service: circuit breaker, retries, timeouts, limits and fallback in front of it.
+#[derive(Debug, Parser)]
+#[command(name = "rampart", version, long_about = None, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 fine, 1 the thing examined is not valid, 2 usage or I/O.")]
+pub(crate) struct Args {
+    /// Print one JSON value on standard output and nothing else.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway: a streaming HTTP/1.1 and HTTP/2 reverse proxy.
+    #[command(after_help = SERVE_NOTES)]
+    Serve(ServeOptions),
+}
+
+const SERVE_NOTES: &str = "\
+Each request goes through the pipeline of its operation: the one that the header `x-resilience-operation` names, if the \
+configuration has it, else `default`. The header is not passed on.
+Refusals are answered with 429 (rate limit), 503 (open circuit, too many in flight), 504 (timeout) and 502 (upstream not \
+reached), with `Retry-After` where the time is known, as JSON or as problem+json by `Accept`.
+`Upgrade` (WebSocket, h2c upgrade) is not passed on: the upstream answers as if it had not been asked for.
+The admin address serves /health and /metrics, and is for loopback only. SIGTERM and SIGINT finish what is in flight (at most \
+30 seconds); a second one ends at once.";
+
+/// How the gateway runs.
+#[derive(Debug, Arguments)]
+pub(crate) struct ServeOptions {
+    /// The service to protect: http://HOST[:PORT][/PATH].
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Target,
+    /// Answers when the upstream does not; tried in order, may be given several times.
+    #[arg(long, value_name = "URL")]
+    pub(crate) fallback_upstream: Vec<Target>,
+    /// One of simple, development, production. Without it and without --config: simple.
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    pub(crate) preset: Option<String>,
+    /// A configuration document (JSON); `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where clients are served; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Where /health and /metrics are served, loopback only; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    pub(crate) admin_listen: SocketAddr,
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// Gives the exit code after having said what is wrong, in one line, or after having printed the help that was asked for.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, ExitCode> {
+    Args::try_parse_from(args).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A closed standard output is the reader's own choice.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(USAGE_OR_IO)
+        }
+        _ => {
+            let _ = writeln!(std::io::stderr(), "rampart: {} (see --help)", complaint(&error));
+            ExitCode::from(USAGE_OR_IO)
+        }
+    })
+}
+
+/// What is wrong, without the usage that clap adds.
+fn complaint(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    one_line(paragraph.strip_prefix("error: ").unwrap_or(paragraph))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn complaint_of(args: &[&str]) -> String {
+        complaint(&Args::try_parse_from(args).expect_err("bad usage"))
+    }
+
+    #[test]
+    fn command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn bad_usage_is_said_in_one_line() {
+        let missing = complaint_of(&["rampart", "serve"]);
+        assert_eq!(missing, "the following required arguments were not provided: --upstream <URL>");
+        let malformed = complaint_of(&["rampart", "serve", "--upstream", "localhost"]);
+        assert!(malformed.contains("--upstream"), "{malformed}");
+        let both = complaint_of(&["rampart", "serve", "--upstream", "http://a", "--preset", "simple", "--config", "x"]);
+        assert!(both.contains("cannot be used with"), "{both}");
+        let unknown = complaint_of(&["rampart", "serve", "--upstream", "http://a", "--redis", "x"]);
+        assert!(unknown.contains("--redis"), "{unknown}");
+        for line in [missing, malformed, both, unknown] {
+            assert!(!line.contains('\n'));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A bounded, even load, and what its clients saw. It does the same with and without the gateway: one try, one time limit.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
+
+use super::{clock::Stopwatch, phase::Phase};
+
+/// Requests a second.
+pub(crate) const RATE: u32 = 40;
+/// How long a client waits for an answer.
+pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most requests that may be in flight; at the rate above a client that waits its whole time needs 80.
+const MAX_IN_FLIGHT: usize = 128;
+
+/// What clients saw in one phase.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) ok: u32,
+    pub(crate) errors: u32,
+    /// How long each waited for its answer, good or bad.
+    waits: Vec<Duration>,
+}
+
+impl Seen {
+    pub(crate) fn record(&mut self, ok: bool, wait: Duration) {
+        if ok {
+            self.ok += 1;
+        } else {
+            self.errors += 1;
+        }
+        self.waits.push(wait);
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.ok += other.ok;
+        self.errors += other.errors;
+        self.waits.extend_from_slice(&other.waits);
+    }
+
+    pub(crate) fn requests(&self) -> u32 {
+        self.ok + self.errors
+    }
+
+    /// Good answers in percent; `None` without requests.
+    pub(crate) fn ok_percent(&self) -> Option<f64> {
+        (self.requests() > 0).then(|| f64::from(self.ok) * 100.0 / f64::from(self.requests()))
+    }
+
+    /// The wait that `percent` of the clients did not exceed (nearest rank).
+    pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
+        let mut waits = self.waits.clone();
+        waits.sort_unstable();
+        let rank = (waits.len() * percent).div_ceil(100);
+        waits.get(rank.checked_sub(1)?).copied()
+    }
+}
+
+/// What the clients of one side saw, by phase.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    phases: Arc<Mutex<[Seen; Phase::ALL.len()]>>,
+}
+
+impl Tally {
+    fn record(&self, phase: Phase, ok: bool, wait: Duration) {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner)[phase.index()].record(ok, wait);
+    }
+
+    /// What was seen so far.
+    pub(crate) fn of(&self, phase: Phase) -> Seen {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner)[phase.index()].clone()
+    }
+}
+
+/// Sends [`RATE`] requests a second to `uri` until the watch is over, then waits for what is in flight.
+pub(crate) async fn run(uri: Uri, watch: Stopwatch, tally: Tally) {
+    let client: Client<HttpConnector, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut clients = JoinSet::new();
+    while !watch.is_over() {
+        ticks.tick().await;
+        while clients.len() >= MAX_IN_FLIGHT {
+            clients.join_next().await;
+        }
+        while clients.try_join_next().is_some() {}
+        clients.spawn(one(client.clone(), uri.clone(), watch.clone(), tally.clone()));
+    }
+    while clients.join_next().await.is_some() {}
+}
+
+/// One client: a request counts for the phase in which it was sent.
+async fn one(client: Client<HttpConnector, Empty<Bytes>>, uri: Uri, watch: Stopwatch, tally: Tally) {
+    let (phase, began) = (watch.phase(), watch.elapsed());
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = uri;
+    let answer = async {
+        let response = client.request(request).await.ok()?;
+        let status = response.status();
+        response.into_body().collect().await.ok()?;
+        Some(status)
+    };
+    let status = tokio::time::timeout(CLIENT_TIMEOUT, answer).await.ok().flatten();
+    tally.record(phase, status == Some(StatusCode::OK), watch.elapsed().saturating_sub(began));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.percentile(50), None);
+        assert_eq!(seen.ok_percent(), None);
+        for millis in (1..=100).rev() {
+            seen.record(millis > 10, Duration::from_millis(millis));
+        }
+        assert_eq!(seen.percentile(50), Some(Duration::from_millis(50)));
+        assert_eq!(seen.percentile(99), Some(Duration::from_millis(99)));
+        assert_eq!(seen.percentile(100), Some(Duration::from_millis(100)));
+        assert_eq!(seen.ok_percent(), Some(90.0));
+    }
+}

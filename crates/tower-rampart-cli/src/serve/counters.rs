@@ -1,0 +1,93 @@
+//! What the gateway itself counts: requests in flight with their bodies, and answers by their class. All else comes from the registry.
+
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use http::StatusCode;
+
+/// The counters of one gateway.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    in_flight: AtomicU64,
+    answers: [AtomicU64; 5],
+}
+
+/// A request in flight, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Counters>);
+
+impl Counters {
+    pub(crate) fn enter(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn answered(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        self.answers[class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counters in the text format of Prometheus.
+    pub(crate) fn prometheus_text(&self) -> String {
+        let mut text = String::from(
+            "# HELP rampart_gateway_in_flight Requests that are being answered, bodies included.\n\
+             # TYPE rampart_gateway_in_flight gauge\n",
+        );
+        let mut line = |arguments: std::fmt::Arguments<'_>| {
+            text.write_fmt(arguments).expect("writing to a String never fails");
+        };
+        line(format_args!("rampart_gateway_in_flight {}\n", self.in_flight()));
+        line(format_args!(
+            "# HELP rampart_gateway_answers_total Answers to clients by the class of their status.\n\
+             # TYPE rampart_gateway_answers_total counter\n"
+        ));
+        for (class, count) in (1..).zip(&self.answers) {
+            let count = count.load(Ordering::Relaxed);
+            line(format_args!("rampart_gateway_answers_total{{status=\"{class}xx\"}} {count}\n"));
+        }
+        text
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_is_in_flight_until_dropped() {
+        let counters = Arc::new(Counters::default());
+        let first = counters.enter();
+        let second = counters.enter();
+        drop(first);
+        assert!(counters.prometheus_text().contains("rampart_gateway_in_flight 1\n"));
+        drop(second);
+        assert_eq!(counters.in_flight(), 0);
+    }
+
+    #[test]
+    fn answers_are_counted_by_class() {
+        let counters = Counters::default();
+        for code in [200, 204, 404, 503, 999] {
+            counters.answered(StatusCode::from_u16(code).expect("a status"));
+        }
+        let text = counters.prometheus_text();
+        assert!(text.contains("rampart_gateway_answers_total{status=\"2xx\"} 2\n"));
+        assert!(text.contains("rampart_gateway_answers_total{status=\"4xx\"} 1\n"));
+        assert!(text.contains("rampart_gateway_answers_total{status=\"5xx\"} 2\n"));
+    }
+}

@@ -1,0 +1,153 @@
+//! A base URL that requests are sent to, checked when it is read. Connections are made in `upstream`.
+
+use std::{fmt, str::FromStr};
+
+use http::{
+    HeaderValue, Uri,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+
+/// `http://HOST[:PORT][/PATH]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    authority: Authority,
+    /// The value of `Host`.
+    host: HeaderValue,
+    /// What stands before the path of every request; empty, or begins and does not end with a slash.
+    prefix: String,
+}
+
+/// Why a text is no base URL.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum InvalidTarget {
+    #[error("TLS is not built in, only http:// upstreams are")]
+    Tls,
+    #[error("it must begin with http://")]
+    Scheme,
+    #[error("it is no URL: {0}")]
+    Malformed(String),
+    #[error("a URL with {0} cannot be a base")]
+    Unfit(&'static str),
+}
+
+impl Target {
+    /// `HOST:PORT`, the port filled in.
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        let host = self.authority.host();
+        let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
+        (host, self.authority.port_u16().unwrap_or(80))
+    }
+
+    /// The value of `Host` for requests to it.
+    pub(crate) fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    /// Where a request for `uri` goes: its path and query behind the prefix.
+    ///
+    /// # Errors
+    /// Fails if prefix and path together are too long for a URI.
+    pub(crate) fn uri(&self, uri: &Uri) -> Result<Uri, http::Error> {
+        let path = match uri.path_and_query() {
+            Some(path) if self.prefix.is_empty() || path == "*" => path.clone(),
+            Some(path) => PathAndQuery::try_from(format!("{}{path}", self.prefix))?,
+            None if self.prefix.is_empty() => PathAndQuery::from_static("/"),
+            None => PathAndQuery::try_from(self.prefix.as_str())?,
+        };
+        Uri::builder().scheme(Scheme::HTTP).authority(self.authority.clone()).path_and_query(path).build()
+    }
+}
+
+impl FromStr for Target {
+    type Err = InvalidTarget;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTarget> {
+        let (scheme, rest) = text.split_once("://").ok_or(InvalidTarget::Scheme)?;
+        if scheme.eq_ignore_ascii_case("https") {
+            return Err(InvalidTarget::Tls);
+        }
+        if !scheme.eq_ignore_ascii_case("http") {
+            return Err(InvalidTarget::Scheme);
+        }
+        for (mark, what) in [('?', "a query"), ('#', "a fragment"), ('@', "a user name")] {
+            if rest.contains(mark) {
+                return Err(InvalidTarget::Unfit(what));
+            }
+        }
+        let malformed = |error: &dyn fmt::Display| InvalidTarget::Malformed(error.to_string());
+        let uri: Uri = text.parse().map_err(|error: http::uri::InvalidUri| malformed(&error))?;
+        let authority = uri.authority().cloned().ok_or(InvalidTarget::Unfit("no host"))?;
+        if authority.host().is_empty() {
+            return Err(InvalidTarget::Unfit("no host"));
+        }
+        // `http` accepts any digits, and none, after the colon.
+        if authority.as_str().len() > authority.host().len() && authority.port_u16().is_none_or(|port| port == 0) {
+            return Err(InvalidTarget::Unfit("no port from 1 to 65535 after its colon"));
+        }
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|error| malformed(&error))?;
+        Ok(Self { authority, host, prefix: uri.path().trim_end_matches('/').to_owned() })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str) -> Target {
+        text.parse().expect("a base URL")
+    }
+
+    #[test]
+    fn path_is_put_behind_the_prefix() {
+        for (base, uri, expected) in [
+            ("http://a", "/", "http://a/"),
+            ("http://a:81/", "/x?y=%20z", "http://a:81/x?y=%20z"),
+            ("http://a/base/", "/x", "http://a/base/x"),
+            ("http://a/base", "http://elsewhere:9/x?q", "http://a/base/x?q"),
+            ("HTTP://[::1]:82/v1", "/", "http://[::1]:82/v1/"),
+        ] {
+            let uri: Uri = uri.parse().expect("a URI");
+            assert_eq!(target(base).uri(&uri).expect("a URI").to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn asterisk_has_no_prefix() {
+        let uri = Uri::builder().path_and_query("*").build().expect("a URI");
+        assert_eq!(target("http://a/base").uri(&uri).expect("a URI").path(), "*");
+    }
+
+    #[test]
+    fn port_is_eighty_unless_given() {
+        assert_eq!(target("http://a").host_and_port(), ("a", 80));
+        assert_eq!(target("http://a:9001").host_and_port(), ("a", 9001));
+        assert_eq!(target("http://[::1]:9001").host_and_port(), ("::1", 9001));
+    }
+
+    #[test]
+    fn what_is_no_base_url_is_refused() {
+        assert_eq!("https://a".parse::<Target>(), Err(InvalidTarget::Tls));
+        for text in ["", "a", "a:80", "ftp://a", "://", "localhost:9001"] {
+            assert_eq!(text.parse::<Target>(), Err(InvalidTarget::Scheme), "{text}");
+        }
+        for text in [
+            "http://",
+            "http:///x",
+            "http://a b",
+            "http://a:99999",
+            "http://a:0",
+            "http://a:",
+            "http://a?x",
+            "http://a#x",
+            "http://u:p@a",
+        ] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+}

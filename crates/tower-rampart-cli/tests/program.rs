@@ -1,0 +1,127 @@
+//! The program as a program: what it says, how it ends. What it does to requests is in `proxy.rs` and `resilience.rs`.
+
+mod support;
+
+use std::{net::TcpListener, process::Output};
+
+use http::Response;
+use support::{Backend, Gateway, eventually, full, get, nowhere, run, within};
+
+/// The one line on standard error of a run that ended with 2.
+fn complaint(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    let text = String::from_utf8(output.stderr.clone()).expect("text");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(text.starts_with("rampart: "), "{text}");
+    text
+}
+
+#[test]
+fn bad_usage_is_one_line_and_exit_code_two() {
+    for (args, words) in [
+        (&["serve"][..], "--upstream"),
+        (&["serve", "--upstream", "nonsense"], "http://"),
+        (&["serve", "--upstream", "https://example.test"], "TLS"),
+        (&["serve", "--upstream", "http://a", "--listen", "nonsense"], "--listen"),
+        (&["serve", "--upstream", "http://a", "--api-key-file", "x"], "--api-key-file"),
+        (&["serve", "--upstream", "http://127.0.0.1:9", "--admin-listen", "0.0.0.0:0"], "loopback"),
+        (&["nonsense"], "nonsense"),
+    ] {
+        let line = complaint(&run(args));
+        assert!(line.contains(words), "{line}");
+    }
+}
+
+#[test]
+fn unresolvable_upstream_is_one_line() {
+    let line = complaint(&run(&["serve", "--upstream", "http://no-such-host.invalid"]));
+    assert!(line.contains("no-such-host.invalid"), "{line}");
+}
+
+#[test]
+fn taken_port_is_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for flag in ["--listen", "--admin-listen"] {
+        let other = if flag == "--listen" { "--admin-listen" } else { "--listen" };
+        let upstream = format!("http://{address}");
+        let line = complaint(&run(&["serve", "--upstream", &upstream, flag, &address, other, "127.0.0.1:0"]));
+        assert!(line.contains(&address) && line.contains("listen"), "{line}");
+    }
+}
+
+#[test]
+fn help_and_version_end_well() {
+    for args in [&["--help"][..], &["serve", "--help"], &["--version"]] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}");
+    }
+    assert_eq!(run(&[]).status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn upstream_that_is_not_there_is_a_warning_and_later_a_502() {
+    let gateway = Gateway::start(nowhere().await, &[]);
+    let answer = get(&format!("{}/", gateway.url)).await;
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.json()["error_code"], "UpstreamUnreachable");
+}
+
+#[tokio::test]
+async fn admin_address_knows_health_and_metrics_only() {
+    let gateway = Gateway::start(nowhere().await, &[]);
+    let health = get(&format!("{}/health", gateway.admin)).await;
+    assert_eq!((health.status.as_u16(), &health.json()["healthy"]), (200, &true.into()));
+    let metrics = get(&format!("{}/metrics", gateway.admin)).await;
+    assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
+    assert_eq!(get(&format!("{}/", gateway.admin)).await.status, 404);
+    let post = http::Request::post(format!("{}/health", gateway.admin)).body(full("")).expect("a request");
+    let refused = support::send(post).await;
+    assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, "GET, HEAD"));
+}
+
+/// A backend that answers its first call when told to, and a request that waits for it.
+async fn waiting() -> (tokio::sync::oneshot::Sender<()>, Backend, Gateway, tokio::task::JoinHandle<support::Answer>) {
+    let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+    let receiver = std::sync::Arc::new(tokio::sync::Mutex::new(receiver));
+    let backend = Backend::start(move |_, _| {
+        let receiver = std::sync::Arc::clone(&receiver);
+        async move {
+            let _ = (&mut *receiver.lock().await).await;
+            Response::new(full("late"))
+        }
+    })
+    .await;
+    let gateway = Gateway::start(backend.address, &[]);
+    let url = format!("{}/", gateway.url);
+    let request = tokio::spawn(async move { get(&url).await });
+    eventually("the request is in flight", async || (backend.calls() == 1).then_some(())).await;
+    (sender, backend, gateway, request)
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_is_in_flight_and_accepts_nothing_more() {
+    let (answer_now, _backend, mut gateway, request) = waiting().await;
+    gateway.signal("-TERM");
+    let address = gateway.address();
+    eventually("the port is closed", async || tokio::net::TcpStream::connect(address).await.is_err().then_some(()))
+        .await;
+    answer_now.send(()).expect("the backend waits");
+    let answer = within(request).await.expect("the request");
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "late"));
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn second_signal_ends_at_once() {
+    let (_never, _backend, mut gateway, request) = waiting().await;
+    gateway.signal("-INT");
+    let address = gateway.address();
+    eventually("the port is closed", async || tokio::net::TcpStream::connect(address).await.is_err().then_some(()))
+        .await;
+    gateway.signal("-TERM");
+    assert_eq!(gateway.ended().await.code(), Some(2));
+    request.abort();
+}

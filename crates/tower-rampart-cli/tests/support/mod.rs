@@ -1,0 +1,260 @@
+//! What the stories share: the program as a child process, a backend that does as it is told, a client. No assertions about behaviour.
+
+#![expect(unreachable_pub, reason = "each test is a crate of its own, which this module is compiled into")]
+#![allow(dead_code, reason = "no test uses all of it")]
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::SocketAddr,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{net::TcpListener, task::AbortHandle};
+
+/// The longest that anything here may take before the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub type Body = BoxBody<Bytes, Infallible>;
+
+pub fn rampart() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_rampart"))
+}
+
+/// Runs the program to its end.
+pub fn run(args: &[&str]) -> Output {
+    rampart().args(args).stdin(Stdio::null()).output().expect("the program runs")
+}
+
+/// The gateway as a child process; killed when dropped.
+pub struct Gateway {
+    child: Child,
+    pub url: String,
+    pub admin: String,
+}
+
+impl Gateway {
+    pub fn start(upstream: SocketAddr, args: &[&str]) -> Self {
+        Self::start_with(upstream, args, None)
+    }
+
+    /// With a configuration document, given on standard input.
+    pub fn configured(upstream: SocketAddr, document: &str) -> Self {
+        Self::start_with(upstream, &["--config", "-"], Some(document))
+    }
+
+    pub fn start_with(upstream: SocketAddr, args: &[&str], stdin: Option<&str>) -> Self {
+        let mut child = rampart()
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--upstream", &format!("http://{upstream}")])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut input = child.stdin.take().expect("standard input");
+        input.write_all(stdin.unwrap_or_default().as_bytes()).expect("the program reads its input");
+        drop(input);
+        let output = child.stdout.take().expect("standard output");
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut line = |prefix: &str| {
+            let line = receiver.recv_timeout(PATIENCE).expect("the program says where it listens");
+            line.strip_prefix(prefix).unwrap_or_else(|| panic!("`{line}` begins with `{prefix}`")).to_owned()
+        };
+        let (url, admin) = (line("listening on "), line("admin on "));
+        Self { child, url, admin }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.url.strip_prefix("http://").expect("a URL").parse().expect("an address")
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits for the program to end by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        eventually("the program ends", async || self.child.try_wait().expect("a child")).await
+    }
+
+    /// One value of `/metrics`: the line that begins so.
+    pub async fn metric(&self, series: &str) -> Option<f64> {
+        let text = get(&format!("{}/metrics", self.admin)).await.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))?;
+        line.parse().ok()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server in this process; what it has is gone when it is dropped.
+pub struct Backend {
+    pub address: SocketAddr,
+    calls: Arc<AtomicUsize>,
+    task: AbortHandle,
+}
+
+impl Backend {
+    pub async fn start<H, F>(handler: H) -> Self
+    where
+        H: Fn(Request<Incoming>, usize) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        Self::start_on("127.0.0.1:0".parse().expect("an address"), handler).await
+    }
+
+    /// The handler is told which call this is, counted from 1.
+    pub async fn start_on<H, F>(address: SocketAddr, handler: H) -> Self
+    where
+        H: Fn(Request<Incoming>, usize) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&calls);
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.expect("a connection");
+                let (handler, counter) = (handler.clone(), Arc::clone(&counter));
+                connections.spawn(async move {
+                    let service = service_fn(move |request| {
+                        let answer = handler(request, counter.fetch_add(1, Ordering::SeqCst) + 1);
+                        async move { Ok::<_, Infallible>(answer.await) }
+                    });
+                    // Errors here are clients that went away.
+                    let _ =
+                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self { address, calls, task: task.abort_handle() }
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An address where nothing listens.
+pub async fn nowhere() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    listener.local_addr().expect("an address")
+}
+
+pub fn full(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).boxed()
+}
+
+pub fn status(code: u16) -> Response<Body> {
+    Response::builder().status(code).body(full("")).expect("a response")
+}
+
+pub async fn collect(request: Request<Incoming>) -> Bytes {
+    request.into_body().collect().await.expect("a body").to_bytes()
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).expect("text")
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+}
+
+pub fn client() -> Client<HttpConnector, Body> {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+pub async fn send(request: Request<Body>) -> Answer {
+    let response = within(client().request(request)).await.expect("an answer");
+    let (parts, body) = response.into_parts();
+    let body = within(body.collect()).await.expect("a whole answer").to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+pub async fn get(url: &str) -> Answer {
+    send(Request::get(url).body(full("")).expect("a request")).await
+}
+
+/// What comes back for these bytes on a connection of their own, until it is closed.
+pub async fn raw(address: SocketAddr, bytes: &'static [u8]) -> String {
+    tokio::task::spawn_blocking(move || exchange(address, bytes)).await.expect("an exchange")
+}
+
+fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(bytes).expect("the program reads");
+    let mut answer = Vec::new();
+    // A reset after the answer is an end as well.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+pub async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("in time")
+}
+
+/// Asks again and again until there is an answer.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what}, but not in time"))
+}

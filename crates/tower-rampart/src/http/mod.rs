@@ -1,0 +1,42 @@
+//! HTTP: classification by status and headers, hints when to come back, bodies that replay, refusals as responses. No client, no server.
+//!
+//! | item | for |
+//! |---|---|
+//! | [`HttpClassifier`] | what a status or an error says about the service behind |
+//! | [`retry_after`] | the server's hint when to come back, out of headers |
+//! | [`ReplayBody`], [`ReplayCloner`] | sending a streamed request body again, within a bound |
+//! | [`Refusal`] | a [`Rejection`](tower_rampart_core::Rejection) as status, headers and body |
+//! | [`NotDispatched`] | an error that came before the request left, so that any request may be sent again |
+//!
+//! # Examples
+//! ```
+//! use std::time::Duration;
+//! use http::{Response, StatusCode, header};
+//! use tower_rampart::http::HttpClassifier;
+//! use tower_rampart_core::{Class, Classify, RequestInfo};
+//!
+//! let response = Response::builder().status(503).header(header::RETRY_AFTER, "2").body(()).expect("a valid response");
+//! let classifier = HttpClassifier::default();
+//! let request = RequestInfo::default();
+//! let verdict = Classify::<http::Request<()>, _, std::io::Error>::classify(&classifier, &request, Ok(&response));
+//! assert_eq!(verdict.class, Class::Unavailable { retry_after: Some(Duration::from_secs(2)) });
+//! assert!(verdict.unprocessed);
+//! ```
+
+mod classifier;
+mod clock;
+mod dispatch;
+mod json;
+mod refusal;
+mod replay;
+mod reset;
+mod retry_after;
+
+pub use self::{
+    classifier::HttpClassifier,
+    dispatch::{NotDispatched, NotReplayable},
+    refusal::{MediaType, Refusal},
+    replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayCloner, ReplayError, ReplayTracker},
+    reset::reset,
+    retry_after::retry_after,
+};

@@ -1,0 +1,667 @@
+//! A request body that can be sent again, within a bound. When a request is sent again is decided by the retry stage.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body::{Body, Frame, SizeHint};
+
+/// How many bytes of a body are kept for another attempt, unless configured otherwise: 64 KiB.
+pub const DEFAULT_REPLAY_MAX_BYTES: usize = 64 * 1024;
+
+/// A body that streams through and, as long as another attempt is possible, remembers what went by.
+///
+/// Nothing is read ahead: a frame is asked of the original body only when an attempt asks for it. A clone (made by
+/// [`ReplayBody::try_clone`]) begins anew: it replays what was remembered, then goes on reading the rest of the shared original, so
+/// that an attempt that failed halfway through an upload costs no more than the other half.
+///
+/// | body | what happens |
+/// |---|---|
+/// | empty | clones freely, allocates nothing |
+/// | known to be longer than the cap | streams once, is never remembered, has no clone |
+/// | up to the cap | can be sent as often as there are clones |
+/// | of unknown length, outgrows the cap | goes on streaming to the attempt that reads it; clones fail with [`ReplayError::Outgrown`], new ones are refused |
+///
+/// Memory: what is remembered is copied into one buffer of at most the cap (its growth may reserve up to twice that), and only while
+/// a clone exists; the last handle gives the buffer away as it goes. Trailers are remembered with the data.
+///
+/// # Cancel safety
+/// Dropping a handle at any point loses nothing for the others.
+///
+/// # Examples
+/// ```
+/// use http_body::Body;
+/// use http_body_util::Full;
+/// use bytes::Bytes;
+/// use tower_rampart::http::ReplayBody;
+///
+/// let body = ReplayBody::new(Full::<Bytes>::from("once more"), 1024);
+/// assert!(body.try_clone().is_some());
+/// let large = ReplayBody::new(Full::<Bytes>::from("too large"), 4);
+/// assert!(large.try_clone().is_none());
+/// assert_eq!(large.size_hint().exact(), Some(9));
+/// ```
+pub struct ReplayBody<B> {
+    inner: Inner<B>,
+}
+
+enum Inner<B> {
+    Empty,
+    Once(B),
+    Shared(Handle<B>),
+}
+
+/// Why a body has no more frames.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError<E> {
+    /// The original body failed.
+    #[error("request body failed: {0}")]
+    Body(#[source] E),
+    /// The original body failed while another attempt was reading it.
+    #[error("request body failed in an earlier attempt")]
+    Lost,
+    /// The body outgrew its replay buffer while another attempt was reading it.
+    #[error("request body outgrew its replay buffer")]
+    Outgrown,
+}
+
+/// One attempt's place in the shared body.
+struct Handle<B> {
+    shared: Arc<Mutex<Shared<B>>>,
+    /// Bytes that this handle has given out.
+    position: u64,
+    trailers_given: bool,
+    hint: SizeHint,
+}
+
+struct Shared<B> {
+    source: B,
+    /// All bytes drawn so far, as long as `complete`.
+    buffer: Vec<u8>,
+    complete: bool,
+    /// Whether a handle other than the reading one was left without its beginning.
+    outgrown: bool,
+    max_bytes: usize,
+    /// Bytes drawn from the source.
+    drawn: u64,
+    trailers: Option<HeaderMap>,
+    state: State,
+    /// Handles that found the source pending: the source itself wakes only the last of them.
+    waiting: Vec<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Streaming,
+    Ended,
+    Failed,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> ReplayBody<B> {
+    /// Wraps `body`, of which at most `max_bytes` may be remembered.
+    pub fn new(body: B, max_bytes: usize) -> Self {
+        let hint = body.size_hint();
+        if body.is_end_stream() {
+            return Self { inner: Inner::Empty };
+        }
+        if usize::try_from(hint.lower()).is_ok_and(|lower| lower <= max_bytes) {
+            return Self { inner: Inner::Shared(Handle::new(body, hint, max_bytes)) };
+        }
+        Self { inner: Inner::Once(body) }
+    }
+}
+
+impl<B> ReplayBody<B> {
+    /// Another handle on the same body, from its beginning; `None` if the body cannot be given from its beginning any more.
+    pub fn try_clone(&self) -> Option<Self> {
+        let inner = match &self.inner {
+            Inner::Empty => Inner::Empty,
+            Inner::Once(_) => return None,
+            Inner::Shared(handle) => Inner::Shared(handle.rewound()?),
+        };
+        Some(Self { inner })
+    }
+
+    /// Whether this handle can give the rest of the body, as far as is known.
+    ///
+    /// A clone loses that when the body outgrows its buffer, or fails, in the hands of another attempt.
+    pub fn is_readable(&self) -> bool {
+        match &self.inner {
+            Inner::Empty | Inner::Once(_) => true,
+            Inner::Shared(handle) => {
+                let shared = handle.lock();
+                let at_end = handle.position == shared.drawn;
+                (at_end || shared.complete) && (shared.state != State::Failed)
+            }
+        }
+    }
+}
+
+impl<B> ReplayBody<B> {
+    /// Watches whether the body outgrows its buffer, or fails, once this handle has been sent away.
+    pub fn tracker(&self) -> ReplayTracker<B> {
+        match &self.inner {
+            Inner::Empty | Inner::Once(_) => ReplayTracker { shared: Weak::new() },
+            Inner::Shared(handle) => ReplayTracker { shared: Arc::downgrade(&handle.shared) },
+        }
+    }
+}
+
+/// Watches a [`ReplayBody`] without keeping it; made by [`ReplayBody::tracker`].
+pub struct ReplayTracker<B> {
+    shared: Weak<Mutex<Shared<B>>>,
+}
+
+impl<B> ReplayTracker<B> {
+    /// Whether another handle can no longer give the body.
+    pub fn is_lost(&self) -> bool {
+        self.shared.upgrade().is_some_and(|shared| {
+            let shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.outgrown || shared.state == State::Failed
+        })
+    }
+}
+
+impl<B> fmt::Debug for ReplayTracker<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplayTracker").finish_non_exhaustive()
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for ReplayBody<B> {
+    type Data = Bytes;
+    type Error = ReplayError<B::Error>;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        match &mut self.get_mut().inner {
+            Inner::Empty => Poll::Ready(None),
+            Inner::Once(body) => Pin::new(body).poll_frame(cx).map_err(ReplayError::Body),
+            Inner::Shared(handle) => handle.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.inner {
+            Inner::Empty => true,
+            Inner::Once(body) => body.is_end_stream(),
+            Inner::Shared(handle) => handle.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Empty => SizeHint::with_exact(0),
+            Inner::Once(body) => body.size_hint(),
+            Inner::Shared(handle) => handle.size_hint(),
+        }
+    }
+}
+
+impl<B> Handle<B> {
+    fn new(source: B, hint: SizeHint, max_bytes: usize) -> Self {
+        let shared = Shared {
+            source,
+            buffer: Vec::new(),
+            complete: true,
+            outgrown: false,
+            max_bytes,
+            drawn: 0,
+            trailers: None,
+            state: State::Streaming,
+            waiting: Vec::new(),
+        };
+        Self { shared: Arc::new(Mutex::new(shared)), position: 0, trailers_given: false, hint }
+    }
+
+    fn rewound(&self) -> Option<Self> {
+        {
+            let shared = self.lock();
+            if !shared.complete || shared.state == State::Failed {
+                return None;
+            }
+        }
+        Some(Self { shared: Arc::clone(&self.shared), position: 0, trailers_given: false, hint: self.hint })
+    }
+
+    /// A source that panicked leaves a state that is still true: nothing is written before the source has answered.
+    fn lock(&self) -> MutexGuard<'_, Shared<B>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody can ask for what went by. No clone can appear meanwhile, since only this handle could make one.
+    fn is_last(&self) -> bool {
+        Arc::strong_count(&self.shared) == 1
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Handle<B> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled<B::Error> {
+        let is_last = self.is_last();
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let (poll, woken) = shared.poll(&mut self.position, &mut self.trailers_given, is_last, cx);
+        drop(shared);
+        // Outside the lock: a waker may run, or drop, anything.
+        woken.into_iter().for_each(Waker::wake);
+        poll
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let shared = self.lock();
+        let ended = shared.state == State::Ended || (shared.state == State::Streaming && shared.source.is_end_stream());
+        ended && self.position == shared.drawn && (self.trailers_given || shared.trailers.is_none())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let shared = self.lock();
+        if shared.state == State::Ended {
+            return SizeHint::with_exact(shared.drawn.saturating_sub(self.position));
+        }
+        let mut hint = SizeHint::new();
+        if let Some(upper) = self.hint.upper() {
+            hint.set_upper(upper.saturating_sub(self.position));
+        }
+        hint.set_lower(self.hint.lower().saturating_sub(self.position));
+        hint
+    }
+}
+
+impl<B> Drop for Handle<B> {
+    fn drop(&mut self) {
+        // The source may hold this handle's waker, and nobody will poll on its behalf again: let the others register theirs.
+        let woken = std::mem::take(&mut self.lock().waiting);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+type Polled<E> = Poll<Option<Result<Frame<Bytes>, ReplayError<E>>>>;
+
+impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
+    /// One step of the handle at `position`; also the wakers to wake once the lock is gone.
+    fn poll(
+        &mut self,
+        position: &mut u64,
+        trailers_given: &mut bool,
+        is_last: bool,
+        cx: &mut Context<'_>,
+    ) -> (Polled<B::Error>, Vec<Waker>) {
+        if *position < self.drawn {
+            return (Poll::Ready(Some(self.replay(position, is_last).map(Frame::data))), Vec::new());
+        }
+        match self.state {
+            State::Ended if *trailers_given => return (Poll::Ready(None), Vec::new()),
+            State::Ended => {
+                *trailers_given = true;
+                return (Poll::Ready(self.trailers.clone().map(|it| Ok(Frame::trailers(it)))), Vec::new());
+            }
+            State::Failed => return (Poll::Ready(Some(Err(ReplayError::Lost))), Vec::new()),
+            State::Streaming => {}
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.source).poll_frame(cx) else {
+            if !is_last && !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                self.waiting.push(cx.waker().clone());
+            }
+            return (Poll::Pending, Vec::new());
+        };
+        let frame = match frame {
+            None => {
+                self.state = State::Ended;
+                *trailers_given = true;
+                None
+            }
+            Some(Err(error)) => {
+                self.state = State::Failed;
+                Some(Err(ReplayError::Body(error)))
+            }
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.remember(data, is_last);
+                    *position = self.drawn;
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    self.trailers = Some(trailers.clone());
+                    self.state = State::Ended;
+                    *trailers_given = true;
+                }
+                Some(Ok(frame))
+            }
+        };
+        (Poll::Ready(frame), std::mem::take(&mut self.waiting))
+    }
+
+    fn replay(&mut self, position: &mut u64, is_last: bool) -> Result<Bytes, ReplayError<B::Error>> {
+        if !self.complete {
+            return Err(ReplayError::Outgrown);
+        }
+        let from = usize::try_from(*position).map_err(|_| ReplayError::Outgrown)?;
+        *position = self.drawn;
+        if is_last {
+            self.complete = false;
+            return Ok(Bytes::from(std::mem::take(&mut self.buffer)).split_off(from));
+        }
+        Ok(Bytes::copy_from_slice(&self.buffer[from..]))
+    }
+
+    fn remember(&mut self, data: &Bytes, is_last: bool) {
+        self.drawn = self.drawn.saturating_add(data.len() as u64);
+        if !self.complete {
+            return;
+        }
+        if is_last || data.len() > self.max_bytes - self.buffer.len() {
+            self.complete = false;
+            self.outgrown = !is_last;
+            self.buffer = Vec::new();
+        } else {
+            self.buffer.extend_from_slice(data);
+        }
+    }
+}
+
+impl<B> fmt::Debug for ReplayBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.inner {
+            Inner::Empty => "Empty",
+            Inner::Once(_) => "Once",
+            Inner::Shared(_) => "Shared",
+        };
+        f.debug_tuple("ReplayBody").field(&kind).finish()
+    }
+}
+
+/// Clones HTTP requests whose body is a [`ReplayBody`], for the retry stage.
+///
+/// Method, URI, version, headers and extensions are cloned; the body begins anew. `None` where the body cannot be sent twice.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReplayCloner;
+
+impl ReplayCloner {
+    /// The same request once more.
+    pub fn clone_request<B>(request: &Request<ReplayBody<B>>) -> Option<Request<ReplayBody<B>>> {
+        let mut clone = Request::new(request.body().try_clone()?);
+        *clone.method_mut() = request.method().clone();
+        *clone.uri_mut() = request.uri().clone();
+        *clone.version_mut() = request.version();
+        *clone.headers_mut() = request.headers().clone();
+        *clone.extensions_mut() = request.extensions().clone();
+        Some(clone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use futures_util::FutureExt as _;
+    use http_body_util::{BodyExt as _, Full};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A body of unknown length whose frames come from a channel.
+    struct Channel(mpsc::UnboundedReceiver<Result<Frame<Bytes>, std::io::Error>>);
+
+    type Sender = mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>;
+
+    impl Body for Channel {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            self.0.poll_recv(cx)
+        }
+    }
+
+    fn channel(max_bytes: usize) -> (Sender, ReplayBody<Channel>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (sender, ReplayBody::new(Channel(receiver), max_bytes))
+    }
+
+    fn send(sender: &Sender, text: &'static str) {
+        sender.send(Ok(Frame::data(Bytes::from_static(text.as_bytes())))).expect("a reader");
+    }
+
+    fn next<B: Body<Data = Bytes> + Unpin>(
+        body: &mut ReplayBody<B>,
+    ) -> Option<Result<Frame<Bytes>, ReplayError<B::Error>>> {
+        body.frame().now_or_never().expect("a frame is ready")
+    }
+
+    fn text<B: Body<Data = Bytes> + Unpin>(body: &mut ReplayBody<B>) -> Bytes
+    where
+        B::Error: fmt::Debug,
+    {
+        next(body).expect("a frame").expect("no error").into_data().expect("data")
+    }
+
+    fn buffered<B>(body: &ReplayBody<B>) -> usize {
+        match &body.inner {
+            Inner::Shared(handle) => handle.lock().buffer.len(),
+            _ => 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn clone_gives_the_whole_body_again() {
+        let mut first = ReplayBody::new(Full::<Bytes>::from("hello"), 5);
+        let clone = first.try_clone().expect("a clone");
+        assert_eq!(text(&mut first), "hello");
+        assert_eq!(clone.size_hint().exact(), Some(5));
+        drop(first);
+        let again = clone.try_clone().expect("another clone");
+        assert_eq!(clone.collect().await.expect("the body").to_bytes(), "hello");
+        assert_eq!(again.collect().await.expect("the body").to_bytes(), "hello");
+    }
+
+    #[test]
+    fn attempt_that_stopped_midway_is_continued() {
+        let (sender, mut first) = channel(100);
+        let mut second = first.try_clone().expect("a clone");
+        send(&sender, "one ");
+        assert_eq!(text(&mut first), "one ");
+        drop(first);
+        send(&sender, "two ");
+        drop(sender);
+        assert_eq!(text(&mut second), "one ");
+        assert_eq!(text(&mut second), "two ");
+        assert!(next(&mut second).is_none());
+        assert!(second.is_end_stream());
+    }
+
+    #[test]
+    fn nothing_is_remembered_without_a_clone() {
+        let (sender, mut only) = channel(100);
+        send(&sender, "gone");
+        assert_eq!(text(&mut only), "gone");
+        assert_eq!(buffered(&only), 0);
+        assert!(only.try_clone().is_none());
+        assert!(only.is_readable());
+    }
+
+    #[test]
+    fn last_handle_gives_the_buffer_away() {
+        let (sender, mut first) = channel(100);
+        let mut last = first.try_clone().expect("a clone");
+        send(&sender, "data");
+        assert_eq!(text(&mut first), "data");
+        assert_eq!(buffered(&last), 4);
+        drop(first);
+        assert_eq!(text(&mut last), "data");
+        assert_eq!(buffered(&last), 0);
+        assert!(last.try_clone().is_none());
+    }
+
+    #[test]
+    fn body_above_the_cap_streams_through_and_its_clone_is_lost() {
+        let (sender, mut first) = channel(6);
+        let mut clone = first.try_clone().expect("a clone");
+        let tracker = first.tracker();
+        send(&sender, "1234");
+        assert_eq!(text(&mut first), "1234");
+        assert!(clone.is_readable() && !tracker.is_lost());
+        send(&sender, "567");
+        assert_eq!(text(&mut first), "567");
+        assert!(!clone.is_readable() && tracker.is_lost());
+        assert!(clone.try_clone().is_none() && first.try_clone().is_none());
+        assert_eq!(buffered(&first), 0);
+        send(&sender, "89");
+        assert_eq!(text(&mut first), "89");
+        assert!(matches!(next(&mut clone), Some(Err(ReplayError::Outgrown))));
+    }
+
+    #[test]
+    fn known_length_above_the_cap_is_never_cloned() {
+        let mut body = ReplayBody::new(Full::<Bytes>::from("123456"), 5);
+        assert!(body.try_clone().is_none());
+        assert_eq!(text(&mut body), "123456");
+        assert!(ReplayBody::new(Full::<Bytes>::from("12345"), 5).try_clone().is_some());
+    }
+
+    #[test]
+    fn empty_body_shares_nothing() {
+        let mut body = ReplayBody::new(Full::<Bytes>::default(), 0);
+        assert!(matches!(body.inner, Inner::Empty));
+        assert!(body.is_end_stream());
+        let mut clone = body.try_clone().expect("a clone");
+        assert!(next(&mut body).is_none() && next(&mut clone).is_none());
+    }
+
+    #[test]
+    fn trailers_pass_and_are_replayed() {
+        let (sender, mut first) = channel(100);
+        let mut clone = first.try_clone().expect("a clone");
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().expect("a value"));
+        send(&sender, "x");
+        sender.send(Ok(Frame::trailers(trailers.clone()))).expect("a reader");
+        for body in [&mut first, &mut clone] {
+            assert_eq!(text(body), "x");
+            assert!(!body.is_end_stream());
+            let frame = next(body).expect("a frame").expect("no error");
+            assert_eq!(frame.into_trailers().ok().as_ref(), Some(&trailers));
+            assert!(body.is_end_stream());
+            assert!(next(body).is_none());
+        }
+    }
+
+    #[test]
+    fn failure_of_the_original_ends_every_handle() {
+        let (sender, mut first) = channel(100);
+        let mut clone = first.try_clone().expect("a clone");
+        sender.send(Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))).expect("a reader");
+        assert!(matches!(next(&mut first), Some(Err(ReplayError::Body(_)))));
+        assert!(!clone.is_readable());
+        assert!(clone.try_clone().is_none());
+        assert!(matches!(next(&mut clone), Some(Err(ReplayError::Lost))));
+    }
+
+    #[test]
+    fn size_hint_is_what_is_left() {
+        let mut body = ReplayBody::new(Full::<Bytes>::from("hello"), 5);
+        let clone = body.try_clone().expect("a clone");
+        assert_eq!(text(&mut body), "hello");
+        assert_eq!(body.size_hint().exact(), Some(0));
+        assert!(body.is_end_stream());
+        assert_eq!(clone.size_hint().exact(), Some(5));
+        assert!(!clone.is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn waiting_handle_is_woken_by_the_progress_of_another() {
+        let (sender, mut first) = channel(100);
+        let mut second = first.try_clone().expect("a clone");
+        let mut waiting = tokio_test::task::spawn(second.frame());
+        assert!(waiting.poll().is_pending());
+        {
+            let mut last = tokio_test::task::spawn(first.frame());
+            assert!(last.poll().is_pending());
+            send(&sender, "late");
+            assert!(last.is_woken() && !waiting.is_woken());
+            assert!(last.poll().is_ready());
+        }
+        assert!(waiting.is_woken());
+        assert!(waiting.poll().is_ready());
+    }
+
+    #[tokio::test]
+    async fn waiting_handle_is_woken_when_the_one_that_the_source_would_wake_is_dropped() {
+        let (sender, mut first) = channel(100);
+        let mut second = first.try_clone().expect("a clone");
+        let mut waiting = tokio_test::task::spawn(second.frame());
+        assert!(waiting.poll().is_pending());
+        assert!(tokio_test::task::spawn(first.frame()).poll().is_pending());
+        drop(first);
+        assert!(waiting.is_woken());
+        assert!(waiting.poll().is_pending());
+        send(&sender, "late");
+        assert!(waiting.is_woken());
+        assert!(waiting.poll().is_ready());
+    }
+
+    #[test]
+    fn clone_of_a_request_is_the_same_request() {
+        let mut request = Request::builder()
+            .method("PUT")
+            .uri("http://example.test/a?b")
+            .version(http::Version::HTTP_2)
+            .header("x-a", "1")
+            .body(ReplayBody::new(Full::<Bytes>::from("hello"), 64))
+            .expect("a request");
+        request.extensions_mut().insert(7_u8);
+        let clone = ReplayCloner::clone_request(&request).expect("a clone");
+        assert_eq!(clone.method(), request.method());
+        assert_eq!(clone.uri(), request.uri());
+        assert_eq!(clone.version(), request.version());
+        assert_eq!(clone.headers(), request.headers());
+        assert_eq!(clone.extensions().get::<u8>(), Some(&7));
+        let large = request.map(|_| ReplayBody::new(Full::<Bytes>::from("hello"), 4));
+        assert!(ReplayCloner::clone_request(&large).is_none());
+    }
+
+    proptest::proptest! {
+        /// Whatever the frames, the cap and the point where the first attempt stops: both attempts together see the body, or the second is refused.
+        #[test]
+        fn second_attempt_sees_the_whole_body_or_an_error(
+            frames in proptest::collection::vec(proptest::collection::vec(0_u8..=255, 0..40), 0..12),
+            cap in 0_usize..200,
+            stop in 0_usize..14,
+        ) {
+            let (sender, mut first) = channel(cap);
+            let clone = first.try_clone();
+            let mut left: VecDeque<_> = frames.iter().map(|data| Bytes::copy_from_slice(data)).collect();
+            while let Some(data) = left.pop_front() {
+                sender.send(Ok(Frame::data(data))).expect("a reader");
+            }
+            drop(sender);
+            let mut read = Vec::new();
+            for _ in 0..stop {
+                match next(&mut first) {
+                    Some(frame) => read.extend_from_slice(&frame.expect("no error").into_data().expect("data")),
+                    None => break,
+                }
+                proptest::prop_assert!(buffered(&first) <= cap);
+            }
+            let whole = frames.concat();
+            proptest::prop_assert!(whole.starts_with(&read));
+            let mut second = clone.expect("a clone of a fresh body");
+            let outgrown = read.len() > cap;
+            proptest::prop_assert_eq!(second.is_readable(), !outgrown);
+            drop(first);
+            let mut again = Vec::new();
+            while let Some(frame) = next(&mut second) {
+                match frame {
+                    Ok(frame) => again.extend_from_slice(&frame.into_data().expect("data")),
+                    Err(ReplayError::Outgrown) if outgrown => return Ok(()),
+                    Err(error) => proptest::prop_assert!(false, "{error}"),
+                }
+            }
+            proptest::prop_assert_eq!(again, whole);
+        }
+    }
+}
