@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use tower_rampart_core::Verdict;
+use tower_rampart_core::{Verdict, rejection::Name};
 
 /// What a fallback is called for.
 #[derive(Debug)]
@@ -71,9 +71,9 @@ pub trait Fallback<Req, Res, E> {
         true
     }
 
-    /// The name of answer `index` in reports.
-    fn name(&self, _index: usize) -> &str {
-        "fallback"
+    /// The name of answer `index` in reports, if it has one.
+    fn name(&self, _index: usize) -> Option<Name> {
+        None
     }
 
     /// Begins answer `index`.

@@ -75,7 +75,7 @@ impl<Req> Walk<Req> {
     }
 
     /// Whether another answer might be tried for what was judged so.
-    pub(crate) fn may_step<A, Res, E>(&self, config: &Config, verdict: &Verdict, answer: &A) -> bool
+    pub(crate) fn may_step<A, Res, E>(&self, config: Config, verdict: &Verdict, answer: &A) -> bool
     where
         A: Fallback<Req, Res, E>,
     {
