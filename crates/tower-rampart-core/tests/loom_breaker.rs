@@ -176,7 +176,11 @@ fn observers_see_racing_transitions_as_one_chain() {
         let breaker = Arc::new(Breaker::new("chain", config(1)).unwrap());
         let seen = Arc::new(Mutex::new(Vec::<Transition>::new()));
         let log = Arc::clone(&seen);
-        breaker.on_transition(move |it| log.lock().unwrap().push(it.clone()));
+        breaker.on_transition(move |it| {
+            // A slow observer: the other thread may make its transitions meanwhile.
+            thread::yield_now();
+            log.lock().unwrap().push(it.clone());
+        });
         race(
             &breaker,
             |it| it.trip(START),
