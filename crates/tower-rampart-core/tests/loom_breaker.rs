@@ -35,7 +35,7 @@ fn race(breaker: &Arc<Breaker>, this: impl FnOnce(&Breaker), other: impl FnOnce(
     let shared = Arc::clone(breaker);
     let thread = thread::spawn(move || other(&shared));
     this(breaker);
-    thread.join().unwrap();
+    thread.join().expect("the other thread made no wrong step");
 }
 
 #[test]
