@@ -1,5 +1,6 @@
 //! Properties of the concurrency limiter against a small reference model, and what holds at its edges.
 #![cfg(not(loom))]
+#![expect(clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::{
     collections::VecDeque,

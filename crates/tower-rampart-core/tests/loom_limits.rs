@@ -2,6 +2,7 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p tower-rampart-core --test loom_limits --target-dir target/loom`
 #![cfg(loom)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
     sync::Arc,
