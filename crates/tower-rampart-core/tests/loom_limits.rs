@@ -5,8 +5,11 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
-    sync::Arc,
-    task::{Poll, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, Wake, Waker},
 };
 
 use loom::thread;
@@ -18,6 +21,15 @@ use tower_rampart_core::{
 };
 
 const NOW: Timestamp = Timestamp::ZERO;
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 fn rate_config(algorithm: Algorithm, burst: f64) -> rate::Config {
     let mut config = rate::Config::per_second(1.0).with_burst(burst).unwrap();
@@ -94,10 +106,18 @@ fn token_given_back_reaches_who_waits() {
         limiter.try_acquire(1, NOW).unwrap();
         let other = Arc::clone(&limiter);
         let thread = thread::spawn(move || other.give_back(1, NOW));
-        let admission = limiter.enqueue(1, NOW, None).unwrap();
-        thread.join().unwrap();
-        if let rate::Admission::Queued(ticket) = admission {
-            assert_eq!(limiter.poll_ticket(&ticket, Waker::noop(), NOW), Turn::Granted);
+        let woken = Arc::new(Flag::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        match limiter.enqueue(1, NOW, None).unwrap() {
+            rate::Admission::Granted => thread.join().unwrap(),
+            rate::Admission::Queued(ticket) => {
+                let turn = limiter.poll_ticket(&ticket, &waker, NOW);
+                thread.join().unwrap();
+                if turn != Turn::Granted {
+                    assert!(woken.0.load(Ordering::Relaxed), "the token came after the poll and woke nobody");
+                    assert_eq!(limiter.poll_ticket(&ticket, &waker, NOW), Turn::Granted);
+                }
+            }
         }
         assert_eq!(admitted(&limiter), 0);
     });
