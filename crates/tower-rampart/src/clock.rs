@@ -8,8 +8,9 @@ use std::{
 use tokio::time::Instant;
 use tower_rampart_core::Timestamp;
 
-/// What the first reading becomes: far enough from zero that instants before it (other runtimes with paused clocks) are told apart too.
-const ORIGIN: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+/// What the first reading becomes: far enough from zero that instants before it (other runtimes with paused clocks) are told apart too,
+/// and near enough that the finest ticks of a rate limiter last for years.
+const ORIGIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn anchor() -> Instant {
     static ANCHOR: OnceLock<Instant> = OnceLock::new();

@@ -187,7 +187,8 @@ impl<J, K, A, R> Call<J, K, A, R> {
                 Turn::Refused(self.rate_limited(exceeded))
             }
             rate::Turn::WaitUntil(at) => Turn::Wait(Some(self.deadline.map_or(at, |deadline| deadline.min(at)))),
-            rate::Turn::Queued => Turn::Wait(self.deadline),
+            // The limiter took the deadline into account when it gave the ticket.
+            rate::Turn::Queued => Turn::Wait(ticket.expires_at()),
         }
     }
 
