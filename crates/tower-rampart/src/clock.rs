@@ -38,6 +38,7 @@ fn timestamp(anchor: Instant, instant: Instant) -> Timestamp {
 }
 
 /// The instant that a timestamp of [`now`] stands for, to arm a timer with.
+#[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout"))]
 pub(crate) fn instant(at: Timestamp) -> Instant {
     let origin = Timestamp::ZERO.after(ORIGIN);
     let anchor = anchor();
@@ -65,6 +66,7 @@ mod tests {
         assert_eq!(now().since(before), Duration::from_millis(1500));
     }
 
+    #[cfg(feature = "timeout")]
     #[tokio::test(start_paused = true)]
     async fn instants_and_timestamps_are_the_same_points() {
         let at = now().after(Duration::from_secs(7));

@@ -34,6 +34,7 @@ impl<Res, E> Fault<Res, E> {
         }
     }
 
+    #[cfg(feature = "pipeline")]
     pub(crate) fn shared_error(&self) -> Option<Arc<E>> {
         match self {
             Self::Error(error) => Some(Arc::clone(error)),

@@ -12,7 +12,7 @@ use pin_project::pin_project;
 use tower_rampart_core::{Classify, RequestInfo};
 
 use super::{Fallback, Fault, Shared, Walk};
-use crate::retry::CloneRequest;
+use crate::clone_request::CloneRequest;
 
 /// The response of a [`FallbackService`](super::FallbackService).
 ///

@@ -44,7 +44,7 @@ pub use tower_rampart_core::fallback::Config;
 
 use tower_rampart_core::{Verdict, control::ConfigCell};
 
-use crate::retry::CloneRequest;
+use crate::clone_request::CloneRequest;
 
 /// What the layer, its services and their futures share.
 #[derive(Debug)]
@@ -70,6 +70,7 @@ impl<Req> Walk<Req> {
     }
 
     /// The index of the answer that was tried last.
+    #[cfg(feature = "pipeline")]
     pub(crate) fn tried(&self) -> Option<usize> {
         self.next.checked_sub(1)
     }
