@@ -104,7 +104,7 @@ impl ResilienceConfig {
     /// Lists every violation of the override, and of what it makes of the operation.
     pub fn with_operation_overrides(&self, operation: &str, json: &str) -> Result<Self, ConfigError> {
         let refused = |violations| {
-            ConfigError::new(violations).from_origin(format!("the override of '{}'", crate::names::shown(operation)))
+            ConfigError::new(violations).with_origin(format!("the override of '{}'", crate::names::shown(operation)))
         };
         let parsed = parse::parse(json, &Limits::text());
         let mut violations = parsed.violations;
@@ -159,7 +159,7 @@ impl ResilienceConfig {
     /// # Errors
     /// Names each stage that is enabled and the capability that is missing.
     pub fn check(&self, capabilities: &Capabilities) -> Result<(), ConfigError> {
-        let violations = check(&self.stack, Some(capabilities));
+        let violations = check(&self.stack, Some(*capabilities));
         if violations.is_empty() { Ok(()) } else { Err(ConfigError::new(violations)) }
     }
 }

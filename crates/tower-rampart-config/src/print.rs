@@ -34,7 +34,7 @@ pub(crate) fn difference(base: &OperationConfig, config: &OperationConfig) -> Ma
         // What a section says only by standing there, and what is only valid together.
         let together = match (section, leaf) {
             (_, "enabled") => field::all().any(|it| within(it.path, section) && differs(it)),
-            ("circuit_breaker.window", _) | ("rate_limit", "limit" | "period") | ("concurrency.adaptive", _) => {
+            ("circuit_breaker.window" | "concurrency.adaptive", _) | ("rate_limit", "limit" | "period") => {
                 field::all().any(|it| within(it.path, section) && differs(it))
             }
             _ => false,
