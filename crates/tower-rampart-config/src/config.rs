@@ -140,6 +140,9 @@ impl ResilienceConfig {
         let mut document = Map::new();
         document.insert("preset".to_owned(), Json::from(self.preset_name()));
         document.extend(print::base(&base));
+        for (path, held) in self.stack.merge(None).0.into_iter().filter(|(path, _)| path.starts_with("monitoring.")) {
+            print::insert(&mut document, path, held.value.to_json());
+        }
         if !self.gateway().routes.is_empty() {
             document.insert("gateway".to_owned(), self.gateway().to_json());
         }

@@ -3,6 +3,7 @@
 use std::{error::Error, io, time::Duration};
 
 use tower_rampart_config::{ConfigError, ResilienceConfig};
+use tower_rampart_core::rate::Quota;
 
 fn load(vars: &[(&str, &str)]) -> Result<ResilienceConfig, ConfigError> {
     let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -53,7 +54,7 @@ fn the_four_numbers_lie_above_the_preset_and_below_the_document() {
     let config = load(&numbers).unwrap();
     for resolved in [config.base(), config.operation("qa")] {
         assert!(resolved.rate_limit.enabled && resolved.concurrency.enabled);
-        assert_eq!(resolved.rate_limit.quota.limit, 2.5);
+        assert_eq!(resolved.rate_limit.quota, Quota { limit: 2.5, period: Duration::from_secs(1) });
         assert_eq!(resolved.circuit_breaker.failure_threshold, 40);
         assert_eq!(resolved.circuit_breaker.recovery_timeout, Duration::from_millis(1500));
         assert_eq!(resolved.concurrency.max_inflight, 6);

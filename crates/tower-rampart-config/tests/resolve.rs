@@ -8,6 +8,7 @@ use tower_rampart_config::{
 };
 use tower_rampart_core::{
     breaker::{Scope, Window},
+    rate::Quota,
     retry::{JitterKind, Methods},
 };
 
@@ -17,7 +18,7 @@ fn seconds(it: u64) -> Duration {
 
 fn source(config: &ResilienceConfig, operation: &str, path: &str) -> String {
     let found = config.provenance(operation).into_iter().find(|it| it.0 == path);
-    found.unwrap_or_else(|| panic!("{path} has no provenance")).1.to_string()
+    found.expect("every field has a provenance").1.to_string()
 }
 
 fn paths(error: &ConfigError) -> Vec<&str> {
@@ -35,8 +36,8 @@ fn line(config: &OperationConfig) -> String {
         retry.jitter.max,
         breaker.failure_threshold,
         breaker.recovery_timeout,
-        timeout.total.unwrap(),
-        timeout.attempt.unwrap()
+        timeout.total.expect("presets limit the call"),
+        timeout.attempt.expect("presets limit the attempt")
     )
 }
 
@@ -51,7 +52,7 @@ fn the_table_of_presets_is_pinned() {
         let base = ResilienceConfig::from_preset(preset).base();
         assert_eq!(line(&base), expected, "{preset}");
         assert_eq!(preset.definition().default_strategy, strategy);
-        assert_eq!(base.retry.backoff.factor, 2.0);
+        assert!((base.retry.backoff.factor - 2.0).abs() < f64::EPSILON);
         assert_eq!(base.retry.jitter.kind, JitterKind::Additive);
         assert_eq!((base.circuit_breaker.half_open_max_calls, base.circuit_breaker.success_threshold), (1, 1));
         assert_eq!(base.circuit_breaker.scope, Scope::Call);
@@ -164,9 +165,9 @@ fn every_section_reaches_the_machines() {
     assert_eq!((config.circuit_breaker.monitor.len(), config.circuit_breaker.exclude.len()), (2, 1));
     assert_eq!(config.circuit_breaker.minimum_calls, 20);
     assert!(matches!(config.retry.methods, Methods::Also(_)));
-    assert_eq!(config.retry.budget.ratio, 0.1);
+    assert!((config.retry.budget.ratio - 0.1).abs() < f64::EPSILON);
     assert!(config.rate_limit.enabled && config.concurrency.enabled);
-    assert_eq!((config.rate_limit.quota.limit, config.rate_limit.quota.period), (90.5, seconds(60)));
+    assert_eq!(config.rate_limit.quota, Quota { limit: 90.5, period: seconds(60) });
     assert_eq!(config.rate_limit.burst_size, 2);
     assert_eq!(config.rate_limit.max_wait, Some(Duration::ZERO));
     assert_eq!(config.concurrency.queue_timeout, Some(Duration::from_millis(250)));
