@@ -216,7 +216,10 @@ impl<'a> Reader<'a> {
             let layer = match node {
                 Node::Refused => continue,
                 Node::Object(properties) => self.layer(properties, &place, Owner::Operation),
-                Node::Text(_) => Layer { strategy: self.strategy(name, node, &place), ..Layer::default() },
+                Node::Text(_) => Layer {
+                    strategy: self.strategy(&join("operation_overrides", name), node, &place),
+                    ..Layer::default()
+                },
                 _ => {
                     let message = format!(
                         "the override of '{}' must be a strategy's name or an object of fields (got {})",

@@ -2,7 +2,7 @@
 
 use proptest::{prelude::*, sample::select};
 use serde_json::{Map, Value, json};
-use tower_rampart_config::{Capabilities, Limits, OperationConfig, Preset, ResilienceConfig, validate};
+use tower_rampart_config::{Capabilities, Capability, Limits, OperationConfig, Preset, ResilienceConfig, validate};
 
 /// Fields with values that agree with each other and with every preset and strategy.
 fn sound(flat: bool) -> Vec<(&'static str, Vec<Value>)> {
@@ -143,6 +143,10 @@ fn is_same(one: &ResilienceConfig, other: &ResilienceConfig) -> Result<(), TestC
     prop_assert_eq!(one.operation_names(), other.operation_names());
     prop_assert_eq!(one.gateway(), other.gateway());
     prop_assert_eq!(one.base(), other.base());
+    let hosts = [Capabilities::none(), Capabilities::function(), Capabilities::http(), Capabilities::all()];
+    for host in hosts.into_iter().chain(hosts.map(|it| it.without(Capability::Fallback))) {
+        prop_assert_eq!(one.check(&host).is_ok(), other.check(&host).is_ok(), "{:?}", host);
+    }
     for name in one.operation_names() {
         prop_assert_eq!(one.operation(name), other.operation(name), "{}", name);
     }

@@ -461,3 +461,33 @@ fn sources_are_ordered_by_precedence_and_serialise_as_text() {
         r#"["default","preset:simple","strategy:critical","environment:AI_LIB_RPS","document","operation_override","code"]"#
     );
 }
+
+#[test]
+fn messages_name_the_value_and_the_range() {
+    let cases = [
+        (r#"{"retry_attempts": 15}"#, "retry_attempts must be between 1 and 10 (got 15)"),
+        (r#"{"exponential_min": 0.49}"#, "exponential_min must be between 0.5 and 10.0 (got 0.49)"),
+        (r#"{"retry": {"backoff": {"factor": 0.5}}}"#, "retry.backoff.factor must be at least 1.0 (got 0.5)"),
+        (r#"{"timeout": {"attempt": "25h"}}"#, "timeout.attempt must be between 1ms and 24h (got \"25h\")"),
+        (
+            r#"{"circuit_breaker": {"failure_rate_threshold": 0}}"#,
+            "circuit_breaker.failure_rate_threshold must be above 0 and at most 1.0 (got 0)",
+        ),
+        (
+            r#"{"retry": {"backoff": {"min": "5x"}}}"#,
+            "retry.backoff.min must be a duration between 0s and 24h, as \"250ms\", \"2s\", \"1m\", \"1h\" or seconds as a number (got \"5x\")",
+        ),
+        (
+            r#"{"operation_overrides": {"qa": "turbo"}}"#,
+            "operation_overrides.qa must be one of aggressive, balanced, conservative, critical (got \"turbo\")",
+        ),
+        (
+            r#"{"preset": "production", "exponential_min": 9}"#,
+            "exponential_min must be at most retry.backoff.max (got 9s and 5s), for the operation 'sentiment'",
+        ),
+    ];
+    for (text, message) in cases {
+        let result = validate(text, Limits::text(), &Capabilities::all(), None);
+        assert_eq!(result.errors, [message], "{text}");
+    }
+}

@@ -6,7 +6,12 @@ use crate::duration;
 impl Kind {
     /// The type and range in words.
     pub(crate) fn accepts(&self) -> String {
-        format!("{}{}", self.noun(), self.range())
+        let spelling = match self {
+            Self::Duration { .. } => ", as \"250ms\", \"2s\", \"1m\", \"1h\" or seconds as a number",
+            Self::DurationOrOff { .. } => ", as \"250ms\", \"2s\", \"1m\", \"1h\" or seconds as a number, or \"off\"",
+            _ => "",
+        };
+        format!("{}{}{spelling}", self.noun(), self.range())
     }
 
     pub(super) fn noun(&self) -> &'static str {
@@ -16,10 +21,7 @@ impl Kind {
             Self::WholeSeconds { .. } => "an integer number of seconds",
             Self::Number { .. } | Self::Positive { .. } => "a number",
             Self::Seconds { .. } => "a number of seconds",
-            Self::Duration { .. } => "a duration as \"250ms\", \"2s\", \"1m\", \"1h\" or seconds as a number",
-            Self::DurationOrOff { .. } => {
-                "a duration as \"250ms\", \"2s\", \"1m\", \"1h\" or seconds as a number, or \"off\","
-            }
+            Self::Duration { .. } | Self::DurationOrOff { .. } => "a duration",
             Self::Words(_) | Self::Text => "text",
             Self::Header => "a header name",
             Self::Headers => "a list of header names",
@@ -52,7 +54,7 @@ impl Kind {
         match self {
             Self::Words(words) => format!("one of {}", words.join(", ")),
             _ if self.range().is_empty() => self.noun().to_owned(),
-            _ => self.range().trim_start().to_owned(),
+            _ => self.range().trim_start().trim_start_matches("of ").to_owned(),
         }
     }
 }
