@@ -24,7 +24,9 @@
 //! ```
 
 mod classifier;
+mod cloner;
 mod clock;
+mod deadline;
 mod dispatch;
 mod json;
 mod refusal;
@@ -34,9 +36,10 @@ mod retry_after;
 
 pub use self::{
     classifier::HttpClassifier,
+    cloner::{Attempt, ReplayCloner},
     dispatch::{NotDispatched, NotReplayable},
     refusal::{MediaType, Refusal},
-    replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayCloner, ReplayError, ReplayTracker},
+    replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayError, ReplayTracker},
     reset::reset,
     retry_after::retry_after,
 };
