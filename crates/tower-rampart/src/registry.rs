@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+pub use tower_rampart_core::registry::{OperationSnapshot, Snapshot};
 use tower_rampart_core::{
     InvalidConfig,
     registry::{Operation, TooManyOperations},
 };
-pub use tower_rampart_core::registry::{OperationSnapshot, Snapshot};
 
 use crate::clock;
 #[cfg(feature = "pipeline")]
@@ -32,7 +32,9 @@ pub struct Registry {
 #[non_exhaustive]
 pub enum OperationError {
     /// It exists with another configuration.
-    #[error("operation `{operation}` exists with another configuration; it runs on {existing}, asked for was {requested}")]
+    #[error(
+        "operation `{operation}` exists with another configuration; it runs on {existing}, asked for was {requested}"
+    )]
     Mismatch {
         /// Its name.
         operation: String,
@@ -61,10 +63,9 @@ impl Registry {
 
     /// Gets or creates an operation and attaches a machine of a layer that is stacked by hand.
     pub(crate) fn attach(&self, name: &str, attach: impl FnOnce(&Operation)) -> Result<(), InvalidConfig> {
-        let operation = self
-            .core
-            .operation(name)
-            .map_err(|error| InvalidConfig::new("operation", name, format_args!("one of a bounded number ({error})")))?;
+        let operation = self.core.operation(name).map_err(|error| {
+            InvalidConfig::new("operation", name, format_args!("one of a bounded number ({error})"))
+        })?;
         attach(&operation);
         Ok(())
     }

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, request::Parts};
 use tower::Layer as _;
 use tower_rampart::{
     BuildError, OperationConfig, PresetBuilder, Registry, ResilienceConfig,
+    classify::Given,
     fallback::NoFallback,
     http::{HttpClassifier, ReplayCloner},
     pipeline::{Custom, NoReport, ResilienceService},
@@ -147,14 +148,14 @@ impl Builder<'_> {
         &self,
         name: &str,
         config: &OperationConfig,
-    ) -> PresetBuilder<Custom<GatewayClassifier>, ReplayCloner, NoFallback, NoReport> {
+    ) -> PresetBuilder<Given<Custom<GatewayClassifier>>, ReplayCloner, NoFallback, NoReport> {
         let header = |name: &String| HeaderName::try_from(name.as_str()).ok();
         let http = HttpClassifier::default()
             .transient_status(config.classify.transient_status.iter().copied())
             .permanent_status(config.classify.permanent_status.iter().copied())
             .deadline_headers(config.http.deadline_headers.iter().filter_map(header));
         let cloner = ReplayCloner::new().attempt_header(config.http.attempt_header.as_ref().and_then(header));
-        PresetBuilder::<tower_rampart::classify::DefaultClassifier>::from_config(self.config.clone())
+        PresetBuilder::from_config(self.config.clone())
             .operation(name)
             .registry(self.registry)
             .capabilities(capabilities())

@@ -12,7 +12,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header::CACHE_CONTROL};
 use tower::Service;
 use tower_rampart::{
     Error, Verdict,
-    fallback::{Fallback, Fault, NoFallback, Oneshot, Targets},
+    fallback::{Fallback, Fault, NoFallback, Targets},
     http::ReplayCloner,
     pipeline::{Custom, NoReport, ResilienceService},
 };
@@ -92,7 +92,7 @@ impl Standbys {
 }
 
 impl Fallback<Request<RequestBody>, Response<AnswerBody>, GatewayError> for Standbys {
-    type Future = Oneshot<Standby, Request<RequestBody>>;
+    type Future = <Targets<Standby> as Fallback<Request<RequestBody>, Response<AnswerBody>, GatewayError>>::Future;
 
     fn len(&self) -> usize {
         self.count

@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn a_timeout_of_the_suite_is_a_failure_of_what_is_behind() {
-        let timeout = TimedOut::new("a".into(), tower_rampart_core::rejection::TimeoutKind::Attempt, Duration::from_secs(1));
+        let timeout =
+            TimedOut::new("a".into(), tower_rampart_core::rejection::TimeoutKind::Attempt, Duration::from_secs(1));
         assert_eq!(classify_error(&timeout).class, Class::Transient);
     }
 

@@ -133,7 +133,12 @@ impl<Req, Res: Clone, E> Fallback<Req, Res, E> for Value<Res> {
         false
     }
 
-    fn begin(&self, _index: usize, _request: Option<Req>, _fault: Fault<Res, E>) -> Result<Self::Future, Fault<Res, E>> {
+    fn begin(
+        &self,
+        _index: usize,
+        _request: Option<Req>,
+        _fault: Fault<Res, E>,
+    ) -> Result<Self::Future, Fault<Res, E>> {
         Ok(ready(Ok(self.0.clone())))
     }
 }

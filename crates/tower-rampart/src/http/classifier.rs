@@ -43,7 +43,12 @@ pub struct HttpClassifier {
 
 impl Default for HttpClassifier {
     fn default() -> Self {
-        Self { transient: Arc::default(), permanent: Arc::default(), deadlines: Arc::default(), wall: super::clock::wall }
+        Self {
+            transient: Arc::default(),
+            permanent: Arc::default(),
+            deadlines: Arc::default(),
+            wall: crate::clock::wall,
+        }
     }
 }
 
@@ -282,7 +287,8 @@ mod tests {
     #[test]
     fn deadline_is_read_from_the_headers_that_were_named() {
         let classifier = HttpClassifier::new().deadline_headers([HeaderName::from_static("x-timeout-ms")]);
-        let request = Request::get("/").header("x-timeout-ms", "250").header("grpc-timeout", "1m").body(()).expect("a request");
+        let request =
+            Request::get("/").header("x-timeout-ms", "250").header("grpc-timeout", "1m").body(()).expect("a request");
         let info = Classify::<_, Response<()>, io::Error>::request(&classifier, &request);
         assert_eq!(info.time_left, Some(Duration::from_millis(250)));
         let info = Classify::<_, Response<()>, io::Error>::request(&HttpClassifier::new(), &request);

@@ -25,7 +25,6 @@
 
 mod classifier;
 mod cloner;
-mod clock;
 mod deadline;
 mod dispatch;
 mod json;

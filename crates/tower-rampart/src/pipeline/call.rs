@@ -8,8 +8,7 @@ use std::{
 };
 
 use tower_rampart_core::{
-    ClassKind, Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker,
-    concurrency, rate,
+    ClassKind, Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency, rate,
     rejection::{CircuitOpen, Name, OverloadReason, Overloaded, TimedOut, TimeoutKind},
     retry::{Attempts, StopReason},
 };
@@ -169,7 +168,9 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     #[cold]
     fn rate_limited(&self, exceeded: rate::Exceeded) -> Rejection {
-        exceeded.refusal(self.shared.machines.operation.name(), self.shared.machines.rate.config().most_at_once()).into()
+        exceeded
+            .refusal(self.shared.machines.operation.name(), self.shared.machines.rate.config().most_at_once())
+            .into()
     }
 
     /// Waits for the tokens since `since`.
@@ -220,7 +221,9 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Whether the permit that was waited for is there.
     pub(crate) fn poll_concurrency(&mut self, cx: &Context<'_>) -> bool {
         let Some(ticket) = &self.queue_ticket else { return true };
-        let Poll::Ready(permit) = self.shared.machines.concurrency.poll_ticket(ticket, cx.waker()) else { return false };
+        let Poll::Ready(permit) = self.shared.machines.concurrency.poll_ticket(ticket, cx.waker()) else {
+            return false;
+        };
         self.queue_ticket = None;
         self.permit = Some(permit);
         true

@@ -69,19 +69,34 @@ pub(super) enum State<F, G, Res, E> {
     /// Nothing happened yet.
     Start,
     // Start => RateQueue: the tokens are not there, and the call may wait
-    RateQueue { since: Timestamp },
+    RateQueue {
+        since: Timestamp,
+    },
     // Start | RateQueue => PermitQueue: all permits are taken, and the call may wait
-    PermitQueue { since: Timestamp, until: Option<(Timestamp, Rejection)> },
+    PermitQueue {
+        since: Timestamp,
+        until: Option<(Timestamp, Rejection)>,
+    },
     // Waiting => Beginning: the wait is over
-    Beginning { carry: Carry<Res, E> },
+    Beginning {
+        carry: Carry<Res, E>,
+    },
     // … => AttemptRateQueue: the attempt's tokens are not there, and it may wait
-    AttemptRateQueue { since: Timestamp, carry: Carry<Res, E> },
+    AttemptRateQueue {
+        since: Timestamp,
+        carry: Carry<Res, E>,
+    },
     // … => Readying: the attempt was admitted
-    Readying { last: Option<Answer<Res, E>> },
+    Readying {
+        last: Option<Answer<Res, E>>,
+    },
     // Readying => Calling: the service is ready
     Calling(#[pin] F),
     // Readying | Calling => Waiting: the answer is worth another try, and it is allowed
-    Waiting { until: Timestamp, carry: Carry<Res, E> },
+    Waiting {
+        until: Timestamp,
+        carry: Carry<Res, E>,
+    },
     // … => Falling: the answer is a fault, and the fallback answers for it
     Falling(#[pin] G),
     /// The service behind, or a stage in its stead, has answered.
@@ -177,9 +192,7 @@ where
                 StateProjection::Beginning { carry } => steps::begin_again(call, mem::take(carry)),
                 StateProjection::AttemptRateQueue { since, carry } => match call.poll_rate(cx, *since) {
                     Turn::Granted(now) => steps::admit_attempt(call, mem::take(carry), now),
-                    Turn::Refused(rejection) => {
-                        steps::wait_for_tokens(call, mem::take(carry), rejection, clock::now())
-                    }
+                    Turn::Refused(rejection) => steps::wait_for_tokens(call, mem::take(carry), rejection, clock::now()),
                     Turn::Wait(until) => {
                         ready!(poll_at(this.timer.as_mut(), cx, until));
                         if call.is_past_deadline() { steps::past_deadline(call) } else { continue }
@@ -192,14 +205,11 @@ where
                             ready!(poll_at(this.timer.as_mut(), cx, call.attempt_ends()));
                             Step::Attempted(Err(call.attempt_timed_out().into()))
                         }
-                        Poll::Ready(Err(error)) => {
-                            Step::Attempted(Err(Error::Inner(call.shared.judge.lift(error))))
-                        }
+                        Poll::Ready(Err(error)) => Step::Attempted(Err(Error::Inner(call.shared.judge.lift(error)))),
                         Poll::Ready(Ok(())) => {
                             // The last answer's body, if it has one, is dropped before the next attempt.
                             drop(last.take());
-                            let mut request =
-                                this.request.take().expect("the request of this attempt was kept for it");
+                            let mut request = this.request.take().expect("the request of this attempt was kept for it");
                             let cloner = &call.shared.cloner;
                             if call.attempts.may_retry() {
                                 *this.request = cloner.clone_request(&request);
@@ -288,7 +298,11 @@ fn poll_at(timer: Pin<&mut Timer>, cx: &mut Context<'_>, at: Option<Timestamp>) 
 }
 
 /// Counts the end of the call and reports it.
-fn settle<J, K, A, R, Res, E>(call: &mut Lazy<J, K, A, R>, mut result: Answer<Res, E>, class: ClassKind) -> Answer<Res, E>
+fn settle<J, K, A, R, Res, E>(
+    call: &mut Lazy<J, K, A, R>,
+    mut result: Answer<Res, E>,
+    class: ClassKind,
+) -> Answer<Res, E>
 where
     R: Report<Res, Error<E>>,
 {

@@ -5,13 +5,7 @@ use std::{fmt, future::Future, sync::Arc};
 use tower_rampart_core::{Rejection, RequestInfo, signals};
 
 use super::{Judge, Report, Shared, call::Call, future::ResponseFuture, steps};
-use crate::{
-    clock,
-    error::Error,
-    execute::Function,
-    fallback::Fallback,
-    retry::CloneRequest,
-};
+use crate::{clock, error::Error, execute::Function, fallback::Fallback, retry::CloneRequest};
 
 /// Looks at one operation before a call.
 pub struct Preflight<J, K, A, R> {
