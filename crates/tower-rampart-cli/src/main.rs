@@ -1,6 +1,7 @@
 //! The program `rampart`: parses the command line, runs one command, ends with its exit code. What the commands do is in their modules.
 
 mod args;
+mod demo;
 mod failure;
 mod serve;
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match args.command {
                 Command::Serve(options) => serve::run(options, args.json).await,
+                Command::Demo(options) => demo::run(options, args.json).await,
             }
         })
     });
