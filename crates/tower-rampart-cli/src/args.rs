@@ -25,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run the gateway: a streaming HTTP/1.1 and HTTP/2 reverse proxy.
     #[command(after_help = SERVE_NOTES)]
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
     /// Watch a failing upstream being survived: the same load without the gateway and through it.
     ///
     /// Everything happens on loopback. Progress goes to standard error, the comparison to standard output.

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let result = runtime().and_then(|runtime| {
         runtime.block_on(async {
             match args.command {
-                Command::Serve(options) => serve::run(options, args.json).await,
+                Command::Serve(options) => serve::run(*options, args.json).await,
                 Command::Demo(options) => demo::run(options, args.json).await,
             }
         })

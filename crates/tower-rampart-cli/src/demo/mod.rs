@@ -78,7 +78,7 @@ pub(crate) async fn run(options: DemoOptions, json: bool) -> Result<(), Failure>
             "gateway": format!("http://{}", gateway.address()),
             "admin": format!("http://{}", gateway.admin_address()),
         });
-        say(&format!("{}\n", summary.json(options.seconds, addresses, DOCUMENT)));
+        say(&format!("{}\n", summary.json(options.seconds, &addresses, DOCUMENT)));
     } else {
         say(&format!("\n{}\n{}\n", table::render(&summary), summary.verdict()));
     }

@@ -80,7 +80,7 @@ impl Progress {
         if !self.is_quiet {
             tell(self.clear());
         }
-        shown.transitions = self.transitions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        shown.transitions.clone_from(&self.transitions.lock().unwrap_or_else(PoisonError::into_inner));
         shown
     }
 

@@ -83,7 +83,7 @@ impl Summary {
     /// What it all comes to, in words.
     pub(crate) fn verdict(&self) -> String {
         let percent = |seen: &Seen| seen.ok_percent().unwrap_or_default();
-        let mut text = format!(
+        let all = format!(
             "Without rampart {:.1} % of {} requests were answered; with it {:.1} % of {}, after {} retries.",
             percent(&self.total.without),
             self.total.without.requests(),
@@ -92,21 +92,20 @@ impl Summary {
             self.total.retries,
         );
         let outage = self.phases.iter().find(|(phase, _)| *phase == Phase::Outage).map(|(_, row)| row);
-        if let (Some(row), opens @ 1..) = (outage, self.opens()) {
-            let times = if opens == 1 { "once".to_owned() } else { format!("{opens} times") };
-            text += &format!(
-                " The circuit opened {times}: in the outage clients were told so after {} (p50) instead of {}, and {} instead of {} calls hit the dead upstream.",
-                wait(row.with.percentile(50)),
-                wait(row.without.percentile(50)),
-                row.calls_with,
-                row.calls_without,
-            );
-        }
-        text
+        let (Some(row), opens @ 1..) = (outage, self.opens()) else { return all };
+        let times = if opens == 1 { "once".to_owned() } else { format!("{opens} times") };
+        format!(
+            "{all} The circuit opened {times}: in the outage clients were told so after {} (p50) instead of {}, \
+             and {} instead of {} calls hit the dead upstream.",
+            wait(row.with.percentile(50)),
+            wait(row.without.percentile(50)),
+            row.calls_with,
+            row.calls_without,
+        )
     }
 
     /// The comparison as one value.
-    pub(crate) fn json(&self, seconds: u64, addresses: Value, document: &str) -> Value {
+    pub(crate) fn json(&self, seconds: u64, addresses: &Value, document: &str) -> Value {
         let phases: Vec<Value> = self
             .phases
             .iter()
@@ -194,7 +193,7 @@ pub(crate) mod tests {
 
     #[test]
     fn json_has_every_phase_and_null_where_nothing_was_seen() {
-        let value = example().json(15, json!({}), r#"{"preset": "simple"}"#);
+        let value = example().json(15, &json!({}), r#"{"preset": "simple"}"#);
         assert_eq!(value["configuration"]["preset"], "simple");
         assert_eq!(value["phases"][0]["without"]["ok_percent"], Value::Null);
         assert_eq!(value["phases"][1]["without"]["p50_ms"], 2000);

@@ -7,25 +7,27 @@ use super::{
 
 /// Renders the table, one line a phase and one for all, 80 columns wide.
 pub(crate) fn render(summary: &Summary) -> String {
-    let rule = format!("{}\n", "-".repeat(80));
-    let mut text = format!("{:<14}{:>26}{:>26}\n", "", "without rampart", "with rampart");
-    text += &format!("{:<14}{HEADING}{HEADING}{:>8}{:>6}\n", "phase", "retries", "saved");
-    text += &rule;
-    for (phase, row) in &summary.phases {
-        text += &line(phase.name(), row);
-    }
-    text += &rule;
-    text += &line("all", &summary.total);
-    text += "ok: answered well. p50, p99: what clients waited for an answer, good or bad.\n";
-    text += "saved: calls that the upstream was spared; below zero where retries cost some.\n";
-    text
+    let rule = "-".repeat(80);
+    let mut lines = vec![
+        format!("{:<14}{:>26}{:>26}", "", "without rampart", "with rampart"),
+        format!("{:<14}{HEADING}{HEADING}{:>8}{:>6}", "phase", "retries", "saved"),
+        rule.clone(),
+    ];
+    lines.extend(summary.phases.iter().map(|(phase, row)| line(phase.name(), row)));
+    lines.extend([rule, line("all", &summary.total), NOTES.to_owned()]);
+    lines.join("\n")
 }
+
+const NOTES: &str = "\
+ok: answered well. p50, p99: what clients waited for an answer, good or bad.
+saved: calls that the upstream was spared; below zero where retries cost some.
+";
 
 const HEADING: &str = "     ok errors   p50   p99";
 
 fn line(name: &str, row: &Row) -> String {
     let saved = i128::from(row.calls_without) - i128::from(row.calls_with);
-    format!("{name:<14}{}{}{:>8}{saved:>6}\n", side(&row.without), side(&row.with), row.retries)
+    format!("{name:<14}{}{}{:>8}{saved:>6}", side(&row.without), side(&row.with), row.retries)
 }
 
 fn side(seen: &Seen) -> String {

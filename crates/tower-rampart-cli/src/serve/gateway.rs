@@ -1,6 +1,6 @@
 //! One request through the gateway: from the client's headers to an answer. How attempts are made is in `upstream`, how many in the pipeline.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, Method, Request, Response, header::ACCEPT};
 use hyper::body::Incoming;
@@ -55,17 +55,11 @@ impl Gateway {
 }
 
 impl Handler for Gateway {
-    fn handle(
-        self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> impl Future<Output = Response<AnswerBody>> + Send + 'static {
-        async move {
-            let in_flight = self.counters.enter();
-            let answer = self.answer(request, peer).await;
-            self.counters.answered(answer.status());
-            answer.map(|body| body.holding(in_flight))
-        }
+    async fn handle(self, request: Request<Incoming>, peer: SocketAddr) -> Response<AnswerBody> {
+        let in_flight = self.counters.enter();
+        let answer = self.answer(request, peer).await;
+        self.counters.answered(answer.status());
+        answer.map(|body| body.holding(in_flight))
     }
 }
 

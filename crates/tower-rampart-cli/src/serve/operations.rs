@@ -70,9 +70,9 @@ impl Operations {
     ) -> Result<Self, OperationsError> {
         let mut builder = Builder { config, registry, upstream, fallbacks, protected: Vec::new() };
         let routes = config.gateway().routes.clone();
-        let names = config.operation_names().into_iter().chain(routes.iter().map(|route| route.operation.as_str()));
+        let known = config.operation_names().into_iter().chain(routes.iter().map(|route| route.operation.as_str()));
         let mut named = HashMap::new();
-        for name in names {
+        for name in known {
             if name != DEFAULT && !named.contains_key(name) {
                 named.insert(name.to_owned(), builder.operation(name)?);
             }
@@ -113,13 +113,13 @@ impl Builder<'_> {
         let config = self.config.operation(name);
         let mut standbys = Vec::new();
         for target in self.fallbacks {
-            standbys.push(Standby::Upstream(self.protected(target)?));
+            standbys.push(Standby::Upstream(Box::new(self.protected(target)?)));
         }
         let answer = &config.fallback_answer;
         for text in &answer.targets {
             let target: Target =
                 text.parse().map_err(|source| OperationsError::Target { text: text.clone(), source })?;
-            standbys.push(Standby::Upstream(self.protected(&target)?));
+            standbys.push(Standby::Upstream(Box::new(self.protected(&target)?)));
         }
         if answer.status.is_some() || answer.body.is_some() {
             standbys.push(Standby::Fixed(FixedAnswer::new(answer.status, answer.body.as_deref())));

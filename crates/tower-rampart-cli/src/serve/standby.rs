@@ -31,7 +31,7 @@ type GatewayError = Error<UpstreamError>;
 /// One of them.
 #[derive(Clone, Debug)]
 pub(crate) enum Standby {
-    Upstream(Protected),
+    Upstream(Box<Protected>),
     Fixed(FixedAnswer),
 }
 

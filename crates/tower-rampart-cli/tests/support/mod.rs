@@ -90,9 +90,10 @@ impl Gateway {
                 log.lock().expect("a lock").push_str(&(line + "\n"));
             }
         });
-        let mut line = |prefix: &str| {
+        let line = |prefix: &str| {
             let line = receiver.recv_timeout(PATIENCE).expect("the program says where it listens");
-            line.strip_prefix(prefix).unwrap_or_else(|| panic!("`{line}` begins with `{prefix}`")).to_owned()
+            assert!(line.starts_with(prefix), "`{line}` begins with `{prefix}`");
+            line[prefix.len()..].to_owned()
         };
         let (url, admin) = (line("listening on "), line("admin on "));
         Self { child, url, admin, said }
@@ -271,5 +272,7 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what}, but not in time"))
+    let answer = tokio::time::timeout(PATIENCE, asking).await;
+    assert!(answer.is_ok(), "{what}, but not in time");
+    answer.expect("it was just looked at")
 }
