@@ -16,6 +16,7 @@
 mod capability;
 mod check;
 mod config;
+mod diff;
 mod document;
 mod duration;
 mod env;
@@ -42,6 +43,7 @@ mod violation;
 
 pub use capability::{Capabilities, Capability};
 pub use config::ResilienceConfig;
+pub use diff::{Change, diff, etag};
 pub use error::ConfigError;
 pub use gateway::{GatewayConfig, Route, RouteMatch};
 pub use info::{FieldInfo, fields};

@@ -9,9 +9,11 @@ use tower_rampart_core::InvalidConfig;
 
 use super::{Custom, NoReport, OnReport, ResilienceLayer, Shared};
 use crate::{
+    Resilience,
     classify::{Auto, Given, IntoClassifier},
     fallback::{NoFallback, Targets, Value, With, WithRequest},
     registry::{OperationError, Registry},
+    reload::{Laid, ReloadError},
     retry::{Cloned, NotCloned},
 };
 
@@ -28,6 +30,9 @@ pub enum BuildError {
     /// The registry has this operation with another configuration, or has no room for another.
     #[error(transparent)]
     Operation(#[from] OperationError),
+    /// The overrides given in code cannot be laid over a live configuration.
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
 }
 
 /// Builds a [`ResilienceLayer`] from a preset, a document or the environment.
@@ -52,6 +57,8 @@ pub enum BuildError {
 pub struct PresetBuilder<J = Auto, K = Cloned, A = NoFallback, R = NoReport> {
     config: ResilienceConfig,
     operation: String,
+    /// The owner of the configuration, where the pipeline follows one, and what lies over it.
+    live: Option<(Resilience, Vec<Laid>)>,
     registry: Option<Registry>,
     seed: Option<u64>,
     capabilities: Capabilities,
@@ -84,11 +91,38 @@ impl PresetBuilder {
         Ok(Self::from_config(ResilienceConfig::from_env()?))
     }
 
+    /// Starts from a live configuration, which the layer then follows: what is reloaded or overridden there is what its calls meet. The numbers are in
+    /// the registry of `resilience`.
+    ///
+    /// What this pipeline can serve is noted there: a later configuration that asks for more is refused. It cannot ask for more than the host
+    /// can, either; see [`Resilience::for_host`].
+    ///
+    /// # Examples
+    /// ```
+    /// use tower_rampart::{PresetBuilder, Resilience, ResilienceLayer, reload::ChangeBy};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let resilience = Resilience::from_preset("production")?;
+    /// let layer: ResilienceLayer = PresetBuilder::from_resilience(&resilience).operation("export").build()?;
+    /// resilience.reload_json(r#"{"retry_attempts": 2}"#, &ChangeBy::new("alice", "10.0.0.7"))?;
+    /// assert_eq!(layer.handle().config().retry.max_attempts, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_resilience(resilience: &Resilience) -> Self {
+        Self {
+            live: Some((resilience.clone(), Vec::new())),
+            registry: Some(resilience.registry().clone()),
+            ..Self::from_config(resilience.config())
+        }
+    }
+
     /// Starts from a configuration.
     pub fn from_config(config: ResilienceConfig) -> Self {
         Self {
             config,
             operation: "default".to_owned(),
+            live: None,
             registry: None,
             seed: None,
             capabilities: Capabilities::function().without(Capability::Fallback),
@@ -110,10 +144,16 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
 
     /// Lays a JSON object of configuration fields over everything else for this operation. Call it after [`operation`](Self::operation).
     ///
+    /// Over a live configuration it stays through every reload, holds for all pipelines of the operation, and a document that it cannot lie over
+    /// is refused.
+    ///
     /// # Errors
     /// Lists every violation with its path, value and range.
     pub fn overrides_json(mut self, fields: &str) -> Result<Self, BuildError> {
         self.config = self.config.with_operation_overrides(&self.operation, fields)?;
+        if let Some((_, laid)) = &mut self.live {
+            laid.push(Laid::new(&self.operation, fields));
+        }
         Ok(self)
     }
 
@@ -203,6 +243,7 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
         PresetBuilder {
             config: self.config,
             operation: self.operation,
+            live: self.live,
             registry: self.registry,
             seed: self.seed,
             capabilities: self.capabilities,
@@ -223,10 +264,14 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
     where
         J: IntoClassifier<J2>,
     {
-        self.config.check(&self.capabilities)?;
-        let config = self.config.operation(&self.operation);
         let registry = self.registry.unwrap_or_default();
-        let machines = registry.machines(&self.operation, config, self.seed)?;
+        let machines = if let Some((live, laid)) = &self.live {
+            live.owner().adopt(&self.operation, laid, &registry, self.capabilities, self.seed)?
+        } else {
+            self.config.check(&self.capabilities)?;
+            let config = self.config.operation(&self.operation);
+            registry.machines(&self.operation, config, self.seed, self.capabilities)?
+        };
         let shared = Shared {
             machines,
             judge: self.judge.into_classifier(),

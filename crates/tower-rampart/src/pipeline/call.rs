@@ -318,7 +318,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
         if let Some(ticket) = self.queue_ticket.take() {
             self.shared.machines.concurrency.cancel(ticket);
         }
-        if self.token && !self.started {
+        if self.token && !self.started && self.saw_no_switch() {
             // Refused or dropped before anything was sent: the tokens were not used.
             self.shared.machines.rate.give_back(self.info.cost, clock::now());
         }
@@ -326,6 +326,12 @@ impl<J, K, A, R> Call<J, K, A, R> {
         if let Some(permit) = self.permit.take() {
             self.shared.machines.concurrency.release(permit);
         }
+    }
+
+    /// Whether the rate limiter was on for as long as the call was there; while it is off, it takes no tokens of those it admits.
+    #[cold]
+    fn saw_no_switch(&self) -> bool {
+        self.shared.machines.settings.with(|live| live.call.rate_switches) == self.settings.rate_switches
     }
 
     /// The call ends with an answer that was judged so.
