@@ -23,6 +23,13 @@ struct Stripe {
     slow: AtomicU64,
 }
 
+/// What a thread had counted when it admitted a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Witness {
+    pub(super) stripe: u8,
+    pub(super) successful: u16,
+}
+
 /// The sums over all stripes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
@@ -58,6 +65,20 @@ impl Counters {
         total.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Remembers how many successes this thread has counted.
+    pub(super) fn witness(&self) -> Witness {
+        let stripe = self.mine();
+        let successful = self.stripes[stripe].successful.load(Ordering::Relaxed);
+        // No more stripes than sixteen; of the count the last bits tell whether it moved.
+        Witness { stripe: stripe as u8, successful: successful as u16 }
+    }
+
+    /// Whether the thread that remembered has counted a success since.
+    pub(super) fn moved_since(&self, witness: Witness) -> bool {
+        let stripe = &self.stripes[usize::from(witness.stripe) & (self.stripes.len() - 1)];
+        stripe.successful.load(Ordering::Relaxed) as u16 != witness.successful
+    }
+
     pub(super) fn reject(&self) {
         self.stripe().rejected.fetch_add(1, Ordering::Relaxed);
     }
@@ -82,8 +103,12 @@ impl Counters {
     }
 
     fn stripe(&self) -> &Stripe {
+        &self.stripes[self.mine()]
+    }
+
+    fn mine(&self) -> usize {
         // The number of stripes is a power of two.
-        &self.stripes[stripe::of_this_thread() & (self.stripes.len() - 1)]
+        stripe::of_this_thread() & (self.stripes.len() - 1)
     }
 }
 
