@@ -74,7 +74,7 @@ impl Merged {
     pub(crate) fn resolve(&self) -> OperationConfig {
         let mut config = OperationConfig::default();
         for (path, held) in &self.0 {
-            if let Some(field) = field::find(path) {
+            if let Some(field) = field::find(path).filter(|it| it.is_for_operations()) {
                 field.apply(&mut config, &held.value);
             }
         }
