@@ -234,7 +234,7 @@ where
                     ready!(this.timer.as_mut().poll_until(cx, *until));
                     Step::Go(State::Beginning { carry: mem::take(carry) })
                 }
-                StateProjection::Falling(future) => Step::Answered(ready!(future.poll(cx))),
+                StateProjection::Falling(future) => Step::Answered(ready!(call.inside(|| future.poll(cx)))),
                 StateProjection::Answered => unreachable!("a future is not polled after it was ready"),
             };
             let (result, verdict) = match step {

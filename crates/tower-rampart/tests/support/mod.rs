@@ -3,6 +3,8 @@
 pub(crate) mod checks;
 pub(crate) mod cut;
 pub(crate) mod inner;
+mod live;
+mod open;
 pub(crate) mod pipelines;
 pub(crate) mod subject;
 pub(crate) mod subjects;

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tower::{Layer, ServiceExt};
 use tower_rampart::{
-    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, RateLimitLayer, RetryLayer, TimeoutLayer, breaker,
-    concurrency, rate_limit, retry,
+    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, RateLimitLayer, RetryLayer, TimeoutLayer,
+    breaker, concurrency, rate_limit, retry,
 };
 
 use super::{
@@ -91,10 +91,8 @@ pub(crate) fn retry() -> Subject {
 }
 
 fn slow_rate(burst: u32) -> rate_limit::Config {
-    let mut config = rate_limit::Config::with_quota(rate_limit::Quota {
-        limit: 1.0,
-        period: Duration::from_secs(24 * 60 * 60),
-    });
+    let mut config =
+        rate_limit::Config::with_quota(rate_limit::Quota { limit: 1.0, period: Duration::from_secs(24 * 60 * 60) });
     config.burst_size = burst;
     config
 }
