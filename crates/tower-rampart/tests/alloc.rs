@@ -1,6 +1,8 @@
 //! Heap allocations that a call costs: none, for each layer and the whole pipeline, on success and on refusal.
 //! `cargo test --test alloc -- --nocapture` prints the table.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::{future::Ready, io, time::Duration};
 
 use alloc_tracker::{Allocator, Session};
@@ -120,6 +122,19 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
         answered,
     )
     .await;
+    // The timers are made here, because the inner service does not answer at once.
+    let pending = tower::service_fn(|request: u64| async move {
+        tokio::task::yield_now().await;
+        Ok(request)
+    });
+    count(table, "timeout, pending", TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(pending), answered)
+        .await;
+    let pending = tower::service_fn(|request: u64| async move {
+        tokio::task::yield_now().await;
+        io::Result::Ok(request)
+    });
+    count(table, "production, pending", ResilienceLayer::from_preset("production").unwrap().layer(pending), answered)
+        .await;
     let by_attempt =
         r#"{"circuit_breaker": {"scope": "attempt"}, "rate_limit": {"scope": "attempt", "on_limit": "wait"}}"#;
     count(

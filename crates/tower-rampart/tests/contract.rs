@@ -2,6 +2,8 @@
 //!
 //! The checks are `support/checks.rs` and `support/cut.rs`; this is the list of what they are run on. Error types are in `contract_errors.rs`.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod support;
 
 macro_rules! contract {

@@ -1,5 +1,7 @@
 //! Every layer over every kind of error: boxed, a user's enum, `Error<E>`, and through the pipeline any type. What `Error` itself does is tested beside it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::{convert::Infallible, error::Error as StdError, io, time::Duration};
 
 use tokio_test::{assert_pending, assert_ready, task};

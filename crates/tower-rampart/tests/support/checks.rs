@@ -353,8 +353,9 @@ pub(crate) async fn a_failure_surfaces_is_retried_or_falls_back(make: Make) {
     let mut open = stage.open(&mut service, 7).await;
     match (stage.finish(&mut open).await, stage.subject.failing) {
         (Ok(7), Failing::IsRetried) => assert_eq!(stage.script.calls(), 2),
-        (Ok(7 | 99), Failing::FallsBack) => assert_eq!(stage.script.calls(), 1),
-        (Err(Error::Inner(Failure::Down)), Failing::Surfaces) => assert_eq!(stage.script.calls(), 1),
+        (Ok(7 | 99), Failing::FallsBack) | (Err(Error::Inner(Failure::Down)), Failing::Surfaces) => {
+            assert_eq!(stage.script.calls(), 1);
+        }
         // An attempt that was the probe has opened the circuit.
         (Err(Error::Inner(Failure::Down)), Failing::IsRetried) => assert!(!stage.subject.survives_failure),
         (other, failing) => panic!("{other:?} where a failure {failing:?}"),
