@@ -35,7 +35,7 @@ pub(super) type Answer<Res, E> = Result<Res, Error<E>>;
 ///
 /// # Cancel safety
 /// Dropping it at any point gives back every permit, place in a queue, probe slot and retry that was paid for and not begun;
-/// tokens are given back if nothing was sent. The circuit and the registry count the call as abandoned.
+/// tokens are given back if no attempt had begun. The circuit and the registry count the call as abandoned.
 #[pin_project]
 pub struct ResponseFuture<S, Req, J, K, A, R>
 where
@@ -234,7 +234,7 @@ where
                     ready!(this.timer.as_mut().poll_until(cx, *until));
                     Step::Go(State::Beginning { carry: mem::take(carry) })
                 }
-                StateProjection::Falling(future) => Step::Answered(ready!(future.poll(cx))),
+                StateProjection::Falling(future) => Step::Answered(ready!(call.inside(|| future.poll(cx)))),
                 StateProjection::Answered => unreachable!("a future is not polled after it was ready"),
             };
             let (result, verdict) = match step {
