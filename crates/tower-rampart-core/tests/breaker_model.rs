@@ -1,5 +1,7 @@
 //! Random sequences of events over the real breaker and a naive model side by side, and the invariants that hold in all of them.
 
+#![expect(clippy::float_cmp, reason = "both sides are the same division")]
+
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -70,7 +72,7 @@ impl Model {
     }
 
     fn size(config: &Config) -> usize {
-        let Window::Count { size } = config.window else { panic!("count windows only") };
+        let Window::Count { size } = config.window else { unreachable!("the configurations have count windows only") };
         size as usize
     }
 

@@ -45,6 +45,7 @@ pub struct FallbackFailed<E> {
     pub original: Option<Arc<Error<E>>>,
 }
 
+#[cfg(feature = "pipeline")]
 impl<E> FallbackFailed<E> {
     pub(crate) fn new(operation: Name, error: Error<E>, original: Option<Arc<Error<E>>>) -> Self {
         Self { operation, error: Box::new(error), original }
@@ -282,6 +283,7 @@ mod tests {
         assert!(boxed.downcast_ref::<Rejection>().is_some());
     }
 
+    #[cfg(feature = "pipeline")]
     #[test]
     fn a_failed_fallback_keeps_the_original_as_its_source() {
         let failed = FallbackFailed::new("s".into(), Error::Inner(io::Error::other("two")), Some(Arc::new(open())));

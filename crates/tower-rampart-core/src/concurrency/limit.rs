@@ -158,6 +158,7 @@ impl Limiter {
     }
 
     /// Gives a permit back. If anybody waits, it goes to the head of the queue, which is woken.
+    #[expect(clippy::needless_pass_by_value, reason = "a permit is given back only once")]
     pub fn release(&self, permit: Permit) {
         if !permit.counted {
             return;
@@ -211,14 +212,14 @@ impl Limiter {
     }
 
     /// Leaves the queue. If the ticket had its permit meanwhile, that goes to the next.
+    #[expect(clippy::needless_pass_by_value, reason = "a place is left only once")]
     pub fn cancel(&self, ticket: Ticket) {
-        let Ticket(place) = ticket;
         let waker = {
             let mut cold = lock(&self.cold);
-            if place < cold.granted_below {
+            if ticket.0 < cold.granted_below {
                 self.take_back();
             } else {
-                cold.queue.remove(place);
+                cold.queue.remove(ticket.0);
             }
             self.hand_over(&mut cold)
         };

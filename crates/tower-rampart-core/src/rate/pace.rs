@@ -64,12 +64,12 @@ impl Pace {
 
     /// A number of ticks as a duration, rounded up so that it is enough.
     pub(super) fn duration(&self, ticks: u64) -> Duration {
-        Duration::from_nanos(match u32::try_from(self.shift) {
-            Ok(finer) => ticks.div_ceil(1 << finer),
-            Err(_) => {
-                let coarser = u32::from(self.shift.unsigned_abs());
-                if ticks.leading_zeros() < coarser { u64::MAX } else { ticks << coarser }
-            }
-        })
+        let nanos = if let Ok(finer) = u32::try_from(self.shift) {
+            ticks.div_ceil(1 << finer)
+        } else {
+            let coarser = u32::from(self.shift.unsigned_abs());
+            if ticks.leading_zeros() < coarser { u64::MAX } else { ticks << coarser }
+        };
+        Duration::from_nanos(nanos)
     }
 }

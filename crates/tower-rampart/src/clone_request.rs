@@ -1,4 +1,4 @@
-//! How a request is kept for another attempt.
+//! How a request is kept for another attempt or a fallback; what is done with it is the business of `retry` and `fallback`.
 
 /// Makes a second copy of a request, where that is possible.
 #[diagnostic::on_unimplemented(
