@@ -35,7 +35,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(began.elapsed().as_secs_f64() >= 4.0, "the preset waits 2 s or more before each retry");
 
     // A name that no preset has is an error that helps.
-    let error = ResilienceLayer::<tower_rampart::classify::DefaultClassifier>::from_preset("prod").expect_err("there is no such preset");
+    let error = ResilienceLayer::<tower_rampart::classify::DefaultClassifier>::from_preset("prod")
+        .expect_err("there is no such preset");
     println!("from_preset(\"prod\"): {error}");
     assert!(error.to_string().contains("production"));
     Ok(())
