@@ -39,7 +39,7 @@ where
     S: Service<u64, Response = u64> + 'static,
     S::Error: Debug,
 {
-    let round = async move |calls: u64| {
+    let mut round = async move |calls: u64| {
         let mut well = 0;
         let began = now();
         for n in 0..calls {
@@ -50,7 +50,6 @@ where
         assert_eq!(well, if ends_well { calls } else { 0 }, "{name}: not what was to be measured");
         took
     };
-    let mut round = round;
     Subject { name, run: Box::new(move |runtime| runtime.block_on(round(CALLS))), rounds: Vec::new() }
 }
 
@@ -63,32 +62,6 @@ fn bare<E: 'static>() -> impl Service<u64, Response = u64, Error = E, Future: Se
     service_fn(|x: u64| async move { Ok::<u64, E>(x) })
 }
 
-fn over<L>(name: &'static str, layer: &L) -> Subject
-where
-    L: Layer<LiftedService>,
-    L::Service: Service<u64, Response = u64, Error = Lifted> + 'static,
-{
-    subject(name, layer.layer(LiftedService), true)
-}
-
-/// The bare service by name, so that each layer can be named over it.
-#[derive(Clone)]
-struct LiftedService;
-
-impl Service<u64> for LiftedService {
-    type Response = u64;
-    type Error = Lifted;
-    type Future = std::future::Ready<Result<u64, Lifted>>;
-
-    fn poll_ready(&mut self, _cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Lifted>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, x: u64) -> Self::Future {
-        std::future::ready(Ok(x))
-    }
-}
-
 fn subjects() -> Result<Vec<Subject>, Failure> {
     let consecutive = CircuitBreakerLayer::new(breaker::Config::default())?;
     let mut windowed = breaker::Config::default();
@@ -96,7 +69,8 @@ fn subjects() -> Result<Vec<Subject>, Failure> {
     windowed.failure_rate_threshold = Some(0.5);
     let open = CircuitBreakerLayer::new(breaker::Config::default())?;
     open.handle().force_open();
-    let quota = rate_limit::Quota { limit: 1e9, period: Duration::from_secs(1) };
+    // A token every nanosecond: never used up.
+    let quota = rate_limit::Quota { limit: 1e6, period: Duration::from_millis(1) };
     let limits = rate_limit::Config::with_quota(quota);
     let pipeline = PresetBuilder::from_json(
         r#"{"preset": "production", "rate_limit": {"requests_per_second": 1000000, "burst_size": 1000000},
@@ -106,14 +80,18 @@ fn subjects() -> Result<Vec<Subject>, Failure> {
     .build()?;
     Ok(vec![
         subject("bare service", bare::<io::Error>(), true),
-        over("circuit breaker, consecutive rule", &consecutive),
-        over("circuit breaker, time window", &CircuitBreakerLayer::new(windowed)?),
-        subject("circuit breaker, open: refusal", open.layer(LiftedService), false),
-        over("rate limit, admit", &RateLimitLayer::new(limits)?),
-        over("retry, first try succeeds", &RetryLayer::new(retry::Config::default())?),
-        over("concurrency limit", &ConcurrencyLimitLayer::new(concurrency::Config::new(1000))?),
-        over("timeout, ready at once", &TimeoutLayer::attempt(Duration::from_secs(1))?),
-        over("fallback, not needed", &FallbackLayer::builder().value(0_u64).build()),
+        subject("circuit breaker, consecutive rule", consecutive.layer(bare::<Lifted>()), true),
+        subject("circuit breaker, time window", CircuitBreakerLayer::new(windowed)?.layer(bare::<Lifted>()), true),
+        subject("circuit breaker, open: refusal", open.layer(bare::<Lifted>()), false),
+        subject("rate limit, admit", RateLimitLayer::new(limits)?.layer(bare::<Lifted>()), true),
+        subject("retry, first try succeeds", RetryLayer::new(retry::Config::default())?.layer(bare::<Lifted>()), true),
+        subject(
+            "concurrency limit",
+            ConcurrencyLimitLayer::new(concurrency::Config::new(1000))?.layer(bare::<Lifted>()),
+            true,
+        ),
+        subject("timeout, ready at once", TimeoutLayer::attempt(Duration::from_secs(1))?.layer(bare::<Lifted>()), true),
+        subject("fallback, not needed", FallbackLayer::builder().value(0_u64).build().layer(bare::<Lifted>()), true),
         subject("whole `production` pipeline", pipeline.layer(bare::<io::Error>()), true),
     ])
 }
