@@ -10,14 +10,14 @@ use std::{
 };
 
 use pin_project::pin_project;
-use tower_rampart_core::{ClassKind, Rejection, Timestamp};
+use tower_rampart_core::{ClassKind, Timestamp};
 use tower_service::Service;
 
 use super::{
     Judge, Report, Shared,
     call::{Call, Turn},
     judge::judge,
-    steps::{self, Carry, Step},
+    steps::{self, Carry, Patience, Step},
 };
 use crate::{
     clock,
@@ -76,7 +76,7 @@ pub(super) enum State<F, G, Res, E> {
     // Start | RateQueue => PermitQueue: all permits are taken, and the call may wait
     PermitQueue {
         since: Timestamp,
-        until: Option<(Timestamp, Rejection)>,
+        until: Option<(Timestamp, Patience)>,
     },
     // Waiting => Beginning: the wait is over
     Beginning {
@@ -183,12 +183,12 @@ where
                 StateProjection::PermitQueue { since, until } => {
                     if call.poll_concurrency(cx) {
                         let now = clock::now();
-                        call.explain.queued += now.since(*since);
+                        call.queued(*since, now);
                         steps::enter_circuit(call, now)
                     } else {
-                        ready!(poll_at(this.timer.as_mut(), cx, until.as_ref().map(|(at, _)| *at)));
-                        let (_, rejection) = until.take().expect("a timer without a target never fires");
-                        steps::refuse(call, rejection)
+                        let Some((at, patience)) = *until else { return Poll::Pending };
+                        ready!(this.timer.as_mut().poll_until(cx, at));
+                        steps::out_of_patience(call, *since, patience)
                     }
                 }
                 StateProjection::Beginning { carry } => steps::begin_again(call, mem::take(carry)),
