@@ -29,7 +29,7 @@ use crate::{
 
 pub(super) type Answer<Res, E> = Result<Res, Error<E>>;
 
-/// The response of a [`Resilience`](super::Resilience) service.
+/// The response of a [`ResilienceService`](super::ResilienceService).
 ///
 /// Nothing is taken or counted before it is polled for the first time.
 ///
