@@ -113,7 +113,8 @@ impl<T> Waiter<T> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::{sync::Arc, task::Wake};
 

@@ -86,7 +86,8 @@ impl fmt::Debug for Seeds {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 

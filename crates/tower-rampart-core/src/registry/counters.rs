@@ -270,7 +270,8 @@ impl Totals {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use crossbeam_utils::CachePadded;
 

@@ -158,7 +158,8 @@ impl Latencies {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use crossbeam_utils::CachePadded;
     use proptest::prelude::*;
