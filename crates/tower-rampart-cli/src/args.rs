@@ -52,7 +52,7 @@ The admin address serves /health and /metrics, and is for loopback only. SIGTERM
 /// How the gateway runs.
 #[derive(Debug, Arguments)]
 pub(crate) struct ServeOptions {
-    /// The service to protect: http://HOST:PORT/PATH, port and path optional.
+    /// The service to protect: `http://HOST[:PORT][/PATH]`.
     #[arg(long, value_name = "URL")]
     pub(crate) upstream: Target,
     /// Answers when the upstream does not; tried in order, may be given several times.

@@ -113,7 +113,7 @@ impl Judge<'_> {
             if !exceeds {
                 continue;
             }
-            let rank = |path| self.merged.get(path).map(|it| it.source.clone());
+            let rank = |path| self.merged.get(path).map(|it| it.source.closeness());
             let culprit = if rank(high) > rank(low) { high } else { low };
             let given = |path: &'static str| self.merged.get(path).map_or(path, |it| it.given);
             let message = format!(

@@ -160,7 +160,7 @@ impl ResilienceConfig {
             .into_iter()
             .map(|name| {
                 let merged = self.stack.merge(Some(name));
-                let mut own = print::difference(&base, &merged.resolve());
+                let mut own = print::difference(&self.stack.over_base(&base, name), &merged.resolve());
                 if !asked && merged.get(FALLBACK).is_some() {
                     print::insert(&mut own, FALLBACK, Json::from(merged.resolve().fallback.enabled));
                 }

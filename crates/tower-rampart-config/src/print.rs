@@ -26,7 +26,7 @@ pub(crate) fn base(config: &OperationConfig) -> Map<String, Json> {
     sections(config, |field| !OPTIONAL.iter().any(|it| within(field.path, it) && is_absent(config, it)))
 }
 
-/// What an operation has other than the base.
+/// What an operation has other than without its override.
 pub(crate) fn difference(base: &OperationConfig, config: &OperationConfig) -> Map<String, Json> {
     let differs = |field: &Field| field.value(base) != field.value(config);
     sections(config, |field| {

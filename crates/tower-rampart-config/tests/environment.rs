@@ -66,7 +66,8 @@ fn the_four_numbers_lie_above_the_preset_and_below_the_document() {
 
     let document = r#"{"circuit_breaker_threshold": 7, "rate_limit": {"enabled": false}}"#;
     let config = load(&[&numbers[..], &[("RESILIENCE_CUSTOM_CONFIG", document)]].concat()).unwrap();
-    assert_eq!(config.operation("qa").circuit_breaker.failure_threshold, 7);
+    assert_eq!(config.base().circuit_breaker.failure_threshold, 7);
+    assert_eq!(config.operation("qa").circuit_breaker.failure_threshold, 10, "its strategy wins over the document");
     assert!(!config.base().rate_limit.enabled);
     let strategy = load(&[numbers[2], ("RESILIENCE_CUSTOM_CONFIG", r#"{"default_strategy": "aggressive"}"#)]).unwrap();
     assert_eq!(strategy.base().circuit_breaker.failure_threshold, 3);

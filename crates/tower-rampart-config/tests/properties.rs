@@ -278,7 +278,7 @@ proptest! {
         let definition = preset.definition();
         let by_preset = definition.operation_overrides.iter().find(|it| it.0 == operation).map(|it| it.1.numbers().max_attempts);
         let by_strategy = strategy.then_some(5);
-        let expected = code.or(own).or(top).or(by_preset).or(by_strategy).unwrap_or(definition.retry_attempts);
+        let expected = code.or(own).or(by_preset).or(top).or(by_strategy).unwrap_or(definition.retry_attempts);
         prop_assert_eq!(config.operation(operation).retry.max_attempts, expected);
         prop_assert_eq!(config.base().retry.max_attempts, top.or(by_strategy).unwrap_or(definition.retry_attempts));
     }

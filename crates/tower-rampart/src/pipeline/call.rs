@@ -179,11 +179,12 @@ impl<J, K, A, R> Call<J, K, A, R> {
             rate::Turn::Granted => {
                 self.rate_ticket = None;
                 self.token = true;
-                self.explain.queued += now.since(since);
+                self.queued(since, now);
                 Turn::Granted(now)
             }
             rate::Turn::Refused(exceeded) => {
                 self.rate_ticket = None;
+                self.queued(since, now);
                 Turn::Refused(self.rate_limited(exceeded))
             }
             rate::Turn::WaitUntil(at) => Turn::Wait(Some(self.deadline.map_or(at, |deadline| deadline.min(at)))),
@@ -226,6 +227,14 @@ impl<J, K, A, R> Call<J, K, A, R> {
         self.queue_ticket = None;
         self.permit = Some(permit);
         true
+    }
+
+    /// Counts a wait in a queue.
+    #[cold]
+    pub(crate) fn queued(&mut self, since: Timestamp, now: Timestamp) {
+        let wait = now.since(since);
+        self.explain.queued += wait;
+        self.shared.machines.operation.queued_for(wait);
     }
 
     /// The end of the time, as an error.
@@ -292,6 +301,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
         let stage = rejection.stage();
         self.explain.rejected_by = Some(stage);
         self.shared.machines.operation.rejected(stage);
+        self.shared.machines.operation.sample_rejection(rejection, clock::now());
     }
 
     /// Counts why there is no further attempt.

@@ -10,14 +10,14 @@ use std::{
 };
 
 use pin_project::pin_project;
-use tower_rampart_core::{ClassKind, Rejection, Timestamp};
+use tower_rampart_core::{ClassKind, Timestamp};
 use tower_service::Service;
 
 use super::{
     Judge, Report, Shared,
     call::{Call, Turn},
     judge::judge,
-    steps::{self, Carry, Step},
+    steps::{self, Carry, Patience, Step},
 };
 use crate::{
     clock,
@@ -29,13 +29,13 @@ use crate::{
 
 pub(super) type Answer<Res, E> = Result<Res, Error<E>>;
 
-/// The response of a [`Resilience`](super::Resilience) service.
+/// The response of a [`ResilienceService`](super::ResilienceService).
 ///
 /// Nothing is taken or counted before it is polled for the first time.
 ///
 /// # Cancel safety
 /// Dropping it at any point gives back every permit, place in a queue, probe slot and retry that was paid for and not begun;
-/// tokens are given back if nothing was sent. The circuit and the registry count the call as abandoned.
+/// tokens are given back if no attempt had begun. The circuit and the registry count the call as abandoned.
 #[pin_project]
 pub struct ResponseFuture<S, Req, J, K, A, R>
 where
@@ -76,7 +76,7 @@ pub(super) enum State<F, G, Res, E> {
     // Start | RateQueue => PermitQueue: all permits are taken, and the call may wait
     PermitQueue {
         since: Timestamp,
-        until: Option<(Timestamp, Rejection)>,
+        until: Option<(Timestamp, Patience)>,
     },
     // Waiting => Beginning: the wait is over
     Beginning {
@@ -183,12 +183,12 @@ where
                 StateProjection::PermitQueue { since, until } => {
                     if call.poll_concurrency(cx) {
                         let now = clock::now();
-                        call.explain.queued += now.since(*since);
+                        call.queued(*since, now);
                         steps::enter_circuit(call, now)
                     } else {
-                        ready!(poll_at(this.timer.as_mut(), cx, until.as_ref().map(|(at, _)| *at)));
-                        let (_, rejection) = until.take().expect("a timer without a target never fires");
-                        steps::refuse(call, rejection)
+                        let Some((at, patience)) = *until else { return Poll::Pending };
+                        ready!(this.timer.as_mut().poll_until(cx, at));
+                        steps::out_of_patience(call, *since, patience)
                     }
                 }
                 StateProjection::Beginning { carry } => steps::begin_again(call, mem::take(carry)),
@@ -234,7 +234,7 @@ where
                     ready!(this.timer.as_mut().poll_until(cx, *until));
                     Step::Go(State::Beginning { carry: mem::take(carry) })
                 }
-                StateProjection::Falling(future) => Step::Answered(ready!(future.poll(cx))),
+                StateProjection::Falling(future) => Step::Answered(ready!(call.inside(|| future.poll(cx)))),
                 StateProjection::Answered => unreachable!("a future is not polled after it was ready"),
             };
             let (result, verdict) = match step {

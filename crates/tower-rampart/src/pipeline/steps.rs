@@ -24,6 +24,15 @@ pub(super) enum Step<F, G, Res, E> {
     Answered(Answer<Res, E>),
 }
 
+/// What ends the wait for a permit.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patience {
+    /// The queue timeout.
+    Queue,
+    /// The time of the whole call.
+    Total,
+}
+
 /// What is carried from one attempt to the next.
 pub(super) struct Carry<Res, E> {
     /// The last real answer, which comes back if there is no other.
@@ -90,10 +99,9 @@ pub(super) fn enter_concurrency<F, G, Res, E, J, K, A, R>(
             let queue = call.shared.machines.concurrency.config().queue_timeout.map(|wait| now.after(wait));
             let until = match (queue, call.deadline) {
                 (Some(queue), deadline) if deadline.is_none_or(|deadline| queue <= deadline) => {
-                    Some((queue, call.overloaded(OverloadReason::QueueTimeout)))
+                    Some((queue, Patience::Queue))
                 }
-                (_, Some(deadline)) => Some((deadline, call.timed_out(TimeoutKind::Total))),
-                (_, None) => None,
+                (_, deadline) => deadline.map(|deadline| (deadline, Patience::Total)),
             };
             Step::Go(State::PermitQueue { since: now, until })
         }
@@ -214,6 +222,23 @@ pub(super) fn refuse<F, G, Res, E, J, K, A, R>(
 ) -> Step<F, G, Res, E> {
     call.refused(&rejection);
     Step::Answered(Err(Error::from(rejection)))
+}
+
+/// No permit came free while the call waited.
+#[cold]
+pub(super) fn out_of_patience<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    since: Timestamp,
+    patience: Patience,
+) -> Step<F, G, Res, E> {
+    call.queued(since, clock::now());
+    match patience {
+        Patience::Queue => {
+            let rejection = call.overloaded(OverloadReason::QueueTimeout);
+            refuse(call, rejection)
+        }
+        Patience::Total => past_deadline(call),
+    }
 }
 
 /// The time of the whole call is over while it waits.
