@@ -25,7 +25,19 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Run the gateway: a streaming HTTP/1.1 and HTTP/2 reverse proxy.
     #[command(after_help = SERVE_NOTES)]
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
+    /// Watch a failing upstream being survived: the same load without the gateway and through it.
+    ///
+    /// Everything happens on loopback. Progress goes to standard error, the comparison to standard output.
+    Demo(DemoOptions),
+}
+
+/// How the demonstration runs.
+#[derive(Debug, Arguments)]
+pub(crate) struct DemoOptions {
+    /// How long it takes, 5 to 600.
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=600))]
+    pub(crate) seconds: u64,
 }
 
 const SERVE_NOTES: &str = "\
@@ -40,7 +52,7 @@ The admin address serves /health and /metrics, and is for loopback only. SIGTERM
 /// How the gateway runs.
 #[derive(Debug, Arguments)]
 pub(crate) struct ServeOptions {
-    /// The service to protect: http://HOST[:PORT][/PATH].
+    /// The service to protect: `http://HOST[:PORT][/PATH]`.
     #[arg(long, value_name = "URL")]
     pub(crate) upstream: Target,
     /// Answers when the upstream does not; tried in order, may be given several times.

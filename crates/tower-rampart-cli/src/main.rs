@@ -1,6 +1,7 @@
 //! The program `rampart`: parses the command line, runs one command, ends with its exit code. What the commands do is in their modules.
 
 mod args;
+mod demo;
 mod failure;
 mod serve;
 
@@ -17,7 +18,8 @@ fn main() -> ExitCode {
     let result = runtime().and_then(|runtime| {
         runtime.block_on(async {
             match args.command {
-                Command::Serve(options) => serve::run(options, args.json).await,
+                Command::Serve(options) => serve::run(*options, args.json).await,
+                Command::Demo(options) => demo::run(options, args.json).await,
             }
         })
     });

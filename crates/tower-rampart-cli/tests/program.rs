@@ -27,6 +27,8 @@ fn bad_usage_is_one_line_and_exit_code_two() {
         (&["serve", "--upstream", "http://a", "--api-key-file", "x"], "--api-key-file"),
         (&["serve", "--upstream", "http://127.0.0.1:9", "--admin-listen", "0.0.0.0:0"], "loopback"),
         (&["nonsense"], "nonsense"),
+        (&["demo", "--seconds", "0"], "--seconds"),
+        (&["demo", "--seconds", "many"], "--seconds"),
     ] {
         let line = complaint(&run(args));
         assert!(line.contains(words), "{line}");
@@ -63,7 +65,9 @@ fn help_and_version_end_well() {
 
 #[tokio::test]
 async fn upstream_that_is_not_there_is_a_warning_and_later_a_502() {
-    let gateway = Gateway::start(nowhere().await, &[]);
+    let gateway = Gateway::configured(nowhere().await, r#"{"retry": {"max_attempts": 1}}"#);
+    eventually("there is a warning", async || gateway.said().contains("does not accept connections").then_some(()))
+        .await;
     let answer = get(&format!("{}/", gateway.url)).await;
     assert_eq!(answer.status, 502);
     assert_eq!(answer.json()["error_code"], "UpstreamUnreachable");
@@ -124,4 +128,22 @@ async fn second_signal_ends_at_once() {
     gateway.signal("-TERM");
     assert_eq!(gateway.ended().await.code(), Some(2));
     request.abort();
+}
+
+#[test]
+fn json_is_one_value_on_standard_output() {
+    let output = run(&["demo", "--seconds", "5", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON value");
+    let phases = value["phases"].as_array().expect("phases");
+    assert_eq!(phases.len(), 7);
+    let count = |side: &str, what: &str| {
+        let survivable = phases.iter().filter(|it| it["phase"] != "outage" && it["phase"] != "recovery");
+        survivable.map(|it| it[side][what].as_u64().expect("a count")).sum::<u64>()
+    };
+    assert!(count("without", "requests") > 50 && count("without", "errors") > 0, "{value}");
+    assert!(count("with", "errors") < count("without", "errors"), "{value}");
+    assert!(count("with", "retries") > 0, "{value}");
+    assert!(value["verdict"].as_str().is_some_and(|it| it.starts_with("Without rampart ")), "{value}");
 }

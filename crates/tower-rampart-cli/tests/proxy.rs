@@ -24,7 +24,10 @@ fn channel() -> (mpsc::Sender<Frame<Bytes>>, Body) {
 async fn mirror(request: Request<hyper::body::Incoming>, _call: usize) -> Response<Body> {
     let mut text = format!("{} {}\n", request.method(), request.uri());
     for (name, value) in request.headers() {
-        text.push_str(&format!("{name}: {}\n", value.to_str().expect("text")));
+        text += name.as_str();
+        text += ": ";
+        text += value.to_str().expect("text");
+        text += "\n";
     }
     Response::builder()
         .header("connection", "x-hop")

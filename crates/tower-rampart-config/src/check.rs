@@ -20,7 +20,7 @@ const ORDERED: [(&str, &str); 4] = [
 ];
 
 /// Judges the base and every operation.
-pub(crate) fn check(stack: &Stack, capabilities: Option<&Capabilities>) -> Vec<Violation> {
+pub(crate) fn check(stack: &Stack, capabilities: Option<Capabilities>) -> Vec<Violation> {
     let mut violations = Vec::new();
     let operations = stack.operations();
     if operations.len() > MOST_OPERATIONS {
@@ -47,7 +47,7 @@ pub(crate) fn check(stack: &Stack, capabilities: Option<&Capabilities>) -> Vec<V
 pub(crate) fn check_operation(
     stack: &Stack,
     operation: Option<&str>,
-    capabilities: Option<&Capabilities>,
+    capabilities: Option<Capabilities>,
     violations: &mut Vec<Violation>,
 ) {
     let merged = stack.merge(operation);
@@ -113,7 +113,7 @@ impl Judge<'_> {
             if !exceeds {
                 continue;
             }
-            let rank = |path| self.merged.get(path).map(|it| it.source.clone());
+            let rank = |path| self.merged.get(path).map(|it| it.source.closeness());
             let culprit = if rank(high) > rank(low) { high } else { low };
             let given = |path: &'static str| self.merged.get(path).map_or(path, |it| it.given);
             let message = format!(
@@ -161,7 +161,7 @@ impl Judge<'_> {
         Some(Violation::new(self.place(error.field), ViolationCode::Range, message))
     }
 
-    fn capabilities(&self, capabilities: &Capabilities) -> Vec<Violation> {
+    fn capabilities(&self, capabilities: Capabilities) -> Vec<Violation> {
         let mut found = Vec::new();
         for (path, held) in &self.merged.0 {
             let section = path.split('.').next().unwrap_or_default();

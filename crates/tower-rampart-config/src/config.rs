@@ -12,6 +12,9 @@ use crate::{
     resolve::Stack,
 };
 
+/// The field that is set wherever the section `fallback` is written.
+const FALLBACK: &str = "fallback.enabled";
+
 /// A validated configuration, cheap to clone.
 ///
 /// # Examples
@@ -104,7 +107,7 @@ impl ResilienceConfig {
     /// Lists every violation of the override, and of what it makes of the operation.
     pub fn with_operation_overrides(&self, operation: &str, json: &str) -> Result<Self, ConfigError> {
         let refused = |violations| {
-            ConfigError::new(violations).from_origin(format!("the override of '{}'", crate::names::shown(operation)))
+            ConfigError::new(violations).with_origin(format!("the override of '{}'", crate::names::shown(operation)))
         };
         let parsed = parse::parse(json, &Limits::text());
         let mut violations = parsed.violations;
@@ -136,17 +139,33 @@ impl ResilienceConfig {
     /// The configuration as a document: sections only, the base in full, each operation by its differences. Given back as a document it is the same
     /// configuration; only what each value came from is not kept.
     pub fn to_json(&self) -> Json {
-        let base = self.base();
+        let merged = self.stack.merge(None);
+        let base = merged.resolve();
         let mut document = Map::new();
         document.insert("preset".to_owned(), Json::from(self.preset_name()));
         document.extend(print::base(&base));
+        // Whoever writes this section asks for a fallback; the default only takes one that is there.
+        let asked = merged.get(FALLBACK).is_some();
+        if !asked {
+            document.remove("fallback");
+        }
+        for (path, held) in merged.0.into_iter().filter(|(path, _)| path.starts_with("monitoring.")) {
+            print::insert(&mut document, path, held.value.to_json());
+        }
         if !self.gateway().routes.is_empty() {
             document.insert("gateway".to_owned(), self.gateway().to_json());
         }
         let operations: Map<String, Json> = self
             .operation_names()
             .into_iter()
-            .map(|name| (name.to_owned(), Json::Object(print::difference(&base, &self.operation(name)))))
+            .map(|name| {
+                let merged = self.stack.merge(Some(name));
+                let mut own = print::difference(&self.stack.over_base(&base, name), &merged.resolve());
+                if !asked && merged.get(FALLBACK).is_some() {
+                    print::insert(&mut own, FALLBACK, Json::from(merged.resolve().fallback.enabled));
+                }
+                (name.to_owned(), Json::Object(own))
+            })
             .collect();
         if !operations.is_empty() {
             document.insert("operation_overrides".to_owned(), Json::Object(operations));
@@ -159,7 +178,7 @@ impl ResilienceConfig {
     /// # Errors
     /// Names each stage that is enabled and the capability that is missing.
     pub fn check(&self, capabilities: &Capabilities) -> Result<(), ConfigError> {
-        let violations = check(&self.stack, Some(capabilities));
+        let violations = check(&self.stack, Some(*capabilities));
         if violations.is_empty() { Ok(()) } else { Err(ConfigError::new(violations)) }
     }
 }

@@ -28,13 +28,11 @@ pub(crate) fn format(duration: Duration) -> String {
     if nanos == 0 {
         return "0s".to_owned();
     }
-    match UNITS.iter().rev().find(|(_, scale)| nanos % scale == 0) {
-        Some((unit, scale)) => format!("{}{unit}", nanos / scale),
-        None => {
-            let digits = format!("{:09}", duration.subsec_nanos());
-            format!("{}.{}s", duration.as_secs(), digits.trim_end_matches('0'))
-        }
+    if let Some((unit, scale)) = UNITS.iter().rev().find(|(_, scale)| nanos.is_multiple_of(*scale)) {
+        return format!("{}{unit}", nanos / scale);
     }
+    let digits = format!("{:09}", duration.subsec_nanos());
+    format!("{}.{}s", duration.as_secs(), digits.trim_end_matches('0'))
 }
 
 #[cfg(test)]

@@ -46,12 +46,11 @@ impl ResilienceConfig {
         let mut violations = Vec::new();
         for (name, value) in std::env::vars_os().filter(|(name, _)| is_ours(name)) {
             let name = name.to_string_lossy().into_owned();
-            match value.into_string() {
-                Ok(value) => vars.push((name, value)),
-                Err(_) => {
-                    let message = format!("{name} must be UTF-8 text");
-                    violations.push(Violation::new(name, ViolationCode::Syntax, message));
-                }
+            if let Ok(value) = value.into_string() {
+                vars.push((name, value));
+            } else {
+                let message = format!("{name} must be UTF-8 text");
+                violations.push(Violation::new(name, ViolationCode::Syntax, message));
             }
         }
         if violations.is_empty() { Self::from_vars(vars, read_file) } else { Err(ConfigError::new(violations)) }
@@ -93,17 +92,17 @@ impl ResilienceConfig {
         }
         let request = Request { preset: Some(preset), environment, ..Request::new(&presets) };
         if let Some(text) = vars.get(CUSTOM) {
-            return judge(text, &request).into_config().map_err(|it| it.from_origin(CUSTOM));
+            return judge(text, &request).into_config().map_err(|it| it.with_origin(CUSTOM));
         }
         if let Some(path) = vars.get(FILE) {
             let origin = format!("{FILE} ({path})");
             let text = read_file(Path::new(path)).map_err(|error| {
                 let message = format!("the file cannot be read: {error}");
                 let violation = Violation::new(FILE, ViolationCode::Unreadable, message);
-                ConfigError::new(vec![violation]).from_origin(origin.as_str()).with_source(error)
+                ConfigError::new(vec![violation]).with_origin(origin.as_str()).with_source(error)
             })?;
             let request = Request { limits: Limits::file(), ..request };
-            return judge(&text, &request).into_config().map_err(|it| it.from_origin(origin));
+            return judge(&text, &request).into_config().map_err(|it| it.with_origin(origin));
         }
         let preset = presets.find(preset).map_err(|it| ConfigError::new(vec![unknown_preset(PRESET, &it)]))?;
         let stack = Stack { environment: request.environment, ..Stack::of(preset.clone()) };

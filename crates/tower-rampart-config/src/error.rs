@@ -17,7 +17,7 @@ impl ConfigError {
         Self { origin: None, violations, source: None }
     }
 
-    pub(crate) fn from_origin(mut self, origin: impl Into<String>) -> Self {
+    pub(crate) fn with_origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
     }

@@ -15,8 +15,11 @@ pub(crate) fn character(text: &str) -> Option<char> {
     })
 }
 
-/// The fifteen patterns, by how they are shown; each is looked for in lower-cased text.
-const PATTERNS: [(&str, fn(&[u8]) -> bool); 15] = [
+/// Whether a pattern is in a lower-cased text.
+type Found = fn(&[u8]) -> bool;
+
+/// The fifteen patterns, by how they are shown.
+const PATTERNS: [(&str, Found); 15] = [
     ("<script", |text| holds(text, b"<script")),
     ("javascript:", |text| holds(text, b"javascript:")),
     ("data:", |text| holds(text, b"data:")),

@@ -1,5 +1,7 @@
 //! The types of fields: their ranges, how a JSON value is read as one, and what is said if it cannot be.
 
+mod wording;
+
 use std::time::Duration;
 
 use tower_rampart_core::{Code, breaker::Matcher, classify::Method, retry::Methods};
@@ -113,7 +115,7 @@ impl Kind {
                 "all" => Ok(Value::Methods(Methods::All)),
                 _ => self.unknown(names::nearest(text, ["idempotent", "all"])),
             },
-            (Self::WindowSize { max, longest }, _) => self.window(node, beside, max, longest),
+            (Self::WindowSize { max, longest }, _) => Self::window(node, beside, max, longest),
             (_, Node::List(items)) => self.list(items),
             _ => self.mistyped(),
         }
@@ -121,16 +123,16 @@ impl Kind {
 
     fn list(&self, items: &[Node]) -> Read {
         match self {
-            Self::Headers => self.items(items, |it| header(it).ok_or("a header name")).map(Value::Texts),
-            Self::Targets => self.items(items, |it| target(it).ok_or("an http:// or https:// URL")).map(Value::Texts),
+            Self::Headers => Self::items(items, |it| header(it).ok_or("a header name")).map(Value::Texts),
+            Self::Targets => Self::items(items, |it| target(it).ok_or("an http:// or https:// URL")).map(Value::Texts),
             Self::Statuses => {
-                self.items(items, |it| status(it).ok_or("an HTTP status between 100 and 999")).map(Value::Statuses)
+                Self::items(items, |it| status(it).ok_or("an HTTP status between 100 and 999")).map(Value::Statuses)
             }
             Self::Matchers => {
                 let expected = "a class, an HTTP status (100 to 999) or a gRPC code (0 to 16 or its name)";
-                self.items(items, |it| matcher_of(it).ok_or(expected)).map(Value::Matchers)
+                Self::items(items, |it| matcher_of(it).ok_or(expected)).map(Value::Matchers)
             }
-            Self::Methods => self.items(items, |it| method(it).ok_or("an HTTP method in upper case")).map(|methods| {
+            Self::Methods => Self::items(items, |it| method(it).ok_or("an HTTP method in upper case")).map(|methods| {
                 if methods.is_empty() {
                     Value::Methods(Methods::Idempotent)
                 } else {
@@ -141,11 +143,7 @@ impl Kind {
         }
     }
 
-    fn items<T>(
-        &self,
-        items: &[Node],
-        read: impl Fn(&Node) -> Result<T, &'static str>,
-    ) -> Result<Vec<T>, Vec<Problem>> {
+    fn items<T>(items: &[Node], read: impl Fn(&Node) -> Result<T, &'static str>) -> Result<Vec<T>, Vec<Problem>> {
         let (mut values, mut problems) = (Vec::new(), Vec::new());
         for (index, item) in items.iter().enumerate() {
             match (item, read(item)) {
@@ -194,7 +192,7 @@ impl Kind {
         if read >= min && read <= max { Ok(Value::Duration(read)) } else { self.outside() }
     }
 
-    fn window(&self, node: &Node, beside: &[(String, Node)], max: u64, longest: Duration) -> Read {
+    fn window(node: &Node, beside: &[(String, Node)], max: u64, longest: Duration) -> Read {
         let time = beside.iter().any(|(key, value)| key == "type" && *value == Node::Text("time".to_owned()));
         if time {
             Self::Duration { min: Duration::from_millis(1), max: longest }.read(node, beside)
@@ -230,59 +228,6 @@ impl Kind {
             _ => None,
         };
         Problem { at: String::new(), code, expected, suggestion }
-    }
-
-    /// The type and range in words.
-    pub(crate) fn accepts(&self) -> String {
-        format!("{}{}", self.noun(), self.range())
-    }
-
-    fn noun(&self) -> &'static str {
-        match self {
-            Self::Bool => "a boolean",
-            Self::Integer { .. } => "an integer",
-            Self::WholeSeconds { .. } => "an integer number of seconds",
-            Self::Number { .. } | Self::Positive { .. } => "a number",
-            Self::Seconds { .. } => "a number of seconds",
-            Self::Duration { .. } => "a duration as \"250ms\", \"2s\", \"1m\", \"1h\" or seconds as a number",
-            Self::DurationOrOff { .. } => {
-                "a duration as \"250ms\", \"2s\", \"1m\", \"1h\" or seconds as a number, or \"off\","
-            }
-            Self::Words(_) => "text",
-            Self::Text => "text",
-            Self::Header => "a header name",
-            Self::Headers => "a list of header names",
-            Self::Key => "one of authority, route, operation, client_ip, header:NAME",
-            Self::Methods => "\"idempotent\", \"all\" or a list of HTTP methods",
-            Self::Matchers => "a list of classes, HTTP statuses and gRPC codes",
-            Self::Statuses => "a list of HTTP statuses",
-            Self::Targets => "a list of http:// or https:// URLs",
-            Self::WindowSize { .. } => "an integer (type count) or a duration (type time)",
-            Self::Document => "an object",
-        }
-    }
-
-    /// The range, to follow a noun.
-    fn range(&self) -> String {
-        match self {
-            Self::Integer { min, max } | Self::WholeSeconds { min, max } => format!(" between {min} and {max}"),
-            Self::Number { min, max } if *max == f64::MAX => format!(" of at least {min:?}"),
-            Self::Number { min, max } | Self::Seconds { min, max } => format!(" between {min:?} and {max:?}"),
-            Self::Positive { max } => format!(" above 0 and at most {max:?}"),
-            Self::Duration { min, max } | Self::DurationOrOff { min, max } => {
-                format!(" between {} and {}", duration::format(*min), duration::format(*max))
-            }
-            Self::Words(words) => format!(", one of {}", words.join(", ")),
-            _ => String::new(),
-        }
-    }
-
-    fn range_alone(&self) -> String {
-        match self {
-            Self::Words(words) => format!("one of {}", words.join(", ")),
-            _ if self.range().is_empty() => self.noun().to_owned(),
-            _ => self.range().trim_start().to_owned(),
-        }
     }
 }
 

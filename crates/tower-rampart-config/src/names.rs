@@ -1,5 +1,7 @@
 //! Names as people type them: the nearest known one, and how a hostile one is shown.
 
+use crate::forbidden;
+
 /// Below this similarity a suggestion would only confuse.
 const NEAR: f64 = 0.75;
 
@@ -16,6 +18,18 @@ pub(crate) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>)
         .filter(|(similarity, _)| *similarity >= NEAR)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
+}
+
+/// A key as a path shows it: what is invisible or could steer a terminal is escaped, all else stands as it is.
+pub(crate) fn visible(key: &str) -> String {
+    key.chars().fold(String::with_capacity(key.len()), |mut shown, c| {
+        if forbidden::character(c.encode_utf8(&mut [0; 4])).is_some() {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
 }
 
 /// A text as a message shows it: at most 60 characters, nothing invisible.
@@ -42,6 +56,7 @@ mod tests {
     #[test]
     fn a_hostile_text_is_shown_short_and_visible() {
         assert_eq!(shown("a\u{7}b"), "a\\u{7}b");
+        assert_eq!(visible(" \u{1b}[31m\u{202e}é'"), " \\u{1b}[31m\\u{202e}é'");
         assert_eq!(shown(&"x".repeat(300)).chars().count(), 61);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tower_rampart_core::{breaker, concurrency, fallback, rate, retry, timeout};
 
-use crate::{print, value::Value};
+use crate::{field::Field, print, value::Value};
 
 /// What answers are read as, and when they are judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -124,6 +124,6 @@ impl Default for OperationConfig {
 impl OperationConfig {
     /// All fields by section, as an operation's override would say them.
     pub fn to_json(&self) -> serde_json::Value {
-        serde_json::Value::Object(print::sections(self, |field| field.is_for_operations()))
+        serde_json::Value::Object(print::sections(self, Field::is_for_operations))
     }
 }

@@ -273,14 +273,15 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
                 break;
             }
             let too_long = key.chars().count() > reader.limits.characters;
-            let path = if too_long { container.clone() } else { join(&container, &key) };
+            let shown = if too_long { names::shown(&key) } else { names::visible(&key) };
+            let path = if too_long { container.clone() } else { join(&container, &shown) };
             let admitted = reader.admits(&key, &path, "key");
             let twice = seen.contains(&key);
             if twice {
                 let message = format!("the key '{}' stands twice", names::shown(&key));
                 reader.note(path, ViolationCode::DuplicateKey, message);
             }
-            reader.path.push(Segment::Key(if too_long { names::shown(&key) } else { key.clone() }));
+            reader.path.push(Segment::Key(shown));
             let value = entries.next_value_seed(Seed { reader: &mut *reader, depth: depth + 1 })?;
             reader.path.pop();
             if admitted && !twice {

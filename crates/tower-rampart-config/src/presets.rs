@@ -70,7 +70,7 @@ impl Presets {
             self.all.push(preset);
             return Ok(());
         }
-        Err(ConfigError::new(violations).from_origin(format!("the preset '{}'", crate::names::shown(&preset.name))))
+        Err(ConfigError::new(violations).with_origin(format!("the preset '{}'", crate::names::shown(&preset.name))))
     }
 
     /// The preset of this exact name.
@@ -128,7 +128,7 @@ impl Presets {
         capabilities: &Capabilities,
         operations: Option<&[&str]>,
     ) -> ValidationResult {
-        let request = Request { limits, operations, capabilities: Some(capabilities), ..Request::new(self) };
+        let request = Request { limits, operations, capabilities: Some(*capabilities), ..Request::new(self) };
         judge(text, &request).into_result(text, &limits)
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn base(config: &OperationConfig) -> Map<String, Json> {
     sections(config, |field| !OPTIONAL.iter().any(|it| within(field.path, it) && is_absent(config, it)))
 }
 
-/// What an operation has other than the base.
+/// What an operation has other than without its override.
 pub(crate) fn difference(base: &OperationConfig, config: &OperationConfig) -> Map<String, Json> {
     let differs = |field: &Field| field.value(base) != field.value(config);
     sections(config, |field| {
@@ -34,13 +34,12 @@ pub(crate) fn difference(base: &OperationConfig, config: &OperationConfig) -> Ma
         // What a section says only by standing there, and what is only valid together.
         let together = match (section, leaf) {
             (_, "enabled") => field::all().any(|it| within(it.path, section) && differs(it)),
-            ("circuit_breaker.window", _) | ("rate_limit", "limit" | "period") | ("concurrency.adaptive", _) => {
+            ("circuit_breaker.window" | "concurrency.adaptive", _) | ("rate_limit", "limit" | "period") => {
                 field::all().any(|it| within(it.path, section) && differs(it))
             }
             _ => false,
         };
-        let new = OPTIONAL.iter().any(|it| within(field.path, it) && is_absent(base, it) && !is_absent(config, it));
-        differs(field) || together || new
+        differs(field) || together
     })
 }
 
@@ -53,7 +52,8 @@ fn is_absent(config: &OperationConfig, section: &str) -> bool {
     field::all().filter(|it| within(it.path, section)).all(|it| it.value(config) == it.value(&default))
 }
 
-fn insert(sections: &mut Map<String, Json>, path: &str, value: Json) {
+/// Puts a value at a path, making the sections on the way.
+pub(crate) fn insert(sections: &mut Map<String, Json>, path: &str, value: Json) {
     match path.split_once('.') {
         None => drop(sections.insert(path.to_owned(), value)),
         Some((section, rest)) => {

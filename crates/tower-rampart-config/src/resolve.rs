@@ -15,8 +15,9 @@ use crate::{
 
 /// All that a configuration was made from.
 ///
-/// Lowest precedence first: the preset · the preset's strategy for the operation · environment variables · the document's `default_strategy`
-/// (for operations that have no strategy from the preset) · the document's fields · the document's override for the operation · code.
+/// Lowest precedence first: the preset · environment variables · the document's `default_strategy` · the document's fields · the preset's
+/// strategy for the operation · the document's override for the operation · code. An environment variable lies above all of the preset, its
+/// strategies for operations included, where the document does not set the same field.
 #[derive(Clone, Debug)]
 pub(crate) struct Stack {
     pub(crate) preset: PresetDefinition,
@@ -74,7 +75,7 @@ impl Merged {
     pub(crate) fn resolve(&self) -> OperationConfig {
         let mut config = OperationConfig::default();
         for (path, held) in &self.0 {
-            if let Some(field) = field::find(path) {
+            if let Some(field) = field::find(path).filter(|it| it.is_for_operations()) {
                 field.apply(&mut config, &held.value);
             }
         }
@@ -115,6 +116,27 @@ impl Stack {
         names
     }
 
+    /// What an operation has over a base in full, before any override speaks of it: its strategy from the preset.
+    pub(crate) fn over_base(&self, base: &OperationConfig, operation: &str) -> OperationConfig {
+        let mut config = base.clone();
+        let own = self.preset.operation_overrides.iter().find(|it| it.0 == operation);
+        for entry in own.into_iter().flat_map(|(_, strategy)| strategy_entries(*strategy)) {
+            if let Some(field) = field::find(entry.path) {
+                field.apply(&mut config, &entry.value);
+            }
+        }
+        config
+    }
+
+    /// Lays what the environment says, but for the fields that the document sets.
+    fn lay_environment(&self, merged: &mut Merged) {
+        for (variable, entry) in &self.environment {
+            if !self.document.base.entries.iter().any(|it| it.path == entry.path) {
+                merged.set(entry, &Source::Environment(variable.clone()));
+            }
+        }
+    }
+
     /// What applies to an operation, or to those without a name.
     pub(crate) fn merge(&self, operation: Option<&str>) -> Merged {
         let mut merged = Merged::default();
@@ -122,21 +144,21 @@ impl Stack {
         for entry in preset_entries(&self.preset) {
             merged.set(&entry, &preset);
         }
-        let own = self.preset.operation_overrides.iter().find(|it| Some(it.0.as_str()) == operation);
-        if let Some((_, strategy)) = own {
-            merged.lay_strategy(*strategy);
-        }
-        for (variable, entry) in &self.environment {
-            merged.set(entry, &Source::Environment(variable.clone()));
-        }
+        self.lay_environment(&mut merged);
         let base = &self.document.base;
-        if let (Some(strategy), None) = (base.strategy, own) {
+        if let Some(strategy) = base.strategy {
             merged.lay_strategy(strategy);
         }
         for entry in &base.entries {
             merged.set(entry, &Source::Document);
         }
         let Some(operation) = operation else { return merged };
+        if let Some((_, strategy)) = self.preset.operation_overrides.iter().find(|it| it.0 == operation) {
+            merged.lay_strategy(*strategy);
+            if base.strategy.is_none() {
+                self.lay_environment(&mut merged);
+            }
+        }
         if let Some(layer) = self.document.operations.get(operation) {
             merged.lay(layer, &Source::OperationOverride);
         }

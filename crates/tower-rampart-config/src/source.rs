@@ -6,10 +6,10 @@ use serde::{Serialize, Serializer};
 
 use crate::Strategy;
 
-/// Where the value of a field came from, lowest precedence first.
+/// Where the value of a field came from.
 ///
 /// As text: `default`, `preset:production`, `strategy:critical`, `environment:AI_LIB_RPS`, `document`, `operation_override`, `code`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
     /// Nobody said anything: the default of the machine.
@@ -26,6 +26,21 @@ pub enum Source {
     OperationOverride,
     /// An override given in code.
     Code,
+}
+
+impl Source {
+    /// How close it is to the one who reads the message: of two values that contradict each other, the closer is to be changed.
+    pub(crate) const fn closeness(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::Preset(_) => 1,
+            Self::Strategy(_) => 2,
+            Self::Environment(_) => 3,
+            Self::Document => 4,
+            Self::OperationOverride => 5,
+            Self::Code => 6,
+        }
+    }
 }
 
 impl fmt::Display for Source {

@@ -39,7 +39,7 @@ pub(crate) struct Request<'a> {
     pub(crate) environment: Vec<(String, Entry)>,
     pub(crate) limits: Limits,
     pub(crate) operations: Option<&'a [&'a str]>,
-    pub(crate) capabilities: Option<&'a Capabilities>,
+    pub(crate) capabilities: Option<Capabilities>,
 }
 
 impl<'a> Request<'a> {

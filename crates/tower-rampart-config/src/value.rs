@@ -79,7 +79,7 @@ impl Value {
             Self::Text(text) => Json::from(text.as_str()),
             Self::Texts(texts) => Json::from(texts.clone()),
             Self::Statuses(statuses) => Json::from(statuses.clone()),
-            Self::Matchers(matchers) => matchers.iter().map(matcher_to_json).collect(),
+            Self::Matchers(matchers) => matchers.iter().copied().map(matcher_to_json).collect(),
             Self::Methods(Methods::Idempotent) => Json::from("idempotent"),
             Self::Methods(Methods::All) => Json::from("all"),
             Self::Methods(methods @ Methods::Also(_)) => {
@@ -89,13 +89,13 @@ impl Value {
     }
 }
 
-fn matcher_to_json(matcher: &Matcher) -> Json {
+fn matcher_to_json(matcher: Matcher) -> Json {
     match matcher {
         Matcher::Class(kind) => Json::from(kind.as_str()),
-        Matcher::Code(Code::Http(status)) => Json::from(*status),
-        Matcher::Code(Code::Grpc(code)) => match GRPC.get(usize::from(*code)) {
+        Matcher::Code(Code::Http(status)) => Json::from(status),
+        Matcher::Code(Code::Grpc(code)) => match GRPC.get(usize::from(code)) {
             Some(name) => Json::from(*name),
-            None => Json::from(*code),
+            None => Json::from(code),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! Races on one breaker, explored by loom.
+//! Races on one breaker, explored by loom without a bound on preemptions.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p tower-rampart-core --test loom_breaker --target-dir target/loom`
 #![cfg(loom)]
@@ -24,12 +24,6 @@ fn config(failure_threshold: u32) -> Config {
     config
 }
 
-fn explore(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(model);
-}
-
 fn call(breaker: &Breaker, outcome: Outcome, now: Timestamp) {
     if let Ok(permit) = breaker.try_acquire(now) {
         breaker.record(permit, outcome, None, now);
@@ -41,12 +35,12 @@ fn race(breaker: &Arc<Breaker>, this: impl FnOnce(&Breaker), other: impl FnOnce(
     let shared = Arc::clone(breaker);
     let thread = thread::spawn(move || other(&shared));
     this(breaker);
-    thread.join().unwrap();
+    thread.join().expect("the other thread made no wrong step");
 }
 
 #[test]
 fn racing_threads_get_no_more_probes_than_there_are_slots() {
-    explore(|| {
+    loom::model(|| {
         let breaker = Arc::new(Breaker::new("probes", config(1)).unwrap());
         breaker.trip(START);
         let admitted = Arc::new(Mutex::new(Vec::new()));
@@ -68,7 +62,7 @@ fn racing_threads_get_no_more_probes_than_there_are_slots() {
 
 #[test]
 fn success_racing_failures_loses_no_run_and_strands_none() {
-    explore(|| {
+    loom::model(|| {
         let breaker = Arc::new(Breaker::new("run", config(2)).unwrap());
         race(
             &breaker,
@@ -96,7 +90,7 @@ fn success_racing_failures_loses_no_run_and_strands_none() {
 
 #[test]
 fn success_after_a_race_ends_the_run() {
-    explore(|| {
+    loom::model(|| {
         let breaker = Arc::new(Breaker::new("clean", config(2)).unwrap());
         race(&breaker, |it| call(it, Outcome::Failure, START), |it| call(it, Outcome::Success, START));
         call(&breaker, Outcome::Success, START);
@@ -110,7 +104,7 @@ fn success_after_a_race_ends_the_run() {
 
 #[test]
 fn outcome_racing_a_reset_never_outlives_it() {
-    explore(|| {
+    loom::model(|| {
         let breaker = Arc::new(Breaker::new("reset", config(1)).unwrap());
         let permit = breaker.try_acquire(START).unwrap();
         race(&breaker, |it| it.record(permit, Outcome::Failure, None, START), |it| it.reset(START));
@@ -124,7 +118,7 @@ fn outcome_racing_a_reset_never_outlives_it() {
 
 #[test]
 fn outcomes_racing_a_reconfiguration_are_kept() {
-    explore(|| {
+    loom::model(|| {
         let breaker = Arc::new(Breaker::new("reload", config(3)).unwrap());
         call(&breaker, Outcome::Failure, START);
         let mut windowed = config(3);
@@ -139,7 +133,7 @@ fn outcomes_racing_a_reconfiguration_are_kept() {
 
 #[test]
 fn success_after_a_reconfiguration_feeds_the_new_window() {
-    explore(|| {
+    loom::model(|| {
         let breaker = Arc::new(Breaker::new("feed", config(9)).unwrap());
         let mut windowed = config(9);
         windowed.failure_rate_threshold = Some(0.5);
@@ -158,7 +152,7 @@ fn success_after_a_reconfiguration_feeds_the_new_window() {
 
 #[test]
 fn dropped_probes_give_every_slot_back() {
-    explore(|| {
+    loom::model(|| {
         let breaker = Arc::new(Breaker::new("balance", config(1)).unwrap());
         breaker.trip(START);
         let probe = |it: &Breaker| call(it, Outcome::Abandoned, RECOVERED);
@@ -172,11 +166,14 @@ fn dropped_probes_give_every_slot_back() {
 
 #[test]
 fn observers_see_racing_transitions_as_one_chain() {
-    explore(|| {
+    loom::model(|| {
         let breaker = Arc::new(Breaker::new("chain", config(1)).unwrap());
-        let seen = Arc::new(Mutex::new(Vec::<Transition>::new()));
+        // Loom's own, so that the other thread may run before it is locked.
+        let seen = Arc::new(loom::sync::Mutex::new(Vec::<Transition>::new()));
         let log = Arc::clone(&seen);
-        breaker.on_transition(move |it| log.lock().unwrap().push(it.clone()));
+        breaker.on_transition(move |it| {
+            log.lock().unwrap().push(it.clone());
+        });
         race(
             &breaker,
             |it| it.trip(START),

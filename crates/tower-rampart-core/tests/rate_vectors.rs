@@ -1,5 +1,6 @@
 //! The kind `rate_limiter` of the behaviour vectors, over the real limiter with a manual clock and real wakers.
 #![cfg(not(loom))]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
     path::Path,

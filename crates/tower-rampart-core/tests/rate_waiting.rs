@@ -1,5 +1,6 @@
 //! Waiting for tokens: order, refusals, leaving, and reloads while calls wait.
 #![cfg(not(loom))]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{
     sync::{
@@ -67,13 +68,13 @@ fn tokens_go_in_the_order_of_coming() {
         let limiter = RateLimiter::new("x", config(algorithm)).unwrap();
         assert_eq!(limiter.enqueue(1, at(0), None), Ok(Admission::Granted));
         let (first, second) = (queue(&limiter, 1, at(0)), queue(&limiter, 1, at(0)));
-        let (wakes, waker) = waker();
+        let (woken, waker) = waker();
         assert_eq!(limiter.poll_ticket(&second, &waker, at(0)), Turn::Queued);
         assert_eq!(limiter.poll_ticket(&first, Waker::noop(), at(0)), Turn::WaitUntil(at(100)));
         assert_eq!(limiter.poll_ticket(&second, &waker, at(100)), Turn::Queued);
-        assert_eq!((wakes.count(), limiter.queued()), (0, 2));
+        assert_eq!((woken.count(), limiter.queued()), (0, 2));
         assert_eq!(limiter.poll_ticket(&first, Waker::noop(), at(100)), Turn::Granted);
-        assert_eq!((wakes.count(), limiter.queued()), (1, 1));
+        assert_eq!((woken.count(), limiter.queued()), (1, 1));
         assert_eq!(limiter.poll_ticket(&second, &waker, at(100)), Turn::WaitUntil(at(200)));
         assert_eq!(limiter.poll_ticket(&second, &waker, at(200)), Turn::Granted);
     }
@@ -132,10 +133,10 @@ fn leaving_the_queue_wakes_the_next_and_takes_nothing() {
         let limiter = RateLimiter::new("x", config(algorithm)).unwrap();
         limiter.try_acquire(1, at(0)).unwrap();
         let (first, second) = (queue(&limiter, 1, at(0)), queue(&limiter, 1, at(0)));
-        let (wakes, waker) = waker();
+        let (woken, waker) = waker();
         assert_eq!(limiter.poll_ticket(&second, &waker, at(0)), Turn::Queued);
         limiter.cancel(first);
-        assert_eq!(wakes.count(), 1);
+        assert_eq!(woken.count(), 1);
         assert_eq!(limiter.poll_ticket(&second, &waker, at(50)), Turn::WaitUntil(at(100)));
         limiter.cancel(second);
         assert!(limiter.try_acquire(1, at(99)).is_err());
@@ -150,10 +151,10 @@ fn token_given_back_wakes_the_head() {
         let limiter = RateLimiter::new("x", config(algorithm)).unwrap();
         limiter.try_acquire(1, at(0)).unwrap();
         let ticket = queue(&limiter, 1, at(0));
-        let (wakes, waker) = waker();
+        let (woken, waker) = waker();
         assert_eq!(limiter.poll_ticket(&ticket, &waker, at(0)), Turn::WaitUntil(at(100)));
         limiter.give_back(1, at(0));
-        assert_eq!(wakes.count(), 1);
+        assert_eq!(woken.count(), 1);
         assert_eq!(limiter.poll_ticket(&ticket, &waker, at(0)), Turn::Granted);
     }
 }
@@ -169,11 +170,11 @@ fn reload_lets_those_who_wait_be_judged_anew() {
         let limiter = RateLimiter::new("x", two).unwrap();
         limiter.try_acquire(2, at(0)).unwrap();
         let (wide, narrow) = (queue(&limiter, 2, at(0)), queue(&limiter, 1, at(0)));
-        let (wakes, waker) = waker();
+        let (woken, waker) = waker();
         assert!(matches!(limiter.poll_ticket(&wide, &waker, at(0)), Turn::WaitUntil(_)));
         assert_eq!(limiter.poll_ticket(&narrow, &waker, at(0)), Turn::Queued);
         limiter.reconfigure(config(algorithm), at(0)).unwrap();
-        assert_eq!(wakes.count(), 2);
+        assert_eq!(woken.count(), 2);
         let Turn::Refused(refused) = limiter.poll_ticket(&wide, &waker, at(0)) else { panic!("can never be admitted") };
         assert_eq!(refused.reason, RateLimitReason::CostAboveBurst);
         assert!(matches!(limiter.poll_ticket(&narrow, &waker, at(0)), Turn::WaitUntil(_)));
@@ -198,6 +199,20 @@ fn slower_quota_refuses_a_head_that_no_longer_gets_there_in_time() {
     let turn = limiter.poll_ticket(&ticket, Waker::noop(), at(0));
     let Turn::Refused(refused) = turn else { panic!("{turn:?}") };
     assert_eq!((refused.reason, refused.retry_after), (RateLimitReason::WaitTooLong, Some(Duration::from_secs(1))));
+    assert_eq!(limiter.queued(), 0);
+}
+
+#[test]
+fn call_that_is_not_next_in_its_time_is_refused_when_its_ticket_expires() {
+    let mut config = config(Algorithm::Gcra);
+    config.max_wait = Some(Duration::from_millis(200));
+    let limiter = RateLimiter::new("x", config).unwrap();
+    limiter.try_acquire(1, at(0)).unwrap();
+    let (head, next) = (queue(&limiter, 1, at(0)), queue(&limiter, 1, at(0)));
+    assert_eq!(limiter.poll_ticket(&next, Waker::noop(), at(200)), Turn::Queued);
+    let turn = limiter.poll_ticket(&next, Waker::noop(), next.expires_at().unwrap());
+    assert!(matches!(turn, Turn::Refused(_)), "{turn:?}");
+    assert_eq!(limiter.poll_ticket(&head, Waker::noop(), at(200)), Turn::Granted);
     assert_eq!(limiter.queued(), 0);
 }
 

@@ -158,6 +158,7 @@ fn time_refills_the_budget_only_up_to_one_second() {
     assert!(!budget.try_withdraw(Timestamp::from_millis(3_600_000)));
     assert!(budget.try_withdraw(Timestamp::from_millis(3_600_100)));
     assert!(!budget.try_withdraw(Timestamp::from_millis(3_600_100)));
+    assert!((budget.level(Timestamp::from_millis(7_200_000)) - 10.0).abs() < 1e-9);
 }
 
 #[test]

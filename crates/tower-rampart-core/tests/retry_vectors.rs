@@ -1,5 +1,6 @@
 //! The kinds `retry` and `retry_budget` of the behaviour vectors, over the real ladder and budget with a manual clock.
 #![cfg(not(loom))]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::{path::Path, time::Duration};
 

@@ -29,6 +29,7 @@
 pub mod breaker;
 pub mod classify;
 pub mod clock;
+mod clone_request;
 #[cfg(feature = "concurrency")]
 pub mod concurrency;
 mod error;
@@ -47,10 +48,12 @@ pub mod registry;
 pub mod retry;
 #[cfg(feature = "timeout")]
 pub mod timeout;
+#[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout"))]
 mod timer;
 
 #[cfg(feature = "breaker")]
 pub use breaker::CircuitBreakerLayer;
+pub use clone_request::{CloneRequest, Cloned, NotCloned};
 #[cfg(feature = "concurrency")]
 pub use concurrency::ConcurrencyLimitLayer;
 pub use error::{BoxError, BoxedError, Error, FallbackFailed, FromRejection};

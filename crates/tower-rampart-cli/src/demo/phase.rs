@@ -91,7 +91,9 @@ mod tests {
         let total = Duration::from_secs(15);
         let parts: u32 = Phase::ALL.into_iter().map(Phase::parts).sum();
         assert_eq!(parts, Phase::PARTS);
-        for (second, phase) in [(0, Phase::Healthy), (1, Phase::Healthy), (2, Phase::Errors), (11, Phase::Outage), (12, Phase::Recovery)] {
+        for (second, phase) in
+            [(0, Phase::Healthy), (1, Phase::Healthy), (2, Phase::Errors), (11, Phase::Outage), (12, Phase::Recovery)]
+        {
             assert_eq!(Phase::at(Duration::from_secs(second), total), phase, "{second}");
         }
         assert_eq!(Phase::at(Duration::from_secs(99), total), Phase::Recovery);

@@ -1,7 +1,7 @@
 //! Judges attempts of the gateway: HTTP's table, and what only the gateway knows of its own errors.
 
 use http::{Request, Response};
-use tower_rampart::http::HttpClassifier;
+use tower_rampart::http::{HttpClassifier, NotReplayable};
 use tower_rampart_core::{Class, Classify, RequestInfo, Verdict};
 
 use super::upstream::UpstreamError;
@@ -29,6 +29,10 @@ impl<B, R> Classify<Request<B>, Response<R>, UpstreamError> for GatewayClassifie
                 Verdict::new(Class::Ignored).with_retry(false).with_fallback(false)
             }
             Err(UpstreamError::NoTarget(_)) => Verdict::new(Class::Permanent).not_processed(),
+            // Neither a retry nor a fallback could send it: the answer stands.
+            Ok(response) if response.extensions().get::<NotReplayable>().is_some() => {
+                self.http.response(response.status(), response.headers()).with_retry(false).with_fallback(false)
+            }
             other => Classify::<Request<B>, Response<R>, UpstreamError>::classify(&self.http, request, other),
         }
     }

@@ -1,11 +1,14 @@
 //! One request through the gateway: from the client's headers to an answer. How attempts are made is in `upstream`, how many in the pipeline.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, Method, Request, Response, header::ACCEPT};
+use http::{HeaderMap, Method, Request, Response, header::ACCEPT};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
-use tower_rampart::http::ReplayBody;
+use tower_rampart::{
+    Error,
+    http::{Refusal, ReplayBody},
+};
 
 use super::{
     answer::Trouble,
@@ -13,61 +16,66 @@ use super::{
     counters::Counters,
     headers,
     listener::Handler,
-    upstream::{Upstream, UpstreamError},
+    operations::{HEADER, Operations},
+    upstream::UpstreamError,
 };
-
-const OPERATION: HeaderName = HeaderName::from_static("x-resilience-operation");
 
 /// What all requests share.
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    upstream: Upstream,
+    operations: Arc<Operations>,
     counters: Arc<Counters>,
 }
 
 impl Gateway {
-    pub(crate) fn new(upstream: Upstream, counters: Arc<Counters>) -> Self {
-        Self { shared: Arc::new(Shared { upstream, counters }) }
+    pub(crate) fn new(operations: Operations, counters: Arc<Counters>) -> Self {
+        Self { operations: Arc::new(operations), counters }
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<AnswerBody> {
-        let accept: HeaderMap = request.headers().get_all(ACCEPT).iter().map(|it| (ACCEPT, it.clone())).collect();
+        let accept = request.headers().get_all(ACCEPT).iter().map(|value| (ACCEPT, value.clone())).collect();
         if request.method() == Method::CONNECT {
             return Trouble::NotImplemented.answer(None, &accept);
         }
         let (mut parts, body) = request.into_parts();
+        let operation = self.operations.of(&parts);
         if headers::prepare(&mut parts, peer.ip()).is_err() {
             return Trouble::BadRequest.answer(None, &accept);
         }
-        parts.headers.remove(OPERATION);
-        let request = Request::from_parts(parts, ReplayBody::new(body, 65536));
-        match self.shared.upstream.clone().oneshot(request).await {
+        parts.headers.remove(HEADER);
+        let request = Request::from_parts(parts, ReplayBody::new(body, operation.replay_max_bytes));
+        match operation.pipeline.clone().oneshot(request).await {
             Ok(mut response) => {
                 headers::remove_hop_by_hop(response.headers_mut());
-                response.map(AnswerBody::streamed)
+                response
             }
-            Err(error) => trouble(&error).answer(None, &accept),
+            Err(error) => explain(&error, &operation.name, &accept),
         }
     }
 }
 
 impl Handler for Gateway {
-    fn handle(
-        self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> impl Future<Output = Response<AnswerBody>> + Send + 'static {
-        async move {
-            let in_flight = self.shared.counters.enter();
-            let answer = self.answer(request, peer).await;
-            self.shared.counters.answered(answer.status());
-            answer.map(|body| body.holding(in_flight))
-        }
+    async fn handle(self, request: Request<Incoming>, peer: SocketAddr) -> Response<AnswerBody> {
+        let in_flight = self.counters.enter();
+        let answer = self.answer(request, peer).await;
+        self.counters.answered(answer.status());
+        answer.map(|body| body.holding(in_flight))
+    }
+}
+
+/// The answer to a client whose request has none from behind.
+fn explain(error: &Error<UpstreamError>, operation: &str, accept: &HeaderMap) -> Response<AnswerBody> {
+    if let Some(rejection) = error.rejection() {
+        return Refusal::new(&rejection).response(accept).map(AnswerBody::whole);
+    }
+    match error {
+        Error::Inner(error) => trouble(error).answer(Some(operation), accept),
+        Error::FallbackFailed(failed) => match (failed.error.inner(), &failed.original) {
+            // The fallback was not even tried: what it was to stand in for says more.
+            (Some(UpstreamError::NotReplayable(_)), Some(original)) => explain(original, operation, accept),
+            _ => explain(&failed.error, operation, accept),
+        },
+        _ => Trouble::Panicked.answer(Some(operation), accept),
     }
 }
 

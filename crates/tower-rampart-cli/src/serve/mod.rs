@@ -1,25 +1,32 @@
-//! `rampart serve`: puts the gateway together, says where it listens, and ends it in good order.
+//! `rampart serve`: reads what is to run, runs it, ends it in good order. What runs is put together in `running`.
 
 mod admin;
 mod answer;
 mod body;
 mod classifier;
 mod counters;
+pub(crate) mod document;
 mod gateway;
 mod headers;
 mod listener;
+mod log;
+mod operations;
+mod running;
 mod shutdown;
+mod standby;
 mod target;
 mod upstream;
 
-use std::{io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io::Write as _, time::Duration};
 
-use hyper_util::server::graceful::GracefulShutdown;
 use serde_json::json;
-use tokio::{net::TcpStream, sync::watch};
+use tokio::net::TcpStream;
 
-pub(crate) use self::target::Target;
-use self::{admin::Admin, counters::Counters, gateway::Gateway, shutdown::Signals, upstream::Upstream};
+use self::shutdown::Signals;
+pub(crate) use self::{
+    running::{Plan, Running},
+    target::Target,
+};
 use crate::{args::ServeOptions, failure::Failure};
 
 /// How long to look, at the start, whether an upstream accepts connections.
@@ -30,53 +37,42 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// # Errors
 /// A configuration that is not valid, an address that cannot be had, an upstream that cannot be resolved.
 pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure> {
-    if !options.admin_listen.ip().is_loopback() {
-        return Err(Failure::new(format!(
-            "the admin address knows no keys yet and must be a loopback address (got {})",
-            options.admin_listen
-        )));
-    }
+    log::init(json);
     let mut signals = Signals::listen()?;
-    for target in std::iter::once(&options.upstream).chain(&options.fallback_upstream) {
-        probe(target).await?;
+    let plan = Plan {
+        config: document::load(options.preset.as_deref(), options.config.as_deref())?,
+        upstream: options.upstream.clone(),
+        fallbacks: options.fallback_upstream.clone(),
+        listen: options.listen,
+        admin_listen: options.admin_listen,
+    };
+    let targets = std::iter::once(&options.upstream).chain(&options.fallback_upstream);
+    for target in targets.clone() {
+        target.resolve().await?;
     }
-    let counters = Arc::new(Counters::default());
-    let gateway = Gateway::new(Upstream::new(options.upstream.clone()), Arc::clone(&counters));
-    let (listener, address) = listener::bind(options.listen).await?;
-    let (admin_listener, admin_address) = listener::bind(options.admin_listen).await?;
-    announce(address, admin_address, json);
-
-    let graceful = GracefulShutdown::new();
-    let (stop, stopped) = watch::channel(false);
-    let admin = Admin::new(Arc::clone(&counters));
-    tokio::join!(
-        listener::accept(listener, gateway, &graceful, stopped.clone()),
-        listener::accept(admin_listener, admin, &graceful, stopped),
-        async {
-            signals.next().await;
-            stop.send_replace(true);
-        },
-    );
-    shutdown::drain(graceful, &mut signals, &counters).await
+    let running = Running::start(plan).await?;
+    running.registry().on_event(log::event);
+    announce(&running, json);
+    for target in targets {
+        tokio::spawn(probe(target.clone()));
+    }
+    signals.next().await;
+    running.stop(&mut signals).await
 }
 
-/// Looks whether a target can be resolved, and whether it accepts connections, which it may do later.
-async fn probe(target: &Target) -> Result<(), Failure> {
-    let (host, port) = target.host_and_port();
-    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port))
-        .await
-        .map_err(|error| Failure::new(format!("cannot resolve {target}: {error}")))?
-        .collect();
+/// Says so if a target does not accept connections, which it may do later.
+async fn probe(target: Target) {
+    let Ok(addresses) = target.resolve().await else { return };
     match tokio::time::timeout(PROBE_TIMEOUT, TcpStream::connect(addresses.as_slice())).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::warn!(upstream = %target, %error, "upstream does not accept connections yet"),
         Err(_) => tracing::warn!(upstream = %target, "upstream does not accept connections yet"),
     }
-    Ok(())
 }
 
 /// The first two lines, or the one value, on standard output.
-fn announce(address: SocketAddr, admin: SocketAddr, as_json: bool) {
+fn announce(running: &Running, as_json: bool) {
+    let (address, admin) = (running.address(), running.admin_address());
     let text = if as_json {
         let value = json!({"listening": format!("http://{address}"), "admin": format!("http://{admin}")});
         format!("{value}\n")

@@ -1,11 +1,13 @@
 //! A base URL that requests are sent to, checked when it is read. Connections are made in `upstream`.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::SocketAddr, str::FromStr};
 
 use http::{
     HeaderValue, Uri,
     uri::{Authority, PathAndQuery, Scheme},
 };
+
+use crate::failure::Failure;
 
 /// `http://HOST[:PORT][/PATH]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +33,17 @@ pub(crate) enum InvalidTarget {
 }
 
 impl Target {
-    /// `HOST:PORT`, the port filled in.
-    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+    /// Its addresses.
+    ///
+    /// # Errors
+    /// Says in one line that there are none.
+    pub(crate) async fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
+        let addresses = tokio::net::lookup_host(self.host_and_port()).await;
+        Ok(addresses.map_err(|error| Failure::new(format!("cannot resolve {self}: {error}")))?.collect())
+    }
+
+    /// Host and port, the port filled in.
+    fn host_and_port(&self) -> (&str, u16) {
         let host = self.authority.host();
         let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
         (host, self.authority.port_u16().unwrap_or(80))

@@ -17,7 +17,7 @@ use hyper_util::{
 use tower::Service;
 use tower_rampart::http::{NotDispatched, NotReplayable, ReplayBody, ReplayError, ReplayTracker};
 
-use super::target::Target;
+use super::{body::AnswerBody, target::Target};
 
 /// The body of a request on its way through.
 pub(crate) type RequestBody = ReplayBody<Incoming>;
@@ -77,7 +77,7 @@ impl Upstream {
 }
 
 impl Service<Request<RequestBody>> for Upstream {
-    type Response = Response<Incoming>;
+    type Response = Response<AnswerBody>;
     type Error = UpstreamError;
     type Future = Attempt;
 
@@ -121,7 +121,7 @@ impl Attempt {
 }
 
 impl Future for Attempt {
-    type Output = Result<Response<Incoming>, UpstreamError>;
+    type Output = Result<Response<AnswerBody>, UpstreamError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().state {
@@ -133,7 +133,7 @@ impl Future for Attempt {
                 if tracker.is_lost() {
                     response.extensions_mut().insert(NotReplayable);
                 }
-                Poll::Ready(Ok(response))
+                Poll::Ready(Ok(response.map(AnswerBody::streamed)))
             }
             State::Failed(error) => Poll::Ready(Err(error.take().expect("a future is not polled after it is ready"))),
         }

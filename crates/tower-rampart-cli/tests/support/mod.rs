@@ -10,7 +10,7 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -47,6 +47,7 @@ pub struct Gateway {
     child: Child,
     pub url: String,
     pub admin: String,
+    said: Arc<Mutex<String>>,
 }
 
 impl Gateway {
@@ -66,6 +67,7 @@ impl Gateway {
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
         let mut input = child.stdin.take().expect("standard input");
@@ -80,12 +82,26 @@ impl Gateway {
                 }
             }
         });
-        let mut line = |prefix: &str| {
+        let errors = child.stderr.take().expect("standard error");
+        let said: Arc<Mutex<String>> = Arc::default();
+        let log = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                log.lock().expect("a lock").push_str(&(line + "\n"));
+            }
+        });
+        let line = |prefix: &str| {
             let line = receiver.recv_timeout(PATIENCE).expect("the program says where it listens");
-            line.strip_prefix(prefix).unwrap_or_else(|| panic!("`{line}` begins with `{prefix}`")).to_owned()
+            assert!(line.starts_with(prefix), "`{line}` begins with `{prefix}`");
+            line[prefix.len()..].to_owned()
         };
         let (url, admin) = (line("listening on "), line("admin on "));
-        Self { child, url, admin }
+        Self { child, url, admin, said }
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn said(&self) -> String {
+        self.said.lock().expect("a lock").clone()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -256,5 +272,7 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what}, but not in time"))
+    let answer = tokio::time::timeout(PATIENCE, asking).await;
+    assert!(answer.is_ok(), "{what}, but not in time");
+    answer.expect("it was just looked at")
 }

@@ -1,6 +1,6 @@
 //! Waiting for a rate limiter's tokens: a fair queue whose head takes them when they are there. The limiter itself is in `limiter`.
 
-use std::task::Waker;
+use std::{task::Waker, time::Duration};
 
 use super::{
     OnLimit, RateLimiter,
@@ -22,7 +22,17 @@ pub(super) struct Waiting {
 /// A place in the queue, ended by [`Turn::Granted`], by [`Turn::Refused`] or by [`RateLimiter::cancel`].
 #[must_use = "a ticket that is neither polled to its end nor cancelled keeps its place"]
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ticket(u64);
+pub struct Ticket {
+    place: u64,
+    latest: Option<Timestamp>,
+}
+
+impl Ticket {
+    /// From when on a call that is still not next is refused, where its wait is bounded: a time to ask again whatever was said before.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.latest.map(|latest| latest.after(Duration::from_nanos(1)))
+    }
+}
 
 /// What [`RateLimiter::enqueue`] gives.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,7 +50,7 @@ pub enum Turn {
     Granted,
     /// The call is next: ask again at this time, by a timer of the caller.
     WaitUntil(Timestamp),
-    /// Others are before; the waker is woken when the call is next.
+    /// Others are before; the waker is woken when the call is next. See also [`Ticket::expires_at`].
     Queued,
     /// The call cannot be admitted in its time any more, because of another configuration or because its timer came late. The ticket is
     /// used up and took nothing.
@@ -79,35 +89,43 @@ impl RateLimiter {
             return Err(Exceeded::too_long(wait));
         }
         cold.queued_cost += u64::from(cost);
-        Ok(Admission::Queued(Ticket(cold.queue.push(Waiting { cost, latest }))))
+        Ok(Admission::Queued(Ticket { place: cold.queue.push(Waiting { cost, latest }), latest }))
     }
 
     /// Asks how it stands with a ticket; takes its tokens if it is next and they are there.
     pub fn poll_ticket(&self, ticket: &Ticket, waker: &Waker, now: Timestamp) -> Turn {
-        let (turn, next) = {
+        let (turn, wakers) = {
             let mut cold = self.seal();
-            let turn = cold.judge(ticket.0, now);
-            let next = match turn {
-                Turn::Granted | Turn::Refused(_) => cold.leave(ticket.0),
+            let turn = cold.judge(ticket.place, now);
+            let wakers = match turn {
+                Turn::Granted | Turn::Refused(_) => cold.leave(ticket.place),
                 Turn::WaitUntil(_) | Turn::Queued => {
-                    if let Some(waiter) = cold.queue.get_mut(ticket.0) {
-                        waiter.wake_by(waker);
-                    }
-                    None
+                    let replaced = cold.queue.get_mut(ticket.place).and_then(|waiter| waiter.wake_by(waker));
+                    Wakers { unused: replaced, next: None }
                 }
             };
-            (turn, next)
+            (turn, wakers)
         };
-        wake(next);
+        wake(wakers.next);
         turn
     }
 
     /// Leaves the queue; nothing was taken.
+    #[expect(clippy::needless_pass_by_value, reason = "a place is left only once")]
     pub fn cancel(&self, ticket: Ticket) {
-        let Ticket(place) = ticket;
-        let next = self.seal().leave(place);
-        wake(next);
+        let wakers = self.seal().leave(ticket.place);
+        wake(wakers.next);
     }
+}
+
+/// What a step takes out of the lock: a waker that is woken or dropped runs code of its task, which may come back to the limiter.
+#[derive(Default)]
+struct Wakers {
+    /// Of who left or was polled by another task.
+    #[expect(dead_code, reason = "only dropped")]
+    unused: Option<Waker>,
+    /// Of who is next.
+    next: Option<Waker>,
 }
 
 impl Cold {
@@ -139,11 +157,11 @@ impl Cold {
         }
     }
 
-    /// Takes a waiter out; if it was the head, the waker of the next is returned.
-    fn leave(&mut self, place: u64) -> Option<Waker> {
+    /// Takes a waiter out; if it was the head, another is next.
+    fn leave(&mut self, place: u64) -> Wakers {
         let was_head = self.queue.head() == Some(place);
-        let waiter = self.queue.remove(place)?;
+        let Some(waiter) = self.queue.remove(place) else { return Wakers::default() };
         self.queued_cost -= u64::from(waiter.data.cost);
-        if was_head { self.queue.head_waker() } else { None }
+        Wakers { unused: waiter.waker, next: if was_head { self.queue.head_waker() } else { None } }
     }
 }

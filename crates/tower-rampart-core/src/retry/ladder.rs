@@ -82,7 +82,7 @@ pub struct Attempts {
     delays: Delays,
     retry_after_max: Duration,
     attempt: u32,
-    max_attempts: u32,
+    max: u32,
     methods: Methods,
     respect_retry_after: bool,
 }
@@ -94,7 +94,7 @@ impl Attempts {
             delays: Delays::new(config.backoff, config.jitter, seed),
             retry_after_max: config.retry_after_max,
             attempt: 1,
-            max_attempts: if config.enabled { config.max_attempts } else { 1 },
+            max: if config.enabled { config.max_attempts } else { 1 },
             methods: config.methods,
             respect_retry_after: config.respect_retry_after,
         }
@@ -107,7 +107,7 @@ impl Attempts {
 
     /// Whether a further attempt is possible at all, so that the request must be kept. False for a stage that is off.
     pub fn may_retry(&self) -> bool {
-        self.attempt < self.max_attempts
+        self.attempt < self.max
     }
 
     /// Decides after an answer: class, idempotent or not processed, attempts left, deadline, budget, in this order.
@@ -126,6 +126,7 @@ impl Attempts {
     }
 
     /// Decides with a hint that the class does not carry, such as the wait named by a refusal of this suite's own rate limiter.
+    #[expect(clippy::needless_pass_by_value, reason = "a timestamp or a closure, as everywhere a time is passed in")]
     pub fn decide_with_hint(
         &mut self,
         verdict: &Verdict,

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use tower_rampart_core::Verdict;
+use tower_rampart_core::{Verdict, rejection::Name};
 
 /// What a fallback is called for.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ impl<Res, E> Fault<Res, E> {
         }
     }
 
+    #[cfg(feature = "pipeline")]
     pub(crate) fn shared_error(&self) -> Option<Arc<E>> {
         match self {
             Self::Error(error) => Some(Arc::clone(error)),
@@ -71,9 +72,9 @@ pub trait Fallback<Req, Res, E> {
         true
     }
 
-    /// The name of answer `index` in reports.
-    fn name(&self, _index: usize) -> &str {
-        "fallback"
+    /// The name of answer `index` in reports, if it has one.
+    fn name(&self, _index: usize) -> Option<Name> {
+        None
     }
 
     /// Begins answer `index`.

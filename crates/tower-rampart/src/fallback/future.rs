@@ -12,7 +12,7 @@ use pin_project::pin_project;
 use tower_rampart_core::{Classify, RequestInfo};
 
 use super::{Fallback, Fault, Shared, Walk};
-use crate::retry::CloneRequest;
+use crate::clone_request::CloneRequest;
 
 /// The response of a [`FallbackService`](super::FallbackService).
 ///
@@ -61,7 +61,7 @@ where
             let shared = &**this.shared;
             let verdict = shared.classifier.classify(this.info, result.as_ref());
             let config = shared.config.with(|config| *config);
-            if !this.walk.may_step(&config, &verdict, &shared.answer) {
+            if !this.walk.may_step(config, &verdict, &shared.answer) {
                 return Poll::Ready(result);
             }
             match this.walk.step(&verdict, &shared.answer, &shared.cloner, Fault::new(result)) {

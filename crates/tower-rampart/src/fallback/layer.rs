@@ -8,7 +8,7 @@ use tower_rampart_core::control::ConfigCell;
 use super::{Config, FallbackService, Handle, NoFallback, Shared, Targets, Value, With, WithRequest};
 use crate::{
     classify::{Auto, DefaultClassifier, Given, IntoClassifier},
-    retry::Cloned,
+    clone_request::Cloned,
 };
 
 /// Applies a fallback to services; see the [module](super).
@@ -109,7 +109,7 @@ impl<A, C, K> Builder<A, C, K> {
         Builder { config: self.config, answer: self.answer, classifier: Given(classifier), cloner: self.cloner }
     }
 
-    /// Keeps requests by `cloner`: a closure from `&Req` to `Option<Req>`, or any [`CloneRequest`](crate::retry::CloneRequest).
+    /// Keeps requests by `cloner`: a closure from `&Req` to `Option<Req>`, or any [`CloneRequest`](crate::CloneRequest).
     pub fn cloner<K2>(self, cloner: K2) -> Builder<A, C, K2> {
         Builder { config: self.config, answer: self.answer, classifier: self.classifier, cloner }
     }

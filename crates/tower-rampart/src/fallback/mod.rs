@@ -44,7 +44,7 @@ pub use tower_rampart_core::fallback::Config;
 
 use tower_rampart_core::{Verdict, control::ConfigCell};
 
-use crate::retry::CloneRequest;
+use crate::clone_request::CloneRequest;
 
 /// What the layer, its services and their futures share.
 #[derive(Debug)]
@@ -70,12 +70,13 @@ impl<Req> Walk<Req> {
     }
 
     /// The index of the answer that was tried last.
+    #[cfg(feature = "pipeline")]
     pub(crate) fn tried(&self) -> Option<usize> {
         self.next.checked_sub(1)
     }
 
     /// Whether another answer might be tried for what was judged so.
-    pub(crate) fn may_step<A, Res, E>(&self, config: &Config, verdict: &Verdict, answer: &A) -> bool
+    pub(crate) fn may_step<A, Res, E>(&self, config: Config, verdict: &Verdict, answer: &A) -> bool
     where
         A: Fallback<Req, Res, E>,
     {

@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{Fallback, Shared, Walk, future::ResponseFuture};
 use crate::{
     classify::DefaultClassifier,
-    retry::{CloneRequest, Cloned},
+    clone_request::{CloneRequest, Cloned},
 };
 
 /// A service with a fallback; made by [`FallbackLayer`](super::FallbackLayer).

@@ -21,7 +21,7 @@ use crate::error::FromRejection;
 
 /// One service of a chain.
 pub struct Target<S> {
-    name: String,
+    name: Name,
     service: S,
     enabled: bool,
     condition: Option<Condition>,
@@ -31,7 +31,7 @@ type Condition = Box<dyn Fn(&Verdict) -> bool + Send + Sync>;
 
 impl<S> Target<S> {
     /// An enabled target; `name` is what reports call it.
-    pub fn new(name: impl Into<String>, service: S) -> Self {
+    pub fn new(name: impl Into<Name>, service: S) -> Self {
         Self { name: name.into(), service, enabled: true, condition: None }
     }
 
@@ -79,7 +79,7 @@ pub struct Targets<S> {
 }
 
 struct Member<S> {
-    name: String,
+    name: Name,
     /// A mutex because services need not be `Sync`; held for a clone, and only when a fallback is needed.
     service: Mutex<S>,
     enabled: bool,
@@ -156,8 +156,8 @@ where
         })
     }
 
-    fn name(&self, index: usize) -> &str {
-        self.members.get(index).map_or("fallback", |member| &member.name)
+    fn name(&self, index: usize) -> Option<Name> {
+        self.members.get(index).map(|member| Name::clone(&member.name))
     }
 
     fn begin(&self, index: usize, request: Option<Req>, fault: Fault<Res, E>) -> Result<Self::Future, Fault<Res, E>> {

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, error::Error, io, sync::Arc, time::SystemTime};
 
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use tower_rampart_core::{Class, Classify, Code, Rejection, RequestInfo, Verdict, classify::Method};
 
-use super::{NotDispatched, NotReplayable, retry_after};
+use super::{NotDispatched, NotReplayable, deadline::time_left, retry_after};
 
 /// Classifies HTTP answers by status and headers, errors by their chain of sources; text is never matched.
 ///
@@ -37,12 +37,18 @@ use super::{NotDispatched, NotReplayable, retry_after};
 pub struct HttpClassifier {
     transient: Arc<BTreeSet<u16>>,
     permanent: Arc<BTreeSet<u16>>,
+    deadlines: Arc<[HeaderName]>,
     wall: fn() -> SystemTime,
 }
 
 impl Default for HttpClassifier {
     fn default() -> Self {
-        Self { transient: Arc::default(), permanent: Arc::default(), wall: super::clock::wall }
+        Self {
+            transient: Arc::default(),
+            permanent: Arc::default(),
+            deadlines: Arc::default(),
+            wall: crate::clock::wall,
+        }
     }
 }
 
@@ -63,6 +69,16 @@ impl HttpClassifier {
     #[must_use]
     pub fn permanent_status(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
         Arc::make_mut(&mut self.permanent).extend(statuses);
+        self
+    }
+
+    /// Reads the time left for a call from these request headers; the shortest counts. Default: none.
+    ///
+    /// `grpc-timeout` is read as gRPC writes it (`250m`), names that end in `-ms` as milliseconds, all others as seconds or as a span
+    /// with units (`1.5`, `250ms`). What cannot be read is passed over.
+    #[must_use]
+    pub fn deadline_headers(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.deadlines = names.into_iter().collect();
         self
     }
 
@@ -147,6 +163,7 @@ impl<B, R, E: Error + 'static> Classify<Request<B>, Response<R>, E> for HttpClas
         info.idempotent = is_idempotent(method)
             || request.headers().get("idempotency-key").is_some_and(|key| !key.as_bytes().trim_ascii().is_empty());
         info.method = Some(method);
+        info.time_left = time_left(request.headers(), &self.deadlines);
         info
     }
 
@@ -265,6 +282,17 @@ mod tests {
         }
         assert_eq!(info("PATCH", None).method, Some(Method::Patch));
         assert_eq!(info("PROPFIND", None).method, Some(Method::Other));
+    }
+
+    #[test]
+    fn deadline_is_read_from_the_headers_that_were_named() {
+        let classifier = HttpClassifier::new().deadline_headers([HeaderName::from_static("x-timeout-ms")]);
+        let request =
+            Request::get("/").header("x-timeout-ms", "250").header("grpc-timeout", "1m").body(()).expect("a request");
+        let info = Classify::<_, Response<()>, io::Error>::request(&classifier, &request);
+        assert_eq!(info.time_left, Some(Duration::from_millis(250)));
+        let info = Classify::<_, Response<()>, io::Error>::request(&HttpClassifier::new(), &request);
+        assert_eq!(info.time_left, None);
     }
 
     #[test]

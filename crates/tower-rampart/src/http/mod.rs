@@ -24,7 +24,8 @@
 //! ```
 
 mod classifier;
-mod clock;
+mod cloner;
+mod deadline;
 mod dispatch;
 mod json;
 mod refusal;
@@ -34,9 +35,10 @@ mod retry_after;
 
 pub use self::{
     classifier::HttpClassifier,
+    cloner::{Attempt, ReplayCloner},
     dispatch::{NotDispatched, NotReplayable},
     refusal::{MediaType, Refusal},
-    replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayCloner, ReplayError, ReplayTracker},
+    replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayError, ReplayTracker},
     reset::reset,
     retry_after::retry_after,
 };

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 /// How many bytes of a body are kept for another attempt, unless configured otherwise: 64 KiB.
@@ -372,25 +372,6 @@ impl<B> fmt::Debug for ReplayBody<B> {
     }
 }
 
-/// Clones HTTP requests whose body is a [`ReplayBody`], for the retry stage.
-///
-/// Method, URI, version, headers and extensions are cloned; the body begins anew. `None` where the body cannot be sent twice.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ReplayCloner;
-
-impl ReplayCloner {
-    /// The same request once more.
-    pub fn clone_request<B>(request: &Request<ReplayBody<B>>) -> Option<Request<ReplayBody<B>>> {
-        let mut clone = Request::new(request.body().try_clone()?);
-        *clone.method_mut() = request.method().clone();
-        *clone.uri_mut() = request.uri().clone();
-        *clone.version_mut() = request.version();
-        *clone.headers_mut() = request.headers().clone();
-        *clone.extensions_mut() = request.extensions().clone();
-        Some(clone)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
@@ -602,26 +583,6 @@ mod tests {
         send(&sender, "late");
         assert!(waiting.is_woken());
         assert!(waiting.poll().is_ready());
-    }
-
-    #[test]
-    fn clone_of_a_request_is_the_same_request() {
-        let mut request = Request::builder()
-            .method("PUT")
-            .uri("http://example.test/a?b")
-            .version(http::Version::HTTP_2)
-            .header("x-a", "1")
-            .body(ReplayBody::new(Full::<Bytes>::from("hello"), 64))
-            .expect("a request");
-        request.extensions_mut().insert(7_u8);
-        let clone = ReplayCloner::clone_request(&request).expect("a clone");
-        assert_eq!(clone.method(), request.method());
-        assert_eq!(clone.uri(), request.uri());
-        assert_eq!(clone.version(), request.version());
-        assert_eq!(clone.headers(), request.headers());
-        assert_eq!(clone.extensions().get::<u8>(), Some(&7));
-        let large = request.map(|_| ReplayBody::new(Full::<Bytes>::from("hello"), 4));
-        assert!(ReplayCloner::clone_request(&large).is_none());
     }
 
     proptest::proptest! {

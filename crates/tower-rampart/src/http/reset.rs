@@ -66,7 +66,7 @@ fn until(since_epoch: Duration, now: SystemTime) -> Duration {
 }
 
 /// Reads one or more numbers with units, one after the other: `1m30s`.
-fn span(value: &str) -> Option<Duration> {
+pub(super) fn span(value: &str) -> Option<Duration> {
     let mut rest = value;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {

@@ -70,12 +70,12 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// Whether the circuit takes its samples in `scope`.
     pub(crate) fn circuit_in(&self, scope: breaker::Scope) -> bool {
-        self.settings.breaker_enabled && self.settings.breaker_scope == scope
+        self.settings.circuit == Some(scope)
     }
 
     /// Whether the rate limiter takes its tokens in `scope`.
     pub(crate) fn rate_in(&self, scope: rate::Scope) -> bool {
-        self.settings.rate_enabled && self.settings.rate_scope == scope
+        self.settings.rate == Some(scope)
     }
 
     /// Takes a permit of the circuit.
@@ -111,13 +111,11 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// Whether the circuit is open, so that a retry would call what it is meant to protect.
     pub(crate) fn circuit_forbids_retry(&self, now: Timestamp) -> bool {
-        if !self.settings.breaker_enabled {
-            return false;
-        }
-        match self.settings.breaker_scope {
-            breaker::Scope::Attempt => self.shared.machines.breaker.peek(now).is_err(),
+        match self.settings.circuit {
+            None => false,
+            Some(breaker::Scope::Attempt) => self.shared.machines.breaker.peek(now).is_err(),
             // The call itself may be the half-open circuit's probe, and goes on then.
-            breaker::Scope::Call => {
+            Some(breaker::Scope::Call) => {
                 matches!(self.shared.machines.breaker.state(now), breaker::State::Open | breaker::State::ForcedOpen)
             }
         }
@@ -190,7 +188,8 @@ impl<J, K, A, R> Call<J, K, A, R> {
                 Turn::Refused(self.rate_limited(exceeded))
             }
             rate::Turn::WaitUntil(at) => Turn::Wait(Some(self.deadline.map_or(at, |deadline| deadline.min(at)))),
-            rate::Turn::Queued => Turn::Wait(self.deadline),
+            // The limiter took the deadline into account when it gave the ticket.
+            rate::Turn::Queued => Turn::Wait(ticket.expires_at()),
         }
     }
 
@@ -265,7 +264,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             self.shared.machines.operation.started();
             self.shared.machines.budget.deposit();
         }
-        if self.settings.rate_scope == rate::Scope::Attempt {
+        if self.rate_in(rate::Scope::Attempt) {
             // The next attempt takes its own.
             self.token = false;
         }

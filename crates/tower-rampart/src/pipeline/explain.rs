@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_rampart_core::{Stage, retry::StopReason};
+use tower_rampart_core::{Stage, rejection::Name, retry::StopReason};
 
 /// The story of one call.
 ///
@@ -21,6 +21,8 @@ pub struct Explain {
     pub rejected_by: Option<Stage>,
     /// Which of the fallback's answers, counted from zero, was tried last; `None` if the service itself answered.
     pub fallback: Option<usize>,
+    /// The name of that answer, if it is a service of a chain.
+    pub fallback_name: Option<Name>,
     /// How long the call waited for the limiters.
     pub queued: Duration,
 }

@@ -29,13 +29,13 @@ use crate::{
 
 pub(super) type Answer<Res, E> = Result<Res, Error<E>>;
 
-/// The response of a [`Resilience`](super::Resilience) service.
+/// The response of a [`ResilienceService`](super::ResilienceService).
 ///
 /// Nothing is taken or counted before it is polled for the first time.
 ///
 /// # Cancel safety
 /// Dropping it at any point gives back every permit, place in a queue, probe slot and retry that was paid for and not begun;
-/// tokens are given back if nothing was sent. The circuit and the registry count the call as abandoned.
+/// tokens are given back if no attempt had begun. The circuit and the registry count the call as abandoned.
 #[pin_project]
 pub struct ResponseFuture<S, Req, J, K, A, R>
 where
@@ -58,6 +58,7 @@ where
 }
 
 /// A call begins when it is polled.
+#[expect(clippy::large_enum_variant, reason = "it lives in the future: a box would allocate on every call")]
 enum Lazy<J, K, A, R> {
     Unpolled(Arc<Shared<J, K, A, R>>),
     Begun(Call<J, K, A, R>),
@@ -155,6 +156,7 @@ where
 {
     type Output = Answer<S::Response, J::Error>;
 
+    #[expect(clippy::too_many_lines, reason = "one arm a state: the walk reads from top to bottom")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Lazy::Unpolled(shared) = this.call {
@@ -232,7 +234,7 @@ where
                     ready!(this.timer.as_mut().poll_until(cx, *until));
                     Step::Go(State::Beginning { carry: mem::take(carry) })
                 }
-                StateProjection::Falling(future) => Step::Answered(ready!(future.poll(cx))),
+                StateProjection::Falling(future) => Step::Answered(ready!(call.inside(|| future.poll(cx)))),
                 StateProjection::Answered => unreachable!("a future is not polled after it was ready"),
             };
             let (result, verdict) = match step {
@@ -259,12 +261,14 @@ where
             this.state.set(State::Answered);
             call.judge_circuit(&verdict);
             call.release();
-            let result = if this.walk.may_step(&call.settings.fallback, &verdict, &call.shared.answer) {
+            let result = if this.walk.may_step(call.settings.fallback, &verdict, &call.shared.answer) {
                 let fault = Fault::new(result);
                 let error = fault.shared_error();
                 match this.walk.step(&verdict, &call.shared.answer, &call.shared.cloner, fault) {
                     Ok(future) => {
                         call.explain.fallback = this.walk.tried();
+                        call.explain.fallback_name =
+                            call.explain.fallback.and_then(|tried| call.shared.answer.name(tried));
                         call.shared.machines.operation.fell_back();
                         *this.original = this.original.take().or(error);
                         this.state.set(State::Falling(future));

@@ -15,12 +15,13 @@ pub(crate) struct Settings {
 pub(crate) struct CallSettings {
     pub(crate) timeout: timeout::Config,
     pub(crate) fallback: fallback::Config,
-    pub(crate) breaker_scope: breaker::Scope,
-    pub(crate) breaker_enabled: bool,
-    pub(crate) rate_scope: rate::Scope,
-    pub(crate) rate_enabled: bool,
+    /// What the circuit's samples are; `None`: it is off.
+    pub(crate) circuit: Option<breaker::Scope>,
+    /// What takes tokens; `None`: the rate limiter is off.
+    pub(crate) rate: Option<rate::Scope>,
     pub(crate) rate_waits: bool,
-    pub(crate) concurrency_enabled: bool,
+    /// Whether the concurrency limiter is on.
+    pub(crate) concurrency: bool,
 }
 
 impl From<&OperationConfig> for Settings {
@@ -28,12 +29,10 @@ impl From<&OperationConfig> for Settings {
         let call = CallSettings {
             timeout: config.timeout,
             fallback: config.fallback,
-            breaker_scope: config.circuit_breaker.scope,
-            breaker_enabled: config.circuit_breaker.enabled,
-            rate_scope: config.rate_limit.scope,
-            rate_enabled: config.rate_limit.enabled,
+            circuit: config.circuit_breaker.enabled.then_some(config.circuit_breaker.scope),
+            rate: config.rate_limit.enabled.then_some(config.rate_limit.scope),
             rate_waits: config.rate_limit.on_limit == rate::OnLimit::Wait,
-            concurrency_enabled: config.concurrency.enabled,
+            concurrency: config.concurrency.enabled,
         };
         Self { retry: config.retry, call }
     }

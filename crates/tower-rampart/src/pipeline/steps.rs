@@ -56,7 +56,7 @@ pub(super) fn enter_at_once<J, K, A, R>(call: &mut Call<J, K, A, R>) -> Result<(
     if call.rate_in(rate::Scope::Call) {
         call.take_token(now)?;
     }
-    if call.settings.concurrency_enabled {
+    if call.settings.concurrency {
         call.take_permit()?;
     }
     if call.circuit_in(breaker::Scope::Call) {
@@ -71,11 +71,12 @@ pub(super) fn enter<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>) -> St
     if !call.rate_in(rate::Scope::Call) {
         return enter_concurrency(call, now);
     }
-    if call.settings.rate_waits && call.circuit_in(breaker::Scope::Call) {
-        if let Err(refused) = call.shared.machines.breaker.peek(now) {
-            let rejection = call.circuit_open(refused);
-            return refuse(call, rejection);
-        }
+    if call.settings.rate_waits
+        && call.circuit_in(breaker::Scope::Call)
+        && let Err(refused) = call.shared.machines.breaker.peek(now)
+    {
+        let rejection = call.circuit_open(refused);
+        return refuse(call, rejection);
     }
     match call.enter_rate(now) {
         Ok(true) => enter_concurrency(call, now),
@@ -89,7 +90,7 @@ pub(super) fn enter_concurrency<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     now: Timestamp,
 ) -> Step<F, G, Res, E> {
-    if !call.settings.concurrency_enabled {
+    if !call.settings.concurrency {
         return enter_circuit(call, now);
     }
     match call.enter_concurrency() {
@@ -113,10 +114,10 @@ pub(super) fn enter_circuit<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     now: Timestamp,
 ) -> Step<F, G, Res, E> {
-    if call.circuit_in(breaker::Scope::Call) {
-        if let Err(rejection) = call.enter_circuit(now) {
-            return refuse(call, rejection);
-        }
+    if call.circuit_in(breaker::Scope::Call)
+        && let Err(rejection) = call.enter_circuit(now)
+    {
+        return refuse(call, rejection);
     }
     begin(call, Carry::default(), now)
 }
@@ -127,13 +128,13 @@ pub(super) fn begin_again<F, G, Res, E, J, K, A, R>(
     carry: Carry<Res, E>,
 ) -> Step<F, G, Res, E> {
     let now = clock::now();
-    if call.circuit_forbids_retry(now) {
-        if let Some(last) = carry.last {
+    match carry.last {
+        Some(last) if call.circuit_forbids_retry(now) => {
             call.stopped(StopReason::CircuitOpen);
-            return Step::Answered(last);
+            Step::Answered(last)
         }
+        last => begin(call, Carry { last, payment: carry.payment }, now),
     }
-    begin(call, carry, now)
 }
 
 /// Asks the stages that take attempts as their samples.
@@ -142,10 +143,10 @@ fn begin<F, G, Res, E, J, K, A, R>(
     carry: Carry<Res, E>,
     now: Timestamp,
 ) -> Step<F, G, Res, E> {
-    if call.circuit_in(breaker::Scope::Attempt) {
-        if let Err(rejection) = call.enter_circuit(now) {
-            return stop(call, carry, StopReason::CircuitOpen, rejection);
-        }
+    if call.circuit_in(breaker::Scope::Attempt)
+        && let Err(rejection) = call.enter_circuit(now)
+    {
+        return stop(call, carry, StopReason::CircuitOpen, rejection);
     }
     if !call.rate_in(rate::Scope::Attempt) {
         return admit_attempt(call, carry, now);
@@ -177,7 +178,7 @@ pub(super) fn wait_for_tokens<F, G, Res, E, J, K, A, R>(
     rejection: Rejection,
     now: Timestamp,
 ) -> Step<F, G, Res, E> {
-    if call.settings.breaker_scope == breaker::Scope::Attempt {
+    if call.circuit_in(breaker::Scope::Attempt) {
         call.leave_circuit(Outcome::Ignored, None);
     }
     // The retry that was paid for is not made; the next wait is paid anew.
@@ -243,7 +244,7 @@ pub(super) fn out_of_patience<F, G, Res, E, J, K, A, R>(
 /// The time of the whole call is over while it waits.
 #[cold]
 pub(super) fn past_deadline<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>) -> Step<F, G, Res, E> {
-    if call.settings.breaker_scope == breaker::Scope::Attempt {
+    if call.circuit_in(breaker::Scope::Attempt) {
         call.leave_circuit(Outcome::Ignored, None);
     }
     let rejection = call.timed_out(TimeoutKind::Total);
@@ -260,7 +261,7 @@ pub(super) fn after_attempt<F, G, Res, E, J, K, A, R>(
     verdict: &Verdict,
     can_repeat: bool,
 ) -> Result<Answer<Res, E>, State<F, G, Res, E>> {
-    if call.settings.breaker_scope == breaker::Scope::Attempt {
+    if call.circuit_in(breaker::Scope::Attempt) {
         call.judge_circuit(verdict);
     }
     if !can_repeat && call.attempts.may_retry() && verdict.is_retryable() {

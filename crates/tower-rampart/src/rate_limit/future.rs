@@ -64,7 +64,10 @@ impl Place {
             match self.limiter.poll_ticket(ticket, cx.waker(), clock::now()) {
                 Turn::Granted => self.ticket = None,
                 Turn::WaitUntil(at) => ready!(timer.as_mut().poll_until(cx, at)),
-                Turn::Queued => return Poll::Pending,
+                Turn::Queued => match ticket.expires_at() {
+                    Some(at) => ready!(timer.as_mut().poll_until(cx, at)),
+                    None => return Poll::Pending,
+                },
                 Turn::Refused(exceeded) => {
                     self.ticket = None;
                     let burst = self.limiter.config().most_at_once();

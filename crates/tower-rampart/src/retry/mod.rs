@@ -38,13 +38,12 @@
 //! # }
 //! ```
 
-mod clone;
 pub mod future;
 mod handle;
 mod layer;
 mod service;
 
-pub use clone::{CloneRequest, Cloned, NotCloned};
+pub use crate::clone_request::{CloneRequest, Cloned, NotCloned};
 pub use handle::Handle;
 pub use layer::{Builder, RetryLayer};
 pub use service::Retry;

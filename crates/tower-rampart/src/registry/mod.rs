@@ -1,20 +1,16 @@
 //! The registry with this crate's clock: counters, latencies and states of all operations. The numbers are `tower_rampart_core::registry`'s.
 
-use std::{
-    collections::HashMap,
-    ops::Deref,
-    sync::{Arc, Mutex, PoisonError},
-};
+#[cfg(any(feature = "breaker", feature = "rate-limit", feature = "concurrency"))]
+mod attach;
+#[cfg(feature = "pipeline")]
+mod operations;
+
+use std::ops::Deref;
 
 pub use tower_rampart_core::registry::{OperationSnapshot, Snapshot};
-use tower_rampart_core::{
-    InvalidConfig,
-    registry::{Operation, TooManyOperations},
-};
+use tower_rampart_core::{InvalidConfig, registry::TooManyOperations};
 
 use crate::clock;
-#[cfg(feature = "pipeline")]
-use crate::pipeline::Machines;
 
 /// The one place that every number comes from; clones are the same registry.
 ///
@@ -24,7 +20,7 @@ use crate::pipeline::Machines;
 pub struct Registry {
     core: tower_rampart_core::registry::Registry,
     #[cfg(feature = "pipeline")]
-    machines: Arc<Mutex<HashMap<String, Arc<Machines>>>>,
+    operations: operations::Operations,
 }
 
 /// Why an operation cannot be had from a registry.
@@ -57,42 +53,8 @@ impl Registry {
         Self {
             core: tower_rampart_core::registry::Registry::with_clock(clock::now),
             #[cfg(feature = "pipeline")]
-            machines: Arc::default(),
+            operations: operations::Operations::default(),
         }
-    }
-
-    /// Gets or creates an operation and attaches a machine of a layer that is stacked by hand.
-    pub(crate) fn attach(&self, name: &str, attach: impl FnOnce(&Operation)) -> Result<(), InvalidConfig> {
-        let operation = self.core.operation(name).map_err(|error| {
-            InvalidConfig::new("operation", name, format_args!("one of a bounded number ({error})"))
-        })?;
-        attach(&operation);
-        Ok(())
-    }
-
-    /// The machines of an operation: those there are, if they run on this configuration, or new ones.
-    #[cfg(feature = "pipeline")]
-    pub(crate) fn machines(
-        &self,
-        name: &str,
-        config: tower_rampart_config::OperationConfig,
-        seed: Option<u64>,
-    ) -> Result<Arc<Machines>, OperationError> {
-        let mut all = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(machines) = all.get(name) {
-            let existing = machines.config();
-            if *existing == config {
-                return Ok(Arc::clone(machines));
-            }
-            return Err(OperationError::Mismatch {
-                operation: name.to_owned(),
-                existing: existing.to_json().to_string(),
-                requested: config.to_json().to_string(),
-            });
-        }
-        let machines = Arc::new(Machines::new(self.core.operation(name)?, config, seed)?);
-        all.insert(name.to_owned(), Arc::clone(&machines));
-        Ok(machines)
     }
 }
 

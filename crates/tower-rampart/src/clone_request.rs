@@ -1,9 +1,9 @@
-//! How a request is kept for another attempt.
+//! How a request is kept for another attempt or a fallback; what is done with it is the business of `retry` and `fallback`.
 
 /// Makes a second copy of a request, where that is possible.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot clone the request `{Req}`",
-    note = "requests that are `Clone` need nothing; for others give `.cloner(|request: &Req| -> Option<Req> {{ … }})`, or `.without_cloning()` and `max_attempts: 1`"
+    note = "requests that are `Clone` need nothing; for others give `.cloner(|request: &Req| -> Option<Req> {{ … }})`, or `.without_cloning()` where `retry.enabled` is false"
 )]
 pub trait CloneRequest<Req> {
     /// A copy that can be sent in another attempt; `None` sends the request once.

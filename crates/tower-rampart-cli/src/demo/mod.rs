@@ -1,0 +1,104 @@
+//! `rampart demo`: the same load against a failing upstream, without the gateway and through it, side by side. The gateway is the one of `serve`.
+
+mod clock;
+mod flaky;
+mod load;
+mod phase;
+mod progress;
+mod summary;
+mod table;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use http::Uri;
+use tokio::task::JoinSet;
+use tower_rampart::ResilienceConfig;
+
+use self::{
+    clock::Stopwatch,
+    progress::Progress,
+    summary::{Side, Summary},
+};
+use crate::{
+    args::DemoOptions,
+    failure::Failure,
+    serve::{Plan, Running},
+};
+
+/// The configuration of the gateway: production, with times that fit into a demonstration of seconds.
+const DOCUMENT: &str = r#"{"preset": "production", "circuit_breaker": {"scope": "attempt", "recovery_timeout": "500ms"}, "retry": {"max_attempts": 4, "backoff": {"base": "50ms", "min": "50ms", "max": "400ms"}, "jitter": {"kind": "full"}}, "timeout": {"attempt": "300ms", "total": "2s"}}"#;
+
+/// The seeds of the two upstreams: the same, so that neither side has better luck.
+const SEED: u64 = 2024;
+
+/// Runs the demonstration.
+///
+/// # Errors
+/// If loopback has no free port.
+pub(crate) async fn run(options: DemoOptions, json: bool) -> Result<(), Failure> {
+    let total = Duration::from_secs(options.seconds);
+    let no_port = |error: std::io::Error| Failure::new(format!("cannot listen on loopback: {error}"));
+    let (bare_listener, bare) = flaky::bind().await.map_err(no_port)?;
+    let (kept_listener, kept) = flaky::bind().await.map_err(no_port)?;
+    let gateway = start_gateway(kept).await?;
+
+    if !json {
+        say(&format!(
+            "A failing upstream for {} s, and {} requests a second to it, twice: directly, and through the gateway.\n\
+             clients give up after {} s\n\
+             without  http://{bare} (the upstream itself)\n\
+             with     http://{} (the gateway) before http://{kept} (the same kind of upstream)\n\
+             admin    http://{}/metrics\n\
+             config   {DOCUMENT}\n",
+            options.seconds,
+            load::RATE,
+            load::CLIENT_TIMEOUT.as_secs(),
+            gateway.address(),
+            gateway.admin_address(),
+        ));
+    }
+    let watch = Stopwatch::start(total);
+    let (without, with) = (Side::default(), Side::default());
+    let progress = Progress::new(watch.clone(), gateway.registry().clone(), json);
+    gateway.registry().on_event(progress.observer());
+
+    // Aborted when dropped, with all their connections.
+    let mut upstreams = JoinSet::new();
+    upstreams.spawn(flaky::serve(bare_listener, watch.clone(), Arc::clone(&without.calls), SEED));
+    upstreams.spawn(flaky::serve(kept_listener, watch.clone(), Arc::clone(&with.calls), SEED));
+    let mut loads = JoinSet::new();
+    loads.spawn(load::run(uri(bare), watch.clone(), without.tally.clone()));
+    loads.spawn(load::run(uri(gateway.address()), watch, with.tally.clone()));
+    let shown = progress.show(&without, &with, async { while loads.join_next().await.is_some() {} }).await;
+
+    let summary = Summary::new(&without, &with, shown);
+    if json {
+        let addresses = serde_json::json!({
+            "upstream": format!("http://{bare}"),
+            "gateway": format!("http://{}", gateway.address()),
+            "admin": format!("http://{}", gateway.admin_address()),
+        });
+        say(&format!("{}\n", summary.json(options.seconds, &addresses, DOCUMENT)));
+    } else {
+        say(&format!("\n{}\n{}\n", table::render(&summary), summary.verdict()));
+    }
+    Ok(())
+}
+
+async fn start_gateway(upstream: SocketAddr) -> Result<Running, Failure> {
+    let config = ResilienceConfig::from_json(DOCUMENT).map_err(|error| Failure::new(error.to_string()))?;
+    let upstream = format!("http://{upstream}").parse().map_err(|error| Failure::new(format!("{error}")))?;
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    Running::start(Plan { config, upstream, fallbacks: Vec::new(), listen: any, admin_listen: any }).await
+}
+
+fn uri(address: SocketAddr) -> Uri {
+    format!("http://{address}/").parse().expect("an address makes a URI")
+}
+
+/// Writes to standard output; whoever closed it does not want to know.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}

@@ -1,0 +1,223 @@
+//! The limiters and the retry budget under every interleaving of a few steps.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p tower-rampart-core --test loom_limits --target-dir target/loom`
+#![cfg(loom)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Poll, Wake, Waker},
+};
+
+use loom::thread;
+use tower_rampart_core::{
+    Timestamp,
+    concurrency::{self, Admission, Limiter, Ticket},
+    rate::{self, Algorithm, OnLimit, RateLimiter, Turn},
+    retry::{Budget, BudgetConfig},
+};
+
+const NOW: Timestamp = Timestamp::ZERO;
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn rate_config(algorithm: Algorithm, burst: f64) -> rate::Config {
+    let mut config = rate::Config::per_second(1.0).with_burst(burst).unwrap();
+    (config.algorithm, config.on_limit) = (algorithm, OnLimit::Wait);
+    config
+}
+
+fn concurrency_config(max_inflight: u32) -> concurrency::Config {
+    let mut config = concurrency::Config::new(max_inflight);
+    config.queue_size = 4;
+    config
+}
+
+fn admitted(limiter: &RateLimiter) -> u32 {
+    u32::from(limiter.try_acquire(1, NOW).is_ok())
+}
+
+fn queue(limiter: &Limiter) -> Ticket {
+    match limiter.enqueue() {
+        Ok(Admission::Queued(ticket)) => ticket,
+        _ => panic!("the permits are taken"),
+    }
+}
+
+#[test]
+fn two_threads_never_take_the_same_token() {
+    loom::model(|| {
+        let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 1.0)).unwrap());
+        let other = Arc::clone(&limiter);
+        let thread = thread::spawn(move || admitted(&other));
+        let here = admitted(&limiter);
+        assert_eq!(here + thread.join().unwrap(), 1);
+    });
+}
+
+#[test]
+fn reload_neither_mints_nor_loses_a_token_under_callers() {
+    loom::model(|| {
+        let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 2.0)).unwrap());
+        let other = Arc::clone(&limiter);
+        let thread = thread::spawn(move || admitted(&other));
+        let mut faster = rate_config(Algorithm::Gcra, 3.0);
+        faster.quota.limit = 7.0;
+        limiter.reconfigure(faster, NOW).unwrap();
+        let here = admitted(&limiter) + admitted(&limiter);
+        assert_eq!(here + thread.join().unwrap(), 2);
+    });
+}
+
+#[test]
+fn queue_opening_and_closing_the_lane_admits_no_more_than_the_burst() {
+    loom::model(|| {
+        let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 1.0)).unwrap());
+        let other = Arc::clone(&limiter);
+        let thread = thread::spawn(move || match other.enqueue(1, NOW, None) {
+            Ok(rate::Admission::Granted) => 1,
+            Ok(rate::Admission::Queued(ticket)) => {
+                other.cancel(ticket);
+                0
+            }
+            Err(_) => 0,
+        });
+        let here = admitted(&limiter);
+        assert_eq!(here + thread.join().unwrap(), 1);
+        assert_eq!(limiter.queued(), 0);
+        assert_eq!(admitted(&limiter), 0);
+    });
+}
+
+#[test]
+fn token_given_back_reaches_who_waits() {
+    loom::model(|| {
+        let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 1.0)).unwrap());
+        limiter.try_acquire(1, NOW).unwrap();
+        let other = Arc::clone(&limiter);
+        let thread = thread::spawn(move || other.give_back(1, NOW));
+        let woken = Arc::new(Flag::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        match limiter.enqueue(1, NOW, None).unwrap() {
+            rate::Admission::Granted => thread.join().unwrap(),
+            rate::Admission::Queued(ticket) => {
+                let turn = limiter.poll_ticket(&ticket, &waker, NOW);
+                thread.join().unwrap();
+                if turn != Turn::Granted {
+                    assert!(woken.0.load(Ordering::Relaxed), "the token came after the poll and woke nobody");
+                    assert_eq!(limiter.poll_ticket(&ticket, &waker, NOW), Turn::Granted);
+                }
+            }
+        }
+        assert_eq!(admitted(&limiter), 0);
+    });
+}
+
+#[test]
+fn two_threads_never_take_the_same_permit() {
+    loom::model(|| {
+        let limiter = Arc::new(Limiter::new("x", concurrency_config(1)).unwrap());
+        let other = Arc::clone(&limiter);
+        let thread = thread::spawn(move || other.try_acquire().ok());
+        let here = limiter.try_acquire().ok();
+        let there = thread.join().unwrap();
+        assert!(here.is_some() != there.is_some());
+        assert_eq!(limiter.inflight(), 1);
+    });
+}
+
+#[test]
+fn permit_released_while_a_call_joins_the_queue_is_not_lost() {
+    loom::model(|| {
+        let limiter = Arc::new(Limiter::new("x", concurrency_config(1)).unwrap());
+        let permit = limiter.try_acquire().unwrap();
+        let other = Arc::clone(&limiter);
+        let thread = thread::spawn(move || other.release(permit));
+        let admission = limiter.enqueue().unwrap();
+        thread.join().unwrap();
+        let permit = match admission {
+            Admission::Granted(permit) => permit,
+            Admission::Queued(ticket) => match limiter.poll_ticket(&ticket, Waker::noop()) {
+                Poll::Ready(permit) => permit,
+                Poll::Pending => panic!("a permit is free and a call waits for it"),
+            },
+        };
+        assert_eq!(limiter.inflight(), 1);
+        limiter.release(permit);
+        assert!(limiter.try_acquire().is_ok());
+    });
+}
+
+#[test]
+fn permit_released_while_the_head_leaves_goes_to_the_next() {
+    loom::model(|| {
+        let limiter = Arc::new(Limiter::new("x", concurrency_config(1)).unwrap());
+        let permit = limiter.try_acquire().unwrap();
+        let (head, next) = (queue(&limiter), queue(&limiter));
+        let other = Arc::clone(&limiter);
+        let thread = thread::spawn(move || other.release(permit));
+        limiter.cancel(head);
+        thread.join().unwrap();
+        let Poll::Ready(permit) = limiter.poll_ticket(&next, Waker::noop()) else { panic!("the permit is lost") };
+        limiter.release(permit);
+        assert_eq!((limiter.inflight(), limiter.queued()), (0, 0));
+        assert!(limiter.try_acquire().is_ok());
+    });
+}
+
+#[test]
+fn raising_the_limit_while_a_permit_comes_back_serves_everybody() {
+    loom::model(|| {
+        let limiter = Arc::new(Limiter::new("x", concurrency_config(1)).unwrap());
+        let permit = limiter.try_acquire().unwrap();
+        let tickets = [queue(&limiter), queue(&limiter)];
+        let other = Arc::clone(&limiter);
+        let thread = thread::spawn(move || other.release(permit));
+        limiter.reconfigure(concurrency_config(2)).unwrap();
+        thread.join().unwrap();
+        for ticket in tickets {
+            assert!(limiter.poll_ticket(&ticket, Waker::noop()).is_ready());
+        }
+        assert_eq!(limiter.inflight(), 2);
+    });
+}
+
+#[test]
+fn budget_pays_a_token_once_and_never_goes_below_none() {
+    loom::model(|| {
+        let config = BudgetConfig { min_per_second: 1.0, ratio: 0.5, ..BudgetConfig::default() };
+        let budget = Arc::new(Budget::new(config).unwrap());
+        let other = Arc::clone(&budget);
+        let thread = thread::spawn(move || {
+            other.deposit();
+            other.try_withdraw(NOW)
+        });
+        let here = budget.try_withdraw(NOW);
+        assert!(here != thread.join().unwrap());
+        assert!((budget.level(NOW) - 0.5).abs() < 1e-9);
+    });
+}
+
+#[test]
+fn refund_is_not_lost_under_a_withdrawal() {
+    loom::model(|| {
+        let config = BudgetConfig { min_per_second: 1.0, ratio: 0.0, ..BudgetConfig::default() };
+        let budget = Arc::new(Budget::new(config).unwrap());
+        assert!(budget.try_withdraw(NOW));
+        let other = Arc::clone(&budget);
+        let thread = thread::spawn(move || other.refund());
+        let paid = budget.try_withdraw(NOW);
+        thread.join().unwrap();
+        assert!(budget.try_withdraw(NOW) != paid);
+    });
+}
