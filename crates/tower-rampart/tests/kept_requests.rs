@@ -1,7 +1,5 @@
 //! Requests that were kept for another attempt and can no longer be sent: the last real answer comes back.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
 use std::{
     io,
     sync::{
