@@ -1,5 +1,7 @@
 //! The order of the pipeline's stages as a caller meets it: who refuses first, what is given back, what is held, whose time runs out.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::time::Duration;
@@ -259,7 +261,7 @@ async fn a_deadline_ends_the_wait_for_a_permit() {
     let running = spawn(&service, 0);
     pass(secs(1)).await;
     let waiting = spawn(&service, 1);
-    let (took, _) = timed(async {
+    let (took, ()) = timed(async {
         let Rejection::Timeout(timeout) = refusal(running.await.unwrap()) else { panic!("its time is over") };
         assert_eq!(timeout.kind, TimeoutKind::Total);
     })
