@@ -1,7 +1,5 @@
 //! A request body that can be sent again, within a bound. When a request is sent again is decided by the retry stage.
 
-mod shared;
-
 use std::{
     fmt,
     pin::Pin,
@@ -12,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use self::shared::{Handle, Shared};
+use super::shared_body::{Handle, Shared};
 
 /// How many bytes of a body are kept for another attempt, unless configured otherwise: 64 KiB.
 pub const DEFAULT_REPLAY_MAX_BYTES: usize = 64 * 1024;
