@@ -16,6 +16,7 @@
 mod capability;
 mod check;
 mod config;
+mod diff;
 mod document;
 mod dotenv;
 mod duration;
@@ -47,6 +48,7 @@ mod violation;
 
 pub use capability::{Capabilities, Capability};
 pub use config::ResilienceConfig;
+pub use diff::{Change, diff, etag};
 pub use env::Loaded;
 pub use error::ConfigError;
 pub use gateway::{GatewayConfig, Route, RouteMatch};
