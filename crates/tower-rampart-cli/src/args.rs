@@ -42,7 +42,7 @@ pub(crate) struct DemoOptions {
 
 const SERVE_NOTES: &str = "\
 Each request goes through the pipeline of its operation: the one that the header `x-resilience-operation` names, if the \
-configuration has it, else `default`. The header is not passed on.
+configuration has it, else the one of the first route that fits (gateway.routes), else `default`. The header is not passed on.
 Refusals are answered with 429 (rate limit), 503 (open circuit, too many in flight), 504 (timeout) and 502 (upstream not \
 reached), with `Retry-After` where the time is known, as JSON or as problem+json by `Accept`.
 `Upgrade` (WebSocket, h2c upgrade) is not passed on: the upstream answers as if it had not been asked for.
@@ -52,7 +52,7 @@ The admin address serves /health and /metrics, and is for loopback only. SIGTERM
 /// How the gateway runs.
 #[derive(Debug, Arguments)]
 pub(crate) struct ServeOptions {
-    /// The service to protect: http://HOST[:PORT][/PATH].
+    /// The service to protect: `http://HOST[:PORT][/PATH]`.
     #[arg(long, value_name = "URL")]
     pub(crate) upstream: Target,
     /// Answers when the upstream does not; tried in order, may be given several times.

@@ -19,6 +19,7 @@ pub mod registry;
 pub mod rejection;
 pub mod retry;
 pub mod signals;
+mod stripes;
 mod sync;
 pub mod timeout;
 

@@ -103,18 +103,28 @@ impl<T> Queue<T> {
 }
 
 impl<T> Waiter<T> {
-    /// Keeps the waker of the latest poll.
-    pub(crate) fn wake_by(&mut self, waker: &Waker) {
-        match &mut self.waker {
-            Some(kept) if kept.will_wake(waker) => {}
-            kept => *kept = Some(waker.clone()),
+    /// Keeps the waker of the latest poll, and gives back the one that it replaces.
+    #[must_use = "a waker may own its task: it is dropped after the lock is released, or the task could come back to the lock"]
+    pub(crate) fn wake_by(&mut self, waker: &Waker) -> Option<Waker> {
+        match &self.waker {
+            Some(kept) if kept.will_wake(waker) => None,
+            _ => self.waker.replace(waker.clone()),
         }
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
+    use std::{sync::Arc, task::Wake};
+
     use super::*;
+
+    struct Idle;
+
+    impl Wake for Idle {
+        fn wake(self: Arc<Self>) {}
+    }
 
     #[test]
     fn order_survives_leaving_from_the_middle() {
@@ -146,9 +156,10 @@ mod tests {
         let mut queue = Queue::new();
         let place = queue.push(());
         let waiter = queue.get_mut(place).unwrap();
-        waiter.wake_by(Waker::noop());
-        waiter.wake_by(Waker::noop());
-        assert!(waiter.waker.is_some());
+        let task = Waker::from(Arc::new(Idle));
+        assert!(waiter.wake_by(&task).is_none());
+        assert!(waiter.wake_by(&task).is_none());
+        assert!(waiter.wake_by(&Waker::from(Arc::new(Idle))).is_some_and(|replaced| replaced.will_wake(&task)));
         assert!(queue.head_waker().is_some());
         assert!(queue.head_waker().is_none());
     }

@@ -1,4 +1,4 @@
-//! Seeded randomness for jitter: small, fast and reproducible. Not for secrets.
+//! Seeded randomness for every jitter: small, fast and reproducible. Not for secrets.
 
 use std::{
     fmt,
@@ -32,6 +32,11 @@ impl SplitMix64 {
     pub(crate) fn up_to(&mut self, max: u64) -> u64 {
         let random = u128::from(self.next());
         ((random * (u128::from(max) + 1)) >> 64) as u64
+    }
+
+    /// A number from 0 up to, not including, 1, of 53 random bits.
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// A duration in `0..=max`.
@@ -81,7 +86,8 @@ impl fmt::Debug for Seeds {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 

@@ -38,9 +38,9 @@ struct Model {
     totals: [u64; 4],
 }
 
-/// A call in flight: its number, era and begin, and whether it is counted.
+/// A call in flight: its number, era and begin, whether it is counted, and what had succeeded when a closed breaker admitted it.
 #[derive(Clone, Copy, Debug)]
-struct Call(usize, u32, u64, bool);
+struct Call(usize, u32, u64, bool, Option<u64>);
 
 fn share(list: &[(bool, bool)], of: impl Fn(&(bool, bool)) -> bool) -> f64 {
     list.iter().filter(|it| of(it)).count() as f64 / (list.len().max(1)) as f64
@@ -125,7 +125,7 @@ impl Model {
     /// The call, or the wait that the refusal names.
     fn begin(&mut self, number: usize, now: u64) -> Result<Call, Option<u64>> {
         match self.state(now) {
-            State::Disabled => return Ok(Call(number, 0, now, false)),
+            State::Disabled => return Ok(Call(number, 0, now, false, None)),
             State::ForcedOpen => return Err(None),
             _ => {}
         }
@@ -135,25 +135,29 @@ impl Model {
         let full = self.phase == State::HalfOpen && self.slots(now) >= self.limit();
         if self.phase == State::Open || full {
             return match self.forced {
-                Some(_) => Ok(Call(number, 0, now, true)),
+                Some(_) => Ok(Call(number, 0, now, true, None)),
                 None => Err((self.phase == State::Open).then(|| self.until - now)),
             };
         }
         if self.phase == State::HalfOpen {
             self.probes.push((number, now));
-            return Ok(Call(number, self.era, now, true));
+            return Ok(Call(number, self.era, now, true, None));
         }
         // A call that began before slow calls mattered is not known to be slow.
         let begun = if self.config.slow_call_duration.is_some() { now } else { u64::MAX };
-        Ok(Call(number, self.era, begun, true))
+        Ok(Call(number, self.era, begun, true, Some(self.totals[Success as usize])))
     }
 
     fn end(&mut self, call: Call, outcome: Outcome, hint: u64, now: u64) {
-        let Call(number, era, begun, counted) = call;
+        let Call(number, era, begun, counted, seen) = call;
         if !counted {
             return;
         }
         self.totals[outcome as usize] += 1;
+        // Others were answered meanwhile.
+        if outcome == Abandoned && seen.is_some_and(|seen| seen != self.totals[Success as usize]) {
+            return;
+        }
         if era != self.era {
             return;
         }

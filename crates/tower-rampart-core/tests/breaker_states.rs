@@ -173,6 +173,20 @@ fn backend_that_hangs_behind_a_callers_timeout_opens() {
 }
 
 #[test]
+fn callers_that_hang_up_together_in_healthy_traffic_open_nothing() {
+    let breaker = breaker(|_| {});
+    let leaving: Vec<_> = (0..1000).map(|_| breaker.try_acquire(at(0)).unwrap()).collect();
+    call(&breaker, Success, 1);
+    for permit in leaving {
+        breaker.record(permit, Abandoned, None, at(2));
+    }
+    assert_eq!(breaker.state(at(2)), State::Closed);
+    assert_eq!(breaker.snapshot(at(2)).abandoned, 1000);
+    calls(&breaker, &[Abandoned; 10]);
+    assert_eq!(breaker.state(at(2)), State::Open, "and then nobody is answered any more");
+}
+
+#[test]
 fn any_other_outcome_ends_a_run_of_abandoned_calls() {
     for other in [Success, Ignored] {
         let breaker = breaker(|_| {});

@@ -235,8 +235,69 @@ impl StdError for BoxedError {
 /// Implemented for whatever is `From<Rejection>`: [`BoxError`], [`Error<E>`], and your own enum with a variant
 /// `#[from] Rejection`. A layer keeps its inner service's error type and needs only this of it.
 ///
-/// Where it is missing the compiler says ``the trait bound `MyError: From<Rejection>` is not satisfied``; cure it with that
-/// variant, or lift the inner service by `.map_err(tower_rampart::Error::Inner)`.
+/// # Troubleshooting
+/// This service fails with an `io::Error`, which no refusal can become:
+///
+/// ```compile_fail,E0277
+/// # use std::io;
+/// # use tower::{Service, ServiceBuilder};
+/// # use tower_rampart::{CircuitBreakerLayer, breaker};
+/// # fn main() -> Result<(), tower_rampart::InvalidConfig> {
+/// let mut service = ServiceBuilder::new()
+///     .layer(CircuitBreakerLayer::new(breaker::Config::default())?)
+///     .service_fn(|(): ()| async { Err::<(), _>(io::Error::other("down")) });
+/// let answer = Service::call(&mut service, ());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ```text
+/// error[E0277]: a refusal of this layer cannot become the service's error `std::io::Error`
+///   = note: give your error a variant `Refused(#[from] tower_rampart::Rejection)`, or put `.map_err(tower_rampart::Error::Inner)` beneath this layer
+/// ```
+///
+/// With that line it compiles:
+///
+/// ```
+/// # use std::io;
+/// # use tower::{Service, ServiceBuilder};
+/// # use tower_rampart::{CircuitBreakerLayer, breaker};
+/// # fn main() -> Result<(), tower_rampart::InvalidConfig> {
+/// let mut service = ServiceBuilder::new()
+///     .layer(CircuitBreakerLayer::new(breaker::Config::default())?)
+///     .map_err(tower_rampart::Error::Inner)
+///     .service_fn(|(): ()| async { Err::<(), _>(io::Error::other("down")) });
+/// let answer = Service::call(&mut service, ());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// And so it does with an error of your own:
+///
+/// ```
+/// # use std::io;
+/// # use tower::{Service, ServiceBuilder};
+/// # use tower_rampart::{CircuitBreakerLayer, breaker};
+/// #[derive(Debug, thiserror::Error)]
+/// enum MyError {
+///     #[error(transparent)]
+///     Refused(#[from] tower_rampart::Rejection),
+///     #[error("not reachable")]
+///     Io(#[from] io::Error),
+/// }
+///
+/// # fn main() -> Result<(), tower_rampart::InvalidConfig> {
+/// let mut service = ServiceBuilder::new()
+///     .layer(CircuitBreakerLayer::new(breaker::Config::default())?)
+///     .service_fn(|(): ()| async { Err::<(), MyError>(io::Error::other("down").into()) });
+/// let answer = Service::call(&mut service, ());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Where a method is called instead, the compiler says only what is not there (``the method `ready` exists for struct
+/// `CircuitBreaker<…>`, but its trait bounds were not satisfied``, or ``no method named `call` found``). Write
+/// `Service::call(&mut service, request)` for a moment, and it says why.
 #[diagnostic::on_unimplemented(
     message = "a refusal of this layer cannot become the service's error `{Self}`",
     note = "give your error a variant `Refused(#[from] tower_rampart::Rejection)`, or put `.map_err(tower_rampart::Error::Inner)` beneath this layer"
@@ -246,6 +307,8 @@ pub trait FromRejection: Sized {
     fn from_rejection(rejection: Rejection) -> Self;
 }
 
+// Without this the compiler would speak of the bound below, which cannot say how to cure it.
+#[diagnostic::do_not_recommend]
 impl<E: From<Rejection>> FromRejection for E {
     fn from_rejection(rejection: Rejection) -> Self {
         rejection.into()

@@ -116,7 +116,7 @@ fn the_machines_draw_the_same_lines_as_the_table() {
     let mut drawn = 0;
     for field in all() {
         let Target::Slot { set, .. } = field.target else { continue };
-        let section = field.path.split('.').next().unwrap();
+        let section = field.path.split('.').next().expect("a path has a first part");
         if !["circuit_breaker", "retry", "rate_limit", "concurrency", "timeout"].contains(&section) {
             continue;
         }
@@ -170,7 +170,7 @@ fn every_value_is_printed_from_where_it_went() {
             let document = at(field.path, &text);
             let parsed = crate::parse::parse(&document, &Limits::text());
             let mut reader = crate::document::Reader::new(None);
-            let read = reader.document(&parsed.root.unwrap());
+            let read = reader.document(&parsed.root.expect("the text is an object"));
             let entry = read.base.entries.iter().find(|it| it.path == field.path);
             let value = &entry.unwrap_or_else(|| panic!("{document} sets nothing")).value;
             let mut config = OperationConfig::default();

@@ -100,6 +100,7 @@ pub struct Config {
     /// Successful probes that close the circuit, 1 to 1 000 000; may exceed `half_open_max_calls`. Default: 1.
     pub success_threshold: u32,
     /// Share of abandoned calls, above 0 to 1, from which on they count as failures, over at least `minimum_calls`. Default: 1.
+    /// A call that was abandoned while others, admitted later, were answered is not one of them.
     pub abandoned_rate_threshold: f64,
     /// If not empty: only what is named here counts as a failure (whatever its class); other failures count as successes. Default: empty.
     pub monitor: Vec<Matcher>,

@@ -1,19 +1,18 @@
 //! The totals of a breaker, striped over threads so that counting a success disturbs no other thread.
 
-use crossbeam_utils::CachePadded;
-
 use crate::{
     Outcome,
+    stripes::{self, Stripes},
     sync::{AtomicU64, Ordering},
 };
 
 /// Sums that only grow. Each thread adds to a stripe of its own, where there are enough.
 #[derive(Debug)]
 pub(super) struct Counters {
-    stripes: Box<[CachePadded<Stripe>]>,
+    stripes: Stripes<Stripe>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Stripe {
     successful: AtomicU64,
     failed: AtomicU64,
@@ -21,6 +20,13 @@ struct Stripe {
     abandoned: AtomicU64,
     rejected: AtomicU64,
     slow: AtomicU64,
+}
+
+/// What a thread had counted when it admitted a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Witness {
+    pub(super) stripe: u8,
+    pub(super) successful: u16,
 }
 
 /// The sums over all stripes.
@@ -36,19 +42,11 @@ pub(super) struct Totals {
 
 impl Counters {
     pub(super) fn new() -> Self {
-        let stripe = || Stripe {
-            successful: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            ignored: AtomicU64::new(0),
-            abandoned: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
-            slow: AtomicU64::new(0),
-        };
-        Self { stripes: (0..stripe::count()).map(|_| CachePadded::new(stripe())).collect() }
+        Self { stripes: Stripes::new(stripes::MOST, Stripe::default) }
     }
 
     pub(super) fn end(&self, outcome: Outcome) {
-        let stripe = self.stripe();
+        let stripe = self.stripes.mine();
         let total = match outcome {
             Outcome::Success => &stripe.successful,
             Outcome::Failure => &stripe.failed,
@@ -58,12 +56,25 @@ impl Counters {
         total.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Remembers how many successes this thread has counted.
+    pub(super) fn witness(&self) -> Witness {
+        let (index, stripe) = self.stripes.mine_and_where();
+        // No more stripes than sixteen; of the count the last bits tell whether it moved.
+        Witness { stripe: index as u8, successful: stripe.successful.load(Ordering::Relaxed) as u16 }
+    }
+
+    /// Whether the thread that remembered has counted a success since.
+    pub(super) fn moved_since(&self, witness: Witness) -> bool {
+        let stripe = self.stripes.at(usize::from(witness.stripe));
+        stripe.successful.load(Ordering::Relaxed) as u16 != witness.successful
+    }
+
     pub(super) fn reject(&self) {
-        self.stripe().rejected.fetch_add(1, Ordering::Relaxed);
+        self.stripes.mine().rejected.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn slow(&self) {
-        self.stripe().slow.fetch_add(1, Ordering::Relaxed);
+        self.stripes.mine().slow.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn successful(&self) -> u64 {
@@ -80,56 +91,10 @@ impl Counters {
             slow: sum.slow + it.slow.load(Ordering::Relaxed),
         })
     }
-
-    fn stripe(&self) -> &Stripe {
-        // The number of stripes is a power of two.
-        &self.stripes[stripe::of_this_thread() & (self.stripes.len() - 1)]
-    }
 }
 
+#[cfg(test)]
 #[cfg(not(loom))]
-mod stripe {
-    use std::{
-        cell::Cell,
-        sync::{
-            OnceLock,
-            atomic::{AtomicUsize, Ordering},
-        },
-        thread,
-    };
-
-    /// As many as threads can run at once, up to 16.
-    pub(super) fn count() -> usize {
-        static COUNT: OnceLock<usize> = OnceLock::new();
-        *COUNT.get_or_init(|| thread::available_parallelism().map_or(4, |it| it.get().next_power_of_two().min(16)))
-    }
-
-    /// A number that threads are given in turn.
-    pub(super) fn of_this_thread() -> usize {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static MINE: Cell<usize> = const { Cell::new(usize::MAX) });
-        MINE.with(|mine| {
-            if mine.get() == usize::MAX {
-                mine.set(NEXT.fetch_add(1, Ordering::Relaxed));
-            }
-            mine.get()
-        })
-    }
-}
-
-/// Loom runs all threads of a model on one, and explores every stripe more: one is enough.
-#[cfg(loom)]
-mod stripe {
-    pub(super) fn count() -> usize {
-        1
-    }
-
-    pub(super) fn of_this_thread() -> usize {
-        0
-    }
-}
-
-#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

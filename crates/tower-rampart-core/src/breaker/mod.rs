@@ -1,5 +1,4 @@
 //! Circuit breaker: stops calling what does not answer, and finds out by itself when it does again.
-
 //!
 //! A [`Breaker`] is closed and admits calls until one of its rules holds: `failure_threshold` failures in a row, or a rate over a [`Window`]. It is
 //! then open and refuses at once, until the recovery time has passed; then half open, admitting a few probes whose outcomes decide.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::State;
+use super::{State, counters::Witness};
 use crate::Timestamp;
 
 /// The leave to make one call, given back through [`Breaker::record`](super::Breaker::record) exactly once.
@@ -18,21 +18,46 @@ pub struct Permit {
     pub(super) started: Timestamp,
     /// The probe slot that it holds, or [`Permit::NO_SLOT`].
     pub(super) slot: u32,
+    /// What had succeeded when a closed breaker admitted the call, in two parts for its size.
+    successful: u16,
+    stripe: u8,
     /// Whether its outcome is counted at all.
     pub(super) counted: bool,
 }
 
 impl Permit {
     pub(super) const NO_SLOT: u32 = u32::MAX;
+    const NO_STRIPE: u8 = u8::MAX;
 
     /// Of a call that passes a breaker which is off.
     pub(super) const fn uncounted() -> Self {
-        Self { generation: 0, started: Timestamp::MAX, slot: Self::NO_SLOT, counted: false }
+        Self {
+            generation: 0,
+            started: Timestamp::MAX,
+            slot: Self::NO_SLOT,
+            successful: 0,
+            stripe: Self::NO_STRIPE,
+            counted: false,
+        }
     }
 
     /// Of a call that passes a closed breaker.
     pub(super) const fn closed(generation: u64, started: Timestamp) -> Self {
-        Self { generation, started, slot: Self::NO_SLOT, counted: true }
+        Self { generation, started, slot: Self::NO_SLOT, successful: 0, stripe: Self::NO_STRIPE, counted: true }
+    }
+
+    /// The same, with what had succeeded by then.
+    pub(super) const fn witnessed(mut self, witness: Witness) -> Self {
+        (self.successful, self.stripe) = (witness.successful, witness.stripe);
+        self
+    }
+
+    /// What had succeeded when a closed breaker admitted the call.
+    pub(super) const fn witness(&self) -> Option<Witness> {
+        match self.stripe {
+            Self::NO_STRIPE => None,
+            stripe => Some(Witness { stripe, successful: self.successful }),
+        }
     }
 
     /// Of a call that is counted, and whose outcome says nothing about the state.
@@ -42,7 +67,7 @@ impl Permit {
 
     /// Of a call that probes a half-open breaker.
     pub(super) const fn probe(generation: u64, started: Timestamp, slot: u32) -> Self {
-        Self { generation, started, slot, counted: true }
+        Self { generation, started, slot, successful: 0, stripe: Self::NO_STRIPE, counted: true }
     }
 
     /// Whether the call is a probe of a half-open breaker.

@@ -3,29 +3,7 @@
 use std::time::Duration;
 
 use super::{Config, config::MIN};
-use crate::clock::nanos;
-
-/// A generator of jitter: small, seedable, and not for secrets.
-///
-/// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014).
-#[derive(Clone, Debug)]
-pub(super) struct SplitMix64(u64);
-
-impl SplitMix64 {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number in [0, 1) of 53 random bits.
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        (z >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
+use crate::{clock::nanos, random::SplitMix64};
 
 /// The open time after `failed_rounds` rounds of probes that failed since the circuit was last closed.
 ///

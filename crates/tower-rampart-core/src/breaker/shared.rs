@@ -128,7 +128,7 @@ impl Breaker {
                 return Ok(Permit::uncounted());
             }
             let started = if word.has(TIMED) { now.now() } else { Timestamp::MAX };
-            return Ok(Permit::closed(word.generation(), started));
+            return Ok(Permit::closed(word.generation(), started).witnessed(self.counters.witness()));
         }
         let answer = match word.state() {
             State::ForcedOpen => Err(Refused { state: State::ForcedOpen, retry_after: None }),
@@ -173,11 +173,19 @@ impl Breaker {
 
     /// Takes the outcome of a call that was admitted, and evaluates the rules.
     ///
+    /// An abandoned call speaks against the service only if nothing succeeded, as far as the admitting thread saw, since it was admitted: callers
+    /// that hang up together in the middle of healthy traffic open nothing, while a service that hangs answers nobody any more.
+    ///
     /// `retry_after` is the server's hint: if this outcome opens the circuit, it stays open at least that long, up to `recovery_timeout_max`.
     /// The clock is read unless the outcome changes nothing but a total.
     #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
     pub fn record(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: impl Now) {
         if !permit.counted {
+            return;
+        }
+        if outcome == Outcome::Abandoned && permit.witness().is_some_and(|it| self.counters.moved_since(it)) {
+            // The service answered others meanwhile: that this caller left says nothing about it.
+            self.counters.end(outcome);
             return;
         }
         let word = self.word();

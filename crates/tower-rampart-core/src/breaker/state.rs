@@ -7,14 +7,14 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Config, Permit, Refused, State, TransitionReason,
-    recovery::{SplitMix64, open_time},
+    recovery::open_time,
     round::Round,
     rules::{Runs, tripped},
     transition::{Change, Changes},
     window::{Tally, Window},
     word::{ADMITS, LISTS, QUIET, TIMED, Word},
 };
-use crate::{Outcome, Timestamp};
+use crate::{Outcome, Timestamp, random::SplitMix64};
 
 /// What an operator wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

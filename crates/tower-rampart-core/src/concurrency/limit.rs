@@ -201,12 +201,10 @@ impl Limiter {
 
     /// Asks whether the ticket has its permit by now; if not, `waker` is woken when it has. Once it is ready, the ticket is used up.
     pub fn poll_ticket(&self, ticket: &Ticket, waker: &Waker) -> Poll<Permit> {
-        let mut cold = lock(&self.cold);
-        match cold.queue.get_mut(ticket.0) {
-            Some(waiter) => {
-                waiter.wake_by(waker);
-                Poll::Pending
-            }
+        let replaced = lock(&self.cold).queue.get_mut(ticket.0).map(|waiter| waiter.wake_by(waker));
+        // A waker that is dropped may drop its task, which may come back here: not under the lock.
+        match replaced {
+            Some(_waker) => Poll::Pending,
             None => Poll::Ready(Permit { counted: true }),
         }
     }
@@ -214,16 +212,17 @@ impl Limiter {
     /// Leaves the queue. If the ticket had its permit meanwhile, that goes to the next.
     #[expect(clippy::needless_pass_by_value, reason = "a place is left only once")]
     pub fn cancel(&self, ticket: Ticket) {
-        let waker = {
+        let (granted, _left) = {
             let mut cold = lock(&self.cold);
-            if ticket.0 < cold.granted_below {
+            let left = if ticket.0 < cold.granted_below {
                 self.take_back();
+                None
             } else {
-                cold.queue.remove(ticket.0);
-            }
-            self.hand_over(&mut cold)
+                cold.queue.remove(ticket.0)
+            };
+            (self.hand_over(&mut cold), left)
         };
-        wake(waker);
+        wake(granted);
     }
 
     /// Runs on another configuration from now on: permits that are out stay out, waiting calls stay in their order even where the

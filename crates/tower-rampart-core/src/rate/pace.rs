@@ -42,8 +42,10 @@ impl Pace {
     }
 
     /// The time in which an empty bucket fills, in ticks.
+    ///
+    /// At most 2^60, but for a pace that the lane reads while it changes and then discards: therefore it saturates.
     pub(super) fn full(&self) -> u64 {
-        self.interval * u64::from(self.burst)
+        self.worth(self.burst.into())
     }
 
     /// What so many tokens are worth, in ticks; saturates, because the tokens of a whole queue may be asked for.
@@ -59,7 +61,7 @@ impl Pace {
             Ok(finer) => nanos << finer,
             Err(_) => nanos >> self.shift.unsigned_abs(),
         };
-        ticks.min(LAST_TICK - self.full())
+        ticks.min(LAST_TICK.saturating_sub(self.full()))
     }
 
     /// A number of ticks as a duration, rounded up so that it is enough.
@@ -71,5 +73,28 @@ impl Pace {
             if ticks.leading_zeros() < coarser { u64::MAX } else { ticks << coarser }
         };
         Duration::from_nanos(nanos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate::gcra::Gcra;
+
+    /// The lane reads a pace in two steps; between them a reload may bring another.
+    #[test]
+    fn pace_made_of_halves_of_two_breaks_nothing() {
+        let day = Quota { limit: 1.0, period: Duration::from_secs(24 * 60 * 60) };
+        let second = Quota { limit: 1e6, period: Duration::from_secs(1) };
+        let torn = Pace { interval: Pace::new(day, 1).interval, ..Pace::new(second, 1_000_000) };
+        for now in [Timestamp::ZERO, Timestamp::from_millis(1), Timestamp::MAX] {
+            for tat in [0, torn.ticks(now), LAST_TICK] {
+                let gcra = Gcra { tat };
+                let _ = gcra.take(&torn, 1, now);
+                let _ = gcra.give_back(&torn, 1, now);
+                let _ = gcra.nano_tokens(&torn, now);
+                let _ = gcra.wait(&torn, u64::MAX, now);
+            }
+        }
     }
 }

@@ -94,30 +94,38 @@ impl RateLimiter {
 
     /// Asks how it stands with a ticket; takes its tokens if it is next and they are there.
     pub fn poll_ticket(&self, ticket: &Ticket, waker: &Waker, now: Timestamp) -> Turn {
-        let (turn, next) = {
+        let (turn, wakers) = {
             let mut cold = self.seal();
             let turn = cold.judge(ticket.place, now);
-            let next = match turn {
+            let wakers = match turn {
                 Turn::Granted | Turn::Refused(_) => cold.leave(ticket.place),
                 Turn::WaitUntil(_) | Turn::Queued => {
-                    if let Some(waiter) = cold.queue.get_mut(ticket.place) {
-                        waiter.wake_by(waker);
-                    }
-                    None
+                    let replaced = cold.queue.get_mut(ticket.place).and_then(|waiter| waiter.wake_by(waker));
+                    Wakers { unused: replaced, next: None }
                 }
             };
-            (turn, next)
+            (turn, wakers)
         };
-        wake(next);
+        wake(wakers.next);
         turn
     }
 
     /// Leaves the queue; nothing was taken.
     #[expect(clippy::needless_pass_by_value, reason = "a place is left only once")]
     pub fn cancel(&self, ticket: Ticket) {
-        let next = self.seal().leave(ticket.place);
-        wake(next);
+        let wakers = self.seal().leave(ticket.place);
+        wake(wakers.next);
     }
+}
+
+/// What a step takes out of the lock: a waker that is woken or dropped runs code of its task, which may come back to the limiter.
+#[derive(Default)]
+struct Wakers {
+    /// Of who left or was polled by another task.
+    #[expect(dead_code, reason = "only dropped")]
+    unused: Option<Waker>,
+    /// Of who is next.
+    next: Option<Waker>,
 }
 
 impl Cold {
@@ -149,11 +157,11 @@ impl Cold {
         }
     }
 
-    /// Takes a waiter out; if it was the head, the waker of the next is returned.
-    fn leave(&mut self, place: u64) -> Option<Waker> {
+    /// Takes a waiter out; if it was the head, another is next.
+    fn leave(&mut self, place: u64) -> Wakers {
         let was_head = self.queue.head() == Some(place);
-        let waiter = self.queue.remove(place)?;
+        let Some(waiter) = self.queue.remove(place) else { return Wakers::default() };
         self.queued_cost -= u64::from(waiter.data.cost);
-        if was_head { self.queue.head_waker() } else { None }
+        Wakers { unused: waiter.waker, next: if was_head { self.queue.head_waker() } else { None } }
     }
 }

@@ -1,18 +1,16 @@
 //! The counters of one operation, striped over cache lines so that threads do not wait for each other; latencies are counted in `histogram.rs`.
 //!
 //! A thread writes to the stripe of its number, reading sums all stripes. Counters never go down (semantics, invariant 20); a reset is a baseline
-//! that the snapshot subtracts. The idea is that of `LongAdder` (Doug Lea, JSR 166), with a fixed number of cells instead of cells that grow
-//! under contention.
+//! that the snapshot subtracts.
 
-use std::{cell::Cell, time::Duration};
-
-use crossbeam_utils::CachePadded;
+use std::time::Duration;
 
 use crate::{
     ClassKind, Outcome, Stage, Timestamp,
     clock::nanos,
     rejection::TimeoutKind,
     retry::StopReason,
+    stripes::{self, Stripes},
     sync::{AtomicU64, Ordering},
 };
 
@@ -29,41 +27,6 @@ pub(super) const TIMEOUTS: usize = TimeoutKind::ALL.len();
 
 /// The longest latency that enters the sum, so that one absurd value cannot turn it over: 24 h.
 const LONGEST: u64 = 24 * 60 * 60 * 1_000_000_000;
-
-/// The most stripes of one operation's counters.
-#[cfg(not(loom))]
-const MAX_STRIPES: usize = 16;
-
-/// The number of stripes, a power of two: one for each processor, at most [`MAX_STRIPES`].
-#[cfg(not(loom))]
-pub(super) fn stripes() -> usize {
-    static STRIPES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *STRIPES.get_or_init(|| {
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        processors.next_power_of_two().min(MAX_STRIPES)
-    })
-}
-
-/// Under loom one stripe, so that the threads of a model meet.
-#[cfg(loom)]
-pub(super) const fn stripes() -> usize {
-    1
-}
-
-/// The number of this thread: threads are numbered as they come, so that a few threads never share a stripe.
-pub(super) fn thread() -> usize {
-    // Not loom's atomics: they exist only inside a model, and the number decides nothing but where a count is kept.
-    static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    NUMBER.with(|number| {
-        if number.get() == usize::MAX {
-            number.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) & (usize::MAX >> 1));
-        }
-        number.get()
-    })
-}
 
 /// What changes with every call, on cache lines of its own: 256 bytes.
 #[derive(Debug, Default)]
@@ -98,7 +61,7 @@ struct Rare {
 /// The counters of one operation.
 #[derive(Debug)]
 pub(super) struct Counters {
-    stripes: Box<[CachePadded<Stripe>]>,
+    stripes: Stripes<Stripe>,
     rare: Rare,
 }
 
@@ -134,20 +97,15 @@ fn count(counter: &AtomicU64, by: u64) {
 
 impl Counters {
     pub(super) fn new() -> Self {
-        Self { stripes: (0..stripes()).map(|_| CachePadded::default()).collect(), rare: Rare::default() }
-    }
-
-    fn stripe(&self) -> &Stripe {
-        // The number of stripes is a power of two, so that the mask keeps the index inside.
-        &self.stripes[thread() & (self.stripes.len() - 1)]
+        Self { stripes: Stripes::new(stripes::MOST, Stripe::default), rare: Rare::default() }
     }
 
     pub(super) fn started(&self) {
-        count(&self.stripe().started, 1);
+        count(&self.stripes.mine().started, 1);
     }
 
     pub(super) fn finished(&self, outcome: Outcome, class: ClassKind, latency: Duration, at: Timestamp) {
-        let stripe = self.stripe();
+        let stripe = self.stripes.mine();
         match outcome {
             Outcome::Success => stripe.last_success.store(at.as_nanos().saturating_add(1), Ordering::Relaxed),
             Outcome::Failure => stripe.last_failure.store(at.as_nanos().saturating_add(1), Ordering::Relaxed),
@@ -163,16 +121,16 @@ impl Counters {
 
     pub(super) fn abandoned(&self, at: Timestamp) {
         self.rare.last_abandoned.fetch_max(at.as_nanos().saturating_add(1), Ordering::Relaxed);
-        self.stripe().abandoned.fetch_add(1, Ordering::Release);
+        self.stripes.mine().abandoned.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn rejected(&self, stage: Stage) {
-        count(&self.stripe().rejected[stage as usize], 1);
+        count(&self.stripes.mine().rejected[stage as usize], 1);
     }
 
     pub(super) fn attempts(&self, attempts: u32) {
         if attempts > 0 {
-            count(&self.stripe().reached, 1);
+            count(&self.stripes.mine().reached, 1);
         }
         if attempts > 1 {
             count(&self.rare.further_attempts, u64::from(attempts - 1));
@@ -312,19 +270,17 @@ impl Totals {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
+    use crossbeam_utils::CachePadded;
+
     use super::*;
 
     #[test]
     fn a_stripe_fills_whole_cache_lines() {
         assert_eq!(size_of::<Stripe>(), 256);
         assert_eq!(size_of::<CachePadded<Stripe>>() % 64, 0);
-    }
-
-    #[test]
-    fn the_number_of_stripes_is_a_power_of_two() {
-        assert!(stripes().is_power_of_two() && stripes() <= MAX_STRIPES);
     }
 
     #[test]

@@ -9,11 +9,9 @@
 
 use std::time::Duration;
 
-use crossbeam_utils::CachePadded;
-
-use super::counters::{stripes, thread};
 use crate::{
     clock::nanos,
+    stripes::Stripes,
     sync::{AtomicU64, Ordering},
 };
 
@@ -63,21 +61,19 @@ struct Stripe {
 /// The latency histogram of one operation.
 #[derive(Debug)]
 pub(super) struct Histogram {
-    stripes: Box<[CachePadded<Stripe>]>,
+    stripes: Stripes<Stripe>,
 }
 
 impl Histogram {
     pub(super) fn new() -> Self {
-        let stripe = |_| {
-            CachePadded::new(Stripe { buckets: std::array::from_fn(|_| AtomicU64::new(0)), max: AtomicU64::new(0) })
-        };
-        Self { stripes: (0..stripes().min(MAX_STRIPES)).map(stripe).collect() }
+        let stripe = || Stripe { buckets: std::array::from_fn(|_| AtomicU64::new(0)), max: AtomicU64::new(0) };
+        Self { stripes: Stripes::new(MAX_STRIPES, stripe) }
     }
 
     /// Adds one latency.
     pub(super) fn record(&self, latency: Duration) {
         let nanos = nanos(latency);
-        let stripe = &self.stripes[thread() & (self.stripes.len() - 1)];
+        let stripe = self.stripes.mine();
         // A new maximum is rare, reading the old one costs a shared cache line only.
         if nanos > stripe.max.load(Ordering::Relaxed) {
             stripe.max.fetch_max(nanos, Ordering::Relaxed);
@@ -162,8 +158,10 @@ impl Latencies {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
+    use crossbeam_utils::CachePadded;
     use proptest::prelude::*;
 
     use super::*;

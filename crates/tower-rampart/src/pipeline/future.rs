@@ -29,13 +29,13 @@ use crate::{
 
 pub(super) type Answer<Res, E> = Result<Res, Error<E>>;
 
-/// The response of a [`Resilience`](super::Resilience) service.
+/// The response of a [`ResilienceService`](super::ResilienceService).
 ///
 /// Nothing is taken or counted before it is polled for the first time.
 ///
 /// # Cancel safety
 /// Dropping it at any point gives back every permit, place in a queue, probe slot and retry that was paid for and not begun;
-/// tokens are given back if nothing was sent. The circuit and the registry count the call as abandoned.
+/// tokens are given back if no attempt had begun. The circuit and the registry count the call as abandoned.
 #[pin_project]
 pub struct ResponseFuture<S, Req, J, K, A, R>
 where
@@ -234,7 +234,7 @@ where
                     ready!(this.timer.as_mut().poll_until(cx, *until));
                     Step::Go(State::Beginning { carry: mem::take(carry) })
                 }
-                StateProjection::Falling(future) => Step::Answered(ready!(future.poll(cx))),
+                StateProjection::Falling(future) => Step::Answered(ready!(call.inside(|| future.poll(cx)))),
                 StateProjection::Answered => unreachable!("a future is not polled after it was ready"),
             };
             let (result, verdict) = match step {
@@ -244,7 +244,7 @@ where
                 }
                 Step::Attempted(result) => {
                     let verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);
-                    match steps::after_attempt(call, result, &verdict, this.request.is_some()) {
+                    match steps::after_attempt(call, result, &verdict, this.request.as_ref()) {
                         Ok(result) => (result, verdict),
                         Err(state) => {
                             this.state.set(state);

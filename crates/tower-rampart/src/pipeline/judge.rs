@@ -12,7 +12,7 @@ use crate::{
 /// Judges the answers of one service and lifts its errors into [`Error::Inner`].
 #[diagnostic::on_unimplemented(
     message = "the pipeline cannot classify the error `{E}`",
-    note = "the default classifier needs `E: std::error::Error + Send + Sync + 'static` or a `BoxError`; for any other error give the builder `.classifier(|result: Result<&Res, &E>| Class::…)`"
+    note = "the default classifier needs `E: std::error::Error + 'static` or a `BoxError`; for any other error give the builder `.classifier(|result: Result<&Res, &E>| Class::…)`"
 )]
 pub trait Judge<Req, Res, E> {
     /// What [`Error::Inner`] holds.
@@ -28,6 +28,8 @@ pub trait Judge<Req, Res, E> {
     fn lift(&self, error: E) -> Self::Error;
 }
 
+// Without this the compiler would speak of the bound below, which cannot say how to cure it.
+#[diagnostic::do_not_recommend]
 impl<Req, Res, E: StdError + 'static> Judge<Req, Res, E> for DefaultClassifier<Typed> {
     type Error = E;
 

@@ -15,6 +15,89 @@
 //! # Errors
 //! [`Error<E>`](crate::Error): the inner service's error as it is, or a refusal. After retries the last real answer or error
 //! comes back; how many attempts there were and why they ended is in the [`Explain`].
+//!
+//! # Troubleshooting
+//! Where the types do not fit, ``the method `ready` exists for struct `ResilienceService<…>`, but its trait bounds were not
+//! satisfied`` does not say which. Write `Service::call(&mut service, request)` for a moment, and the compiler does.
+//!
+//! **A request that is not `Clone`**, and so cannot be sent again:
+//!
+//! ```compile_fail,E0277
+//! # use tower::{Service, ServiceBuilder};
+//! # use tower_rampart::{Preset, PresetBuilder};
+//! struct Upload(Vec<u8>);
+//!
+//! # fn main() -> Result<(), tower_rampart::BuildError> {
+//! let mut service = ServiceBuilder::new()
+//!     .layer(PresetBuilder::new(Preset::Production).build()?)
+//!     .service_fn(|upload: Upload| async move { Ok::<_, std::io::Error>(upload.0.len()) });
+//! let answer = Service::call(&mut service, Upload(vec![1]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ```text
+//! error[E0277]: `tower_rampart::Cloned` cannot clone the request `Upload`
+//!   = note: requests that are `Clone` need nothing; for others give `.cloner(|request: &Req| -> Option<Req> { … })`, or `.without_cloning()` where `retry.enabled` is false
+//! ```
+//!
+//! Either of these cures it:
+//!
+//! ```
+//! # use tower::{Service, ServiceBuilder};
+//! # use tower_rampart::{Preset, PresetBuilder};
+//! struct Upload(Vec<u8>);
+//!
+//! # fn main() -> Result<(), tower_rampart::BuildError> {
+//! let small = |upload: &Upload| (upload.0.len() < 1024).then(|| Upload(upload.0.clone()));
+//! let mut service = ServiceBuilder::new()
+//!     .layer(PresetBuilder::new(Preset::Production).cloner(small).build()?)
+//!     .service_fn(|upload: Upload| async move { Ok::<_, std::io::Error>(upload.0.len()) });
+//! let answer = Service::call(&mut service, Upload(vec![1]));
+//!
+//! let once = PresetBuilder::from_json(r#"{"preset": "production", "retry": {"enabled": false}}"#)?.without_cloning();
+//! let mut service = ServiceBuilder::new()
+//!     .layer(once.build()?)
+//!     .service_fn(|upload: Upload| async move { Ok::<_, std::io::Error>(upload.0.len()) });
+//! let answer = Service::call(&mut service, Upload(vec![1]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **An error that is no `std::error::Error`**, and so says nothing to the default classifier:
+//!
+//! ```compile_fail,E0277
+//! # use tower::{Service, ServiceBuilder};
+//! # use tower_rampart::{Preset, PresetBuilder};
+//! # fn main() -> Result<(), tower_rampart::BuildError> {
+//! let mut service = ServiceBuilder::new()
+//!     .layer(PresetBuilder::new(Preset::Production).build()?)
+//!     .service_fn(|(): ()| async { Err::<(), String>("down".into()) });
+//! let answer = Service::call(&mut service, ());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ```text
+//! error[E0277]: the pipeline cannot classify the error `String`
+//!   = note: the default classifier needs `E: std::error::Error + 'static` or a `BoxError`; for any other error give the builder `.classifier(|result: Result<&Res, &E>| Class::…)`
+//! ```
+//!
+//! With that line it compiles:
+//!
+//! ```
+//! # use tower::{Service, ServiceBuilder};
+//! # use tower_rampart::{Class, Preset, PresetBuilder};
+//! # fn main() -> Result<(), tower_rampart::BuildError> {
+//! let layer = PresetBuilder::new(Preset::Production)
+//!     .classifier(|result: Result<&(), &String>| if result.is_ok() { Class::Success } else { Class::Transient })
+//!     .build()?;
+//! let mut service =
+//!     ServiceBuilder::new().layer(layer).service_fn(|(): ()| async { Err::<(), String>("down".into()) });
+//! let answer = Service::call(&mut service, ());
+//! # Ok(())
+//! # }
+//! ```
 
 mod builder;
 mod call;

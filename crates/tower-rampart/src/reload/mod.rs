@@ -56,7 +56,6 @@ mod watch;
 pub use audit::{AuditAction, AuditEntry, ChangeBy};
 pub use error::{DroppedOverride, ReloadError, Reloaded};
 pub(crate) use origin::Origin;
-pub(crate) use overrides::Laid;
 pub use overrides::{Override, OverrideId, UnknownOverrideId};
 pub(crate) use owner::Owner;
 pub use tower_rampart_config::Change;

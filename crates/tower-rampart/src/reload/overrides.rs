@@ -42,13 +42,13 @@ impl FromStr for OverrideId {
 
 /// Fields laid over an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Laid {
+pub(super) struct Laid {
     pub(super) operation: String,
     pub(super) fields: String,
 }
 
 impl Laid {
-    pub(crate) fn new(operation: &str, fields: &str) -> Self {
+    pub(super) fn new(operation: &str, fields: &str) -> Self {
         Self { operation: operation.to_owned(), fields: fields.to_owned() }
     }
 }

@@ -19,9 +19,10 @@ use tower_rampart_core::{
 };
 
 use super::{
-    AuditAction, ChangeBy, Laid, Origin, OverrideId, ReloadError, Reloaded,
+    AuditAction, ChangeBy, Origin, OverrideId, ReloadError, Reloaded,
     audit::Audit,
     file::Named,
+    overrides::Laid,
     plan::{Basis, Plan},
 };
 use crate::{
@@ -216,14 +217,15 @@ impl Owner {
     pub(crate) fn adopt(
         &self,
         operation: &str,
-        laid: &[Laid],
+        overrides: &[String],
         registry: &Registry,
         capabilities: Capabilities,
         seed: Option<u64>,
     ) -> Result<Arc<Machines>, BuildError> {
         self.change(|owner, state| {
             let mut basis = state.basis.clone();
-            basis.code.extend(laid.iter().filter(|it| !state.basis.code.contains(it)).cloned());
+            let laid = overrides.iter().map(|fields| Laid::new(operation, fields));
+            basis.code.extend(laid.filter(|it| !state.basis.code.contains(it)));
             let is_new = basis.code.len() > state.basis.code.len();
             let plan = owner.plan(basis)?;
             let can = Capability::ALL

@@ -1,0 +1,209 @@
+//! Heap allocations that a call costs: none, for each layer and the whole pipeline, on success and on refusal.
+//! `cargo test --test alloc -- --nocapture` prints the table.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::{future::Ready, io, time::Duration};
+
+use alloc_tracker::{Allocator, Session};
+use tower::{Layer, Service, ServiceExt, util::ServiceFn};
+use tower_rampart::{
+    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, Preset, PresetBuilder, RateLimitLayer,
+    ResilienceLayer, RetryLayer, TimeoutLayer, breaker, concurrency, rate_limit, retry,
+};
+
+#[global_allocator]
+static ALLOCATOR: Allocator<std::alloc::System> = Allocator::system();
+
+/// Calls before the count begins: they fill thread-locals and rings.
+const WARM_UP: u64 = 64;
+/// Calls that are counted.
+const CALLS: u64 = 256;
+
+type Inner = ServiceFn<fn(u64) -> Ready<Result<u64, Error<io::Error>>>>;
+type Plain = ServiceFn<fn(u64) -> Ready<io::Result<u64>>>;
+
+fn inner() -> Inner {
+    tower::service_fn(|request| std::future::ready(Ok(request)))
+}
+
+fn plain() -> Plain {
+    tower::service_fn(|request| std::future::ready(Ok(request)))
+}
+
+/// Every stage on that needs no code, and nothing used up.
+const EVERY_STAGE: &str = r#"{
+    "circuit_breaker": {"enabled": true},
+    "retry": {"max_attempts": 3, "budget": {"ratio": 0.2, "min_per_second": 10}},
+    "rate_limit": {"limit": 1000000, "period": "1s", "burst_size": 1000000},
+    "concurrency": {"max_inflight": 1000, "queue_size": 1000},
+    "timeout": {"attempt": "1s", "total": "5s"}
+}"#;
+
+fn every_stage(overrides: &str) -> PresetBuilder {
+    PresetBuilder::new(Preset::Production)
+        .overrides_json(EVERY_STAGE)
+        .and_then(|it| it.overrides_json(overrides))
+        .unwrap()
+}
+
+/// Counts the allocations of calls that all answer as `expected` says.
+async fn count<S>(
+    table: &mut Vec<(&'static str, u64)>,
+    name: &'static str,
+    mut service: S,
+    expected: fn(&Result<u64, Error<io::Error>>) -> bool,
+) where
+    S: Service<u64, Response = u64, Error = Error<io::Error>>,
+{
+    for request in 0..WARM_UP {
+        let answer = service.ready().await.expect("it is always ready").call(request).await;
+        assert!(expected(&answer), "{name}: {answer:?}");
+    }
+    let session = Session::new();
+    let operation = session.operation(name);
+    {
+        let _span = operation.measure_thread().iterations(CALLS);
+        for request in 0..CALLS {
+            let answer = service.ready().await.expect("it is always ready").call(request).await;
+            assert!(expected(&answer), "{name}");
+        }
+    }
+    let report = session.to_report();
+    let allocations = report.operations().map(|(_, it)| it.total_allocations_count()).sum();
+    table.push((name, allocations));
+}
+
+fn answered(answer: &Result<u64, Error<io::Error>>) -> bool {
+    answer.is_ok()
+}
+
+fn circuit_open(answer: &Result<u64, Error<io::Error>>) -> bool {
+    answer.as_ref().is_err_and(Error::is_circuit_open)
+}
+
+fn rate_limited(answer: &Result<u64, Error<io::Error>>) -> bool {
+    answer.as_ref().is_err_and(Error::is_rate_limited)
+}
+
+fn overloaded(answer: &Result<u64, Error<io::Error>>) -> bool {
+    answer.as_ref().is_err_and(Error::is_overloaded)
+}
+
+async fn successes(table: &mut Vec<(&'static str, u64)>) {
+    let wide = rate_limit::Config::per_second(1_000_000.0);
+    let mut waiting = wide;
+    waiting.on_limit = rate_limit::OnLimit::Wait;
+    let mut windowed = breaker::Config::default();
+    windowed.failure_rate_threshold = Some(0.5);
+    windowed.window = breaker::Window::Time { size: Duration::from_secs(10) };
+    let mut queued = concurrency::Config::new(10);
+    queued.queue_size = 10;
+    count(
+        table,
+        "circuit_breaker",
+        CircuitBreakerLayer::new(breaker::Config::default()).unwrap().layer(inner()),
+        answered,
+    )
+    .await;
+    count(table, "circuit_breaker, windowed", CircuitBreakerLayer::new(windowed).unwrap().layer(inner()), answered)
+        .await;
+    count(table, "retry", RetryLayer::new(retry::Config::default()).unwrap().layer(inner()), answered).await;
+    count(table, "rate_limit", RateLimitLayer::new(wide).unwrap().layer(inner()), answered).await;
+    count(table, "rate_limit, waiting", RateLimitLayer::new(waiting).unwrap().layer(inner()), answered).await;
+    count(table, "concurrency", ConcurrencyLimitLayer::new(queued).unwrap().layer(inner()), answered).await;
+    count(table, "timeout", TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(inner()), answered).await;
+    count(table, "fallback", FallbackLayer::builder().value(1).build().layer(inner()), answered).await;
+    count(table, "production", ResilienceLayer::from_preset("production").unwrap().layer(plain()), answered).await;
+    count(
+        table,
+        "every stage",
+        every_stage(r#"{"fallback": {"enabled": true}}"#).fallback_value(1).build().unwrap().layer(plain()),
+        answered,
+    )
+    .await;
+    // The timers are made here, because the inner service does not answer at once.
+    let pending = tower::service_fn(|request: u64| async move {
+        tokio::task::yield_now().await;
+        Ok(request)
+    });
+    count(table, "timeout, pending", TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(pending), answered)
+        .await;
+    let pending = tower::service_fn(|request: u64| async move {
+        tokio::task::yield_now().await;
+        io::Result::Ok(request)
+    });
+    count(table, "production, pending", ResilienceLayer::from_preset("production").unwrap().layer(pending), answered)
+        .await;
+    let by_attempt =
+        r#"{"circuit_breaker": {"scope": "attempt"}, "rate_limit": {"scope": "attempt", "on_limit": "wait"}}"#;
+    count(
+        table,
+        "every stage, by attempt",
+        every_stage(by_attempt).fallback_value(1).build().unwrap().layer(plain()),
+        answered,
+    )
+    .await;
+}
+
+async fn refusals(table: &mut Vec<(&'static str, u64)>) {
+    let breaker = CircuitBreakerLayer::new(breaker::Config::default()).unwrap();
+    breaker.handle().force_open();
+    count(table, "circuit_breaker refuses", breaker.layer(inner()), circuit_open).await;
+
+    let mut used_up =
+        rate_limit::Config::with_quota(rate_limit::Quota { limit: 1.0, period: Duration::from_secs(86400) });
+    used_up.burst_size = 1;
+    let rate = RateLimitLayer::new(used_up).unwrap();
+    assert!(rate.layer(inner()).oneshot(1).await.is_ok());
+    count(table, "rate_limit refuses", rate.layer(inner()), rate_limited).await;
+
+    let limit = ConcurrencyLimitLayer::new(concurrency::Config::new(1)).unwrap();
+    let mut holder = limit.layer(tower::service_fn(|_: u64| std::future::pending::<Result<u64, Error<io::Error>>>()));
+    let held = holder.call(1);
+    count(table, "concurrency refuses", limit.layer(inner()), overloaded).await;
+    drop(held);
+
+    for (name, scope) in [("every stage, circuit open", "call"), ("every stage, attempt's circuit open", "attempt")] {
+        let overrides = format!(r#"{{"circuit_breaker": {{"scope": "{scope}"}}}}"#);
+        let layer = every_stage(&overrides).build().unwrap();
+        layer.handle().breaker().force_open();
+        count(table, name, layer.layer(plain()), circuit_open).await;
+    }
+    let layer = every_stage(r#"{"rate_limit": {"limit": 1, "period": "24h", "burst_size": 1}}"#).build().unwrap();
+    assert!(layer.layer(plain()).oneshot(1).await.is_ok());
+    count(table, "every stage, rate used up", layer.layer(plain()), rate_limited).await;
+
+    let layer = every_stage(r#"{"concurrency": {"max_inflight": 1, "queue_size": 0}}"#).build().unwrap();
+    let held = tokio_test::task::spawn(
+        layer.layer(tower::service_fn(|_: u64| std::future::pending::<io::Result<u64>>())).call(1),
+    );
+    let mut held = held;
+    assert!(held.poll().is_pending());
+    count(table, "every stage, permits used up", layer.layer(plain()), overloaded).await;
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_costs_an_allocation() {
+    let mut table = Vec::new();
+    successes(&mut table).await;
+    refusals(&mut table).await;
+    println!("heap allocations of {CALLS} calls");
+    for (name, allocations) in &table {
+        println!("{name:>38} {allocations:>5}");
+    }
+    assert!(table.iter().all(|(_, allocations)| *allocations == 0), "{table:?}");
+}
+
+/// A count that could not see an allocation would prove nothing.
+#[tokio::test(start_paused = true)]
+async fn an_allocation_is_seen() {
+    let mut table = Vec::new();
+    let boxing =
+        tower::service_fn(
+            |request: u64| async move { Ok::<_, Error<io::Error>>(*std::hint::black_box(Box::new(request))) },
+        );
+    count(&mut table, "boxing", boxing, answered).await;
+    assert_eq!(table, [("boxing", CALLS)]);
+}

@@ -1,0 +1,149 @@
+//! What the compiler promises of layers, services, handles and futures, and what they do not ask for: nothing here fails at run time but the borrowed calls.
+
+use std::{
+    future::{Ready, ready},
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
+use tower_rampart::{
+    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, OperationHandle, OperationRunner, PresetBuilder,
+    RateLimitLayer, Registry, Rejection, Resilience, ResilienceLayer, RetryLayer, TimeoutLayer, breaker,
+    classify::DefaultClassifier, concurrency, fallback, pipeline, rate_limit, retry, timeout,
+};
+
+type Answer = Ready<Result<u32, Error<io::Error>>>;
+
+/// Neither `Sync` nor `'static` is asked of a service: this one has a cell and borrows.
+#[derive(Clone, Debug)]
+struct Inner<'a> {
+    prefix: &'a str,
+    calls: std::cell::Cell<u32>,
+}
+
+impl<'a> Inner<'a> {
+    fn new(prefix: &'a str) -> Self {
+        Self { prefix, calls: std::cell::Cell::new(0) }
+    }
+}
+
+/// The request borrows as well.
+impl Service<&str> for Inner<'_> {
+    type Response = usize;
+    type Error = Error<io::Error>;
+    type Future = Ready<Result<usize, Error<io::Error>>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: &str) -> Self::Future {
+        self.calls.set(self.calls.get() + 1);
+        ready(Ok(self.prefix.len() + request.len()))
+    }
+}
+
+impl Service<u32> for Inner<'static> {
+    type Response = u32;
+    type Error = Error<io::Error>;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: u32) -> Self::Future {
+        ready(Ok(request))
+    }
+}
+
+fn shared<T: Clone + Send + Sync + Unpin + 'static>() {}
+fn sent<T: Send + 'static>() {}
+fn cloned_and_sent<T: Clone + Send + Unpin + 'static>() {}
+fn future<S: Service<u32, Future: Send + 'static>>() {}
+
+#[test]
+fn layers_are_shared_between_threads() {
+    shared::<CircuitBreakerLayer>();
+    shared::<RetryLayer>();
+    shared::<RateLimitLayer>();
+    shared::<ConcurrencyLimitLayer>();
+    shared::<TimeoutLayer>();
+    shared::<FallbackLayer<fallback::Value<u32>>>();
+    shared::<FallbackLayer<fallback::Targets<Inner<'static>>>>();
+    shared::<ResilienceLayer>();
+    shared::<ResilienceLayer<DefaultClassifier, retry::Cloned, fallback::Targets<Inner<'static>>>>();
+}
+
+#[test]
+fn handles_and_what_there_is_beside_layers_are_shared_between_threads() {
+    shared::<breaker::Handle>();
+    shared::<retry::Handle<DefaultClassifier, retry::Cloned>>();
+    shared::<rate_limit::Handle>();
+    shared::<concurrency::Handle>();
+    shared::<timeout::Handle>();
+    shared::<fallback::Handle<fallback::Value<u32>, DefaultClassifier, retry::Cloned>>();
+    shared::<OperationHandle>();
+    shared::<OperationRunner>();
+    shared::<Resilience>();
+    shared::<Registry>();
+    shared::<Rejection>();
+    shared::<Error<String>>();
+    sent::<PresetBuilder>();
+    sent::<pipeline::Preflight<DefaultClassifier, retry::Cloned, fallback::NoFallback, pipeline::NoReport>>();
+    sent::<pipeline::Admission<DefaultClassifier, retry::Cloned, fallback::NoFallback, pipeline::NoReport>>();
+}
+
+#[test]
+fn services_and_futures_of_an_inner_service_that_is_not_sync_are_sent() {
+    type Targets = fallback::Targets<Inner<'static>>;
+    cloned_and_sent::<breaker::CircuitBreaker<Inner<'static>>>();
+    cloned_and_sent::<retry::Retry<Inner<'static>>>();
+    cloned_and_sent::<rate_limit::RateLimit<Inner<'static>>>();
+    cloned_and_sent::<concurrency::ConcurrencyLimit<Inner<'static>>>();
+    cloned_and_sent::<timeout::Timeout<Inner<'static>>>();
+    cloned_and_sent::<fallback::FallbackService<Inner<'static>, Targets>>();
+    cloned_and_sent::<pipeline::ResilienceService<Inner<'static>>>();
+    future::<breaker::CircuitBreaker<Inner<'static>>>();
+    future::<retry::Retry<Inner<'static>>>();
+    future::<rate_limit::RateLimit<Inner<'static>>>();
+    future::<concurrency::ConcurrencyLimit<Inner<'static>>>();
+    future::<timeout::Timeout<Inner<'static>>>();
+    future::<fallback::FallbackService<Inner<'static>, Targets>>();
+    future::<pipeline::ResilienceService<Inner<'static>>>();
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_and_requests_may_borrow() {
+    let prefix = String::from("pre");
+    let inner = Inner::new(&prefix);
+    let by_hand = ServiceBuilder::new()
+        .layer(FallbackLayer::builder().value(0).build())
+        .layer(RateLimitLayer::new(rate_limit::Config::default()).unwrap())
+        .layer(ConcurrencyLimitLayer::new(concurrency::Config::default()).unwrap())
+        .layer(RetryLayer::new(retry::Config::default()).unwrap())
+        .layer(CircuitBreakerLayer::new(breaker::Config::default()).unwrap())
+        .layer(TimeoutLayer::attempt(Duration::from_secs(1)).unwrap())
+        .service(inner.clone());
+    let whole = ResilienceLayer::from_preset("production").unwrap().layer(inner);
+    {
+        let request = String::from("fix");
+        assert_eq!(by_hand.oneshot(request.as_str()).await.unwrap(), 6);
+        assert_eq!(whole.oneshot(request.as_str()).await.unwrap(), 6);
+    }
+}
+
+/// `Layer` and `Clone` ask nothing of what they wrap.
+#[test]
+fn anything_can_be_wrapped() {
+    struct NoService;
+    let _: breaker::CircuitBreaker<NoService> =
+        CircuitBreakerLayer::new(breaker::Config::default()).unwrap().layer(NoService);
+    let _: retry::Retry<NoService> = RetryLayer::new(retry::Config::default()).unwrap().layer(NoService);
+    let _ = RateLimitLayer::new(rate_limit::Config::default()).unwrap().layer(NoService);
+    let _ = ConcurrencyLimitLayer::new(concurrency::Config::default()).unwrap().layer(NoService);
+    let _ = TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(NoService);
+    let _: pipeline::ResilienceService<NoService> = ResilienceLayer::from_preset("simple").unwrap().layer(NoService);
+}

@@ -1,0 +1,198 @@
+//! The layers that stand alone, as subjects. The whole pipeline is in `pipelines`.
+
+use std::{sync::Arc, time::Duration};
+
+use tower::{Layer, ServiceExt};
+use tower_rampart::{
+    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, RateLimitLayer, RetryLayer, TimeoutLayer,
+    breaker, concurrency, rate_limit, retry,
+};
+
+use super::{
+    inner::{Plan, Script},
+    subject::{Failing, Subject, lifted},
+};
+
+/// A rate that gives back nothing that a test would notice: the burst is all there is.
+const BURST: u32 = 1000;
+
+fn circuit(config: breaker::Config) -> (CircuitBreakerLayer, breaker::Handle) {
+    let layer = CircuitBreakerLayer::new(config).unwrap();
+    let handle = layer.handle();
+    (layer, handle)
+}
+
+fn circuit_breaker_of(layer: CircuitBreakerLayer, handle: &breaker::Handle) -> Subject {
+    let [audited, failures, ended] = [(); 3].map(|()| handle.clone());
+    Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |account| {
+            let it = audited.snapshot();
+            assert_eq!(it.total + it.rejected, account.made, "every call ends in one outcome or is refused: {it:?}");
+        },
+    )
+    .failures(move || failures.snapshot().failed)
+    .ended(move || ended.snapshot().total)
+}
+
+/// A closed circuit.
+pub(crate) fn closed_circuit() -> Subject {
+    let (layer, handle) = circuit(breaker::Config::default());
+    circuit_breaker_of(layer, &handle)
+}
+
+/// A closed circuit that keeps a window.
+pub(crate) fn windowed_circuit() -> Subject {
+    let mut config = breaker::Config::default();
+    config.failure_rate_threshold = Some(0.9);
+    config.slow_call_duration = Some(Duration::from_secs(5));
+    config.slow_call_rate_threshold = Some(0.9);
+    config.window = breaker::Window::Time { size: Duration::from_secs(60) };
+    let (layer, handle) = circuit(config);
+    circuit_breaker_of(layer, &handle)
+}
+
+/// A circuit that lets four probes in at once, and goes on doing so however many succeed.
+pub(crate) fn half_open_circuit() -> Subject {
+    let (layer, handle) = circuit(half_open());
+    handle.trip();
+    let mut subject = circuit_breaker_of(layer, &handle);
+    subject.settle = Duration::from_secs(1);
+    subject.survives_failure = false;
+    subject
+}
+
+pub(super) fn half_open() -> breaker::Config {
+    let mut config = breaker::Config::default();
+    config.recovery_timeout = Duration::from_secs(1);
+    config.half_open_max_calls = 4;
+    config.success_threshold = 1_000_000;
+    config
+}
+
+/// Retries with a budget that only calls fill, so that every token can be accounted for.
+pub(crate) fn retry() -> Subject {
+    let mut config = retry::Config::default();
+    config.backoff.base = Duration::from_millis(20);
+    config.budget.ratio = 1.0;
+    config.budget.min_per_second = 0.0;
+    let layer = RetryLayer::builder().config(config).seed(7).build().unwrap();
+    let handle = layer.handle();
+    let mut subject = Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |account| {
+            // Each call deposits one token, each arrival beyond the first of its call costs one.
+            let expected = (2 * account.made).saturating_sub(account.arrived) as f64;
+            assert!((handle.budget_level() - expected).abs() < 1e-6, "{} of {expected}", handle.budget_level());
+        },
+    );
+    subject.failing = Failing::IsRetried;
+    subject
+}
+
+fn slow_rate(burst: u32) -> rate_limit::Config {
+    let mut config =
+        rate_limit::Config::with_quota(rate_limit::Quota { limit: 1.0, period: Duration::from_secs(24 * 60 * 60) });
+    config.burst_size = burst;
+    config
+}
+
+/// A rate limit that refuses.
+pub(crate) fn rate_limit_that_rejects() -> Subject {
+    let layer = RateLimitLayer::new(slow_rate(BURST)).unwrap();
+    let [audited, ended] = [(); 2].map(|()| layer.handle());
+    Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |account| {
+            let spent = f64::from(BURST) - audited.remaining();
+            assert!((spent - account.arrived as f64).abs() < 0.5, "{spent} tokens for {} calls", account.arrived);
+        },
+    )
+    .ended(move || (f64::from(BURST) - ended.remaining()).round() as u64)
+}
+
+/// A rate limit that lets calls wait, 50 ms each once the first four are through.
+pub(crate) fn rate_limit_that_waits() -> Subject {
+    let mut config = rate_limit::Config::per_second(20.0);
+    config.burst_size = 4;
+    config.on_limit = rate_limit::OnLimit::Wait;
+    let layer = RateLimitLayer::new(config).unwrap();
+    let handle = layer.handle();
+    let mut subject = Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |account| {
+            assert_eq!(handle.queued(), 0);
+            let spent = 4.0 - handle.remaining();
+            assert!(spent <= account.arrived as f64 + 1e-6, "{spent} tokens for {} calls", account.arrived);
+        },
+    );
+    subject.queues = true;
+    subject
+}
+
+fn concurrency_limit(queue_size: u32) -> Subject {
+    let mut config = concurrency::Config::new(4);
+    config.queue_size = queue_size;
+    let layer = ConcurrencyLimitLayer::new(config).unwrap();
+    let [audited, inflight] = [(); 2].map(|()| layer.handle());
+    let mut subject = Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |_| assert_eq!((audited.inflight(), audited.queued()), (0, 0), "a permit or a place was lost"),
+    )
+    .inflight(move || inflight.inflight().into());
+    subject.queues = queue_size > 0;
+    subject
+}
+
+/// A concurrency limit that refuses.
+pub(crate) fn concurrency_limit_that_rejects() -> Subject {
+    concurrency_limit(0)
+}
+
+/// A concurrency limit with a queue.
+pub(crate) fn concurrency_limit_that_queues() -> Subject {
+    concurrency_limit(8)
+}
+
+/// A timeout; it has no books.
+pub(crate) fn timeout() -> Subject {
+    let layer = TimeoutLayer::attempt(Duration::from_secs(1)).unwrap();
+    let mut subject = Subject::new(move |inner| layer.layer(lifted(inner)), |_| {});
+    subject.bounds_time = true;
+    subject
+}
+
+/// A fallback that is a value; it has no books.
+pub(crate) fn fallback_value() -> Subject {
+    let layer = FallbackLayer::builder().value(99).build();
+    let mut subject = Subject::new(move |inner| layer.layer(lifted(inner)), |_| {});
+    subject.failing = Failing::FallsBack;
+    subject
+}
+
+/// A fallback that is a function of the request, and takes its time.
+pub(crate) fn fallback_function() -> Subject {
+    let layer = FallbackLayer::builder()
+        .with_request(|request: u32, _fault| async move {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            Ok(request)
+        })
+        .build();
+    let mut subject = Subject::new(move |inner| layer.layer(lifted(inner)), |_| {});
+    subject.failing = Failing::FallsBack;
+    subject
+}
+
+/// A fallback that is services, of which the first fails too.
+pub(crate) fn fallback_services() -> Subject {
+    let spare = Script::new(&[Plan::Fail(2), Plan::Answer(2)]);
+    spare.unready.store(2, std::sync::atomic::Ordering::Relaxed);
+    let target = spare.inner().map_err(Error::Inner);
+    let layer = FallbackLayer::builder().services([target.clone(), target]).build();
+    let mut subject = Subject::new(move |inner| layer.layer(lifted(inner)), |_| {});
+    subject.failing = Failing::FallsBack;
+    subject.spare = Some(Arc::clone(&spare));
+    subject
+}
