@@ -1,5 +1,7 @@
 //! The configuration replaced while the program runs: what changes, what stays, who did it, and what is refused.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::sync::{Arc, Mutex};
 
 use tower::{Layer, Service, ServiceExt};

@@ -1,5 +1,7 @@
 //! Overrides made at run time: what lies over what, and how they end.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,

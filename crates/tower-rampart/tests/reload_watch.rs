@@ -1,4 +1,6 @@
 //! A configuration file that is watched, on a real file system: every way in which editors and clusters replace a file.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![cfg(feature = "watch")]
 
 use std::{fs, path::Path, time::Duration};

@@ -13,7 +13,11 @@ use tower_rampart_core::{
     retry::{Attempts, StopReason},
 };
 
-use super::{Explain, Shared, settings::CallSettings};
+use super::{
+    Explain, Shared,
+    settings::CallSettings,
+    switches::{self, Seen},
+};
 use crate::clock;
 
 /// The permits, tickets and accounts of one call. Dropped early, it ends them all.
@@ -35,16 +39,17 @@ pub(crate) struct Call<J, K, A, R> {
     permit: Option<concurrency::Permit>,
     /// The circuit's permit, of the call or of the attempt in flight, as its scope says.
     circuit: Option<breaker::Permit>,
+    /// What was switched before the call took its settings.
+    pub(super) switches: Seen,
     /// Whether the call was counted as admitted and must be counted as ended.
-    started: bool,
+    pub(super) started: bool,
     /// Whether code of the inner service runs now: a panic in it is a failure.
     inside: bool,
 }
 
 impl<J, K, A, R> Call<J, K, A, R> {
     pub(crate) fn new(shared: Arc<Shared<J, K, A, R>>, info: RequestInfo, now: Timestamp) -> Self {
-        let seed = shared.machines.seeds.next();
-        let (settings, attempts) = shared.machines.settings.with(|live| (live.call, Attempts::new(&live.retry, seed)));
+        let (switches, settings, attempts) = switches::taken(&shared.machines);
         Self {
             info,
             began: now,
@@ -59,6 +64,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             circuit: None,
             started: false,
             inside: false,
+            switches,
             settings,
             shared,
         }
@@ -318,7 +324,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
         if let Some(ticket) = self.queue_ticket.take() {
             self.shared.machines.concurrency.cancel(ticket);
         }
-        if self.token && !self.started && self.saw_no_switch() {
+        if self.token && !self.started && self.rate_was_not_switched() {
             // Refused or dropped before anything was sent: the tokens were not used.
             self.shared.machines.rate.give_back(self.info.cost, clock::now());
         }
@@ -326,12 +332,6 @@ impl<J, K, A, R> Call<J, K, A, R> {
         if let Some(permit) = self.permit.take() {
             self.shared.machines.concurrency.release(permit);
         }
-    }
-
-    /// Whether the rate limiter was on for as long as the call was there; while it is off, it takes no tokens of those it admits.
-    #[cold]
-    fn saw_no_switch(&self) -> bool {
-        self.shared.machines.settings.with(|live| live.call.rate_switches) == self.settings.rate_switches
     }
 
     /// The call ends with an answer that was judged so.

@@ -171,7 +171,7 @@ where
         let Lazy::Begun(call) = this.call else { unreachable!("a future is not polled after it was ready") };
         loop {
             let step = match this.state.as_mut().project() {
-                StateProjection::Start => steps::enter(call),
+                StateProjection::Start => steps::enter(call, call.began),
                 StateProjection::RateQueue { since } => match call.poll_rate(cx, *since) {
                     Turn::Granted(now) => steps::enter_concurrency(call, now),
                     Turn::Refused(rejection) => steps::refuse(call, rejection),

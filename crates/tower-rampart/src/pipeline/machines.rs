@@ -13,7 +13,7 @@ use tower_rampart_core::{
     retry::{Budget, Seeds},
 };
 
-use super::settings::Settings;
+use super::{settings::Settings, switches::Switches};
 use crate::clock;
 
 /// The machines of one operation and the configuration that they run on.
@@ -21,6 +21,7 @@ use crate::clock;
 pub(crate) struct Machines {
     pub(crate) operation: Arc<Operation>,
     pub(crate) settings: ConfigCell<Settings>,
+    pub(crate) switches: Switches,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) rate: Arc<RateLimiter>,
     pub(crate) concurrency: Arc<Limiter>,
@@ -43,6 +44,7 @@ impl Machines {
         let breaker = Breaker::new(Arc::clone(name), config.circuit_breaker.clone())?;
         let machines = Self {
             settings: ConfigCell::new(Settings::from(&config)),
+            switches: Switches::default(),
             breaker: Arc::new(match seed {
                 Some(seed) => breaker.with_seed(seed),
                 None => breaker,
@@ -81,7 +83,8 @@ impl Machines {
     /// Replaces the configuration of all stages, or of none.
     ///
     /// A stage that is on has its new values before calls are sent to it, and one that goes off keeps its old values until calls are not sent to
-    /// it any more: no call slips between a stage that is off already and another that is not on yet.
+    /// it any more. Calls that were sent to it before find out by the [`Switches`]: none slips between a stage that is off already and another
+    /// that is not on yet.
     pub(crate) fn reconfigure(&self, config: OperationConfig) -> Result<(), InvalidConfig> {
         check(&config)?;
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +92,8 @@ impl Machines {
         // Every part was checked above: none of these fails after another was applied.
         self.budget.reconfigure(config.retry.budget)?;
         self.apply(&config, true, now)?;
-        self.settings.store(self.settings.with(|settings| settings.next(&config)));
+        self.settings.store(Settings::from(&config));
+        self.switches.count(&current, &config);
         self.apply(&config, false, now)?;
         *current = Arc::new(config);
         Ok(())

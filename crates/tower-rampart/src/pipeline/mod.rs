@@ -111,6 +111,7 @@ mod preflight;
 mod service;
 mod settings;
 mod steps;
+mod switches;
 
 pub use builder::{BuildError, PresetBuilder};
 #[cfg(feature = "http")]

@@ -20,8 +20,6 @@ pub(crate) struct CallSettings {
     /// What takes tokens; `None`: the rate limiter is off.
     pub(crate) rate: Option<rate::Scope>,
     pub(crate) rate_waits: bool,
-    /// How often the rate limiter was switched: tokens of a call that saw it switched are not given back, because it may have taken none.
-    pub(crate) rate_switches: u32,
     /// Whether the concurrency limiter is on.
     pub(crate) concurrency: bool,
 }
@@ -33,20 +31,9 @@ impl From<&OperationConfig> for Settings {
             fallback: config.fallback,
             circuit: config.circuit_breaker.enabled.then_some(config.circuit_breaker.scope),
             rate: config.rate_limit.enabled.then_some(config.rate_limit.scope),
-            rate_switches: 0,
             rate_waits: config.rate_limit.on_limit == rate::OnLimit::Wait,
             concurrency: config.concurrency.enabled,
         };
         Self { retry: config.retry, call }
-    }
-}
-
-impl Settings {
-    /// The settings that take the place of these.
-    pub(super) fn next(&self, config: &OperationConfig) -> Self {
-        let mut next = Self::from(config);
-        let switched = next.call.rate.is_some() != self.call.rate.is_some();
-        next.call.rate_switches = self.call.rate_switches.wrapping_add(switched.into());
-        next
     }
 }

@@ -52,7 +52,16 @@ impl<Res, E> Default for Carry<Res, E> {
 /// # Errors
 /// The refusal of the first that refuses.
 pub(super) fn enter_at_once<J, K, A, R>(call: &mut Call<J, K, A, R>) -> Result<(), Rejection> {
-    let now = call.began;
+    take_all(call, call.began)?;
+    while call.is_between() {
+        call.renew();
+        take_all(call, clock::now())?;
+    }
+    call.admit();
+    Ok(())
+}
+
+fn take_all<J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Result<(), Rejection> {
     if call.rate_in(rate::Scope::Call) {
         call.take_token(now)?;
     }
@@ -66,8 +75,7 @@ pub(super) fn enter_at_once<J, K, A, R>(call: &mut Call<J, K, A, R>) -> Result<(
 }
 
 /// Asks the rate limiter, unless the circuit would refuse a call that had waited for it.
-pub(super) fn enter<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>) -> Step<F, G, Res, E> {
-    let now = call.began;
+pub(super) fn enter<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Step<F, G, Res, E> {
     if !call.rate_in(rate::Scope::Call) {
         return enter_concurrency(call, now);
     }
@@ -158,12 +166,16 @@ fn begin<F, G, Res, E, J, K, A, R>(
     }
 }
 
-/// The attempt is made.
+/// The attempt is made, unless it is the first and the stages that admitted it are not those of one configuration.
 pub(super) fn admit_attempt<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
     now: Timestamp,
 ) -> Step<F, G, Res, E> {
+    if call.is_between() {
+        call.renew();
+        return enter(call, clock::now());
+    }
     let Carry { last, mut payment } = carry;
     payment.spend();
     call.begin_attempt(now);

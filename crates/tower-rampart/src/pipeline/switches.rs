@@ -1,0 +1,86 @@
+//! How calls find out that a stage was switched on or off between the moment they took their settings and the moment they are admitted.
+
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+use tower_rampart_config::OperationConfig;
+use tower_rampart_core::{Outcome, retry::Attempts};
+
+use super::{Machines, call::Call, settings::CallSettings};
+
+/// How often the stages of an operation were switched.
+///
+/// A stage goes off after the settings say so and after it was counted here. Whoever finds it off though its settings say that it is on, and then
+/// looks here, therefore sees another count.
+#[derive(Debug, Default)]
+pub(crate) struct Switches {
+    all: AtomicU32,
+    rate: AtomicU32,
+}
+
+/// The counts at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// `None`: the call was admitted by a preflight, whatever is switched until it is made.
+    all: Option<u32>,
+    rate: u32,
+}
+
+impl Switches {
+    /// Counts what a new configuration switches, before the stages that it has off are.
+    pub(super) fn count(&self, before: &OperationConfig, after: &OperationConfig) {
+        let on = |config: &OperationConfig| {
+            (config.rate_limit.enabled, config.concurrency.enabled, config.circuit_breaker.enabled)
+        };
+        if on(before) != on(after) {
+            self.all.fetch_add(1, Ordering::Release);
+        }
+        if before.rate_limit.enabled != after.rate_limit.enabled {
+            self.rate.fetch_add(1, Ordering::Release);
+        }
+        fence(Ordering::Release);
+    }
+
+    /// To be taken before the settings: what is switched in between only makes a call look twice.
+    pub(super) fn seen(&self) -> Seen {
+        Seen { all: Some(self.all.load(Ordering::Acquire)), rate: self.rate.load(Ordering::Acquire) }
+    }
+}
+
+/// What a call takes when it begins: the counts first, so that what is switched in between only makes it look twice.
+pub(super) fn taken(machines: &Machines) -> (Seen, CallSettings, Attempts) {
+    let switches = machines.switches.seen();
+    let seed = machines.seeds.next();
+    machines.settings.with(|live| (switches, live.call, Attempts::new(&live.retry, seed)))
+}
+
+impl<J, K, A, R> Call<J, K, A, R> {
+    /// Whether a stage was switched since the call took its settings, so that the stages it asked may be of two configurations. Not asked of a call that
+    /// was admitted.
+    pub(super) fn is_between(&self) -> bool {
+        fence(Ordering::Acquire);
+        let present = self.shared.machines.switches.all.load(Ordering::Relaxed);
+        !self.started && self.switches.all.is_some_and(|seen| seen != present)
+    }
+
+    /// The call is admitted, whatever is switched until it is made.
+    pub(super) fn admit(&mut self) {
+        self.switches.all = None;
+    }
+
+    /// Whether the rate limiter was on for as long as the call was there: while it is off, it takes no tokens of those it admits.
+    pub(super) fn rate_was_not_switched(&self) -> bool {
+        self.switches.rate == self.shared.machines.switches.seen().rate
+    }
+
+    /// Gives everything back and begins anew under the present settings; only the fallback stays, because what it needs was kept at the beginning.
+    #[cold]
+    pub(super) fn renew(&mut self) {
+        self.leave_circuit(Outcome::Ignored, None);
+        self.release();
+        let (switches, settings, attempts) = taken(&self.shared.machines);
+        self.switches = switches;
+        self.settings = CallSettings { fallback: self.settings.fallback, ..settings };
+        self.attempts = attempts;
+        self.deadline = self.settings.timeout.deadline(self.began, self.info.time_left);
+    }
+}
