@@ -20,9 +20,10 @@
 //! | everything, from a preset or a JSON document | [`ResilienceLayer`], [`PresetBuilder`] |
 //! | a plain async function protected | [`Resilience`] |
 //! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`TimeoutLayer`], [`FallbackLayer`] |
+//! | the configuration replaced while calls flow | [`reload`] |
 //! | the numbers | [`Registry`] |
 //!
-//! Each layer is a feature; all are on by default but `http`. Nothing on the call path allocates, boxes a future, locks
+//! Each layer is a feature; all are on by default but `http` and `watch`. Nothing on the call path allocates, boxes a future, locks
 //! asynchronously or spawns a task.
 
 #[cfg(feature = "breaker")]

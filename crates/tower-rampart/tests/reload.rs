@@ -295,3 +295,18 @@ async fn what_the_host_cannot_serve_no_pipeline_makes_it_serve() {
     let error = resilience.reload_json(r#"{"fallback": {"enabled": true}}"#, &alice()).unwrap_err();
     assert!(error.to_string().contains(Capability::Fallback.as_str()), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_others_in_the_registry_only_those_that_share_an_operation_follow() {
+    let resilience = first();
+    let registry = resilience.registry();
+    let build = |config, operation: &str| -> Result<ResilienceLayer, _> {
+        PresetBuilder::from_config(config).operation(operation).registry(registry).build()
+    };
+    let shared = build(resilience.config(), "export").unwrap();
+    let alone = build(resilience.config(), "somebody else's").unwrap();
+    resilience.reload_json(SECOND, &alice()).unwrap();
+    assert_eq!(shared.handle().config().retry.max_attempts, 6);
+    assert_eq!(alone.handle().config().retry.max_attempts, 3);
+    assert!(build(ResilienceConfig::from_json(FIRST).unwrap(), "export").is_err(), "it does not run on that any more");
+}

@@ -214,3 +214,40 @@ async fn a_directory_that_does_not_exist_cannot_be_watched() {
     assert!(error.to_string().contains("/nowhere/at/all/config.json"), "{error}");
     assert_eq!(resilience.file(), None);
 }
+
+/// Runs itself in a process that has the variables: those of this one belong to all tests.
+#[tokio::test]
+async fn the_file_that_the_environment_names_is_watched_by_whoever_maintains() {
+    const CHILD: &str = "RAMPART_TEST_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        let directory = TempDir::new().unwrap();
+        plain(directory.path());
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_file_that_the_environment_names_is_watched_by_whoever_maintains", "--nocapture"])
+            .env(CHILD, "1")
+            .env("RESILIENCE_CONFIG_FILE", directory.path().join("config.json"))
+            .env("AI_LIB_RPS", "25")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
+        assert!(child.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let resilience = Resilience::from_env().unwrap();
+    let path = resilience.file().unwrap();
+    let (tell, mut events) = mpsc::unbounded_channel();
+    resilience.registry().on_event(move |event| {
+        let _over = tell.send(event.kind.clone());
+    });
+    let maintained = tokio::spawn(resilience.maintain());
+    tokio::task::yield_now().await;
+    assert!(resilience.audit().is_empty(), "what it says runs already");
+    fs::write(&path, document(3)).unwrap();
+    let event = timeout(DEADLINE, events.recv()).await.unwrap().unwrap();
+    assert!(matches!(event, EventKind::Reloaded { .. }), "{event}");
+    let base = resilience.config().base();
+    assert_eq!(base.retry.max_attempts, 3);
+    assert!((base.rate_limit.quota.limit - 25.0).abs() < f64::EPSILON, "the variables lie below every document");
+    drop(resilience);
+    timeout(DEADLINE, maintained).await.unwrap().unwrap();
+}
