@@ -159,7 +159,9 @@ async fn a_breaker_of_scope_call_takes_one_sample_a_call_and_one_of_scope_attemp
             .unwrap();
     let backend = Backend::always(Reply::transient());
     let service = attempts.layer(backend.clone());
-    let error = call(&service, 0).await.unwrap_err();
+    let (took, result) = timed(call(&service, 0)).await;
+    let error = result.unwrap_err();
+    assert!(near(took, secs(1)), "no wait is begun for a circuit that is open: {took:?}");
     assert_eq!(error.inner().unwrap().call(), 2, "the last real error comes back, not the refusal: {error:?}");
     assert_eq!(reports.one().stopped_by, Some(StopReason::CircuitOpen));
     assert_eq!((backend.calls(), attempts.handle().breaker().snapshot().failed), (2, 2));
