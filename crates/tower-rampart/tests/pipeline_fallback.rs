@@ -18,7 +18,7 @@ use tower_rampart::{
     Class, Error, PresetBuilder, ResilienceLayer, Verdict,
     breaker::State,
     classify::Given,
-    fallback::{Chain, Fault as For, Target},
+    fallback::{Chain, Fault as For, Target, Targets},
     pipeline::Custom,
 };
 
@@ -116,8 +116,10 @@ async fn services_are_tried_in_order_from_an_array_a_tuple_or_a_list() {
     let off = Target::new("off", lifted(&down)).enabled(false);
     let not_for_this = Target::new("limits", lifted(&down)).when(|it| matches!(it.class, Class::RateLimited { .. }));
     let before = down.calls();
-    let list =
-        builder(ONCE).fallback_services(vec![off, not_for_this, Target::new("up", lifted(&up))]).build().unwrap();
+    let list = builder(ONCE)
+        .fallback_services(Targets::new([off, not_for_this, Target::new("up", lifted(&up))]))
+        .build()
+        .unwrap();
     let service = list.layer(Backend::always(Reply::transient()));
     assert_eq!(call(&service, 5).await, Ok(103));
     assert_eq!(down.calls(), before, "neither a target that is off nor one whose condition fails is tried");
@@ -193,7 +195,7 @@ async fn a_chain_without_an_enabled_target_says_so() {
     let up = Backend::new();
     let layer = builder(ONCE)
         .operation("models")
-        .fallback_services(vec![Target::new("up", lifted(&up)).enabled(false)])
+        .fallback_services(Targets::new([Target::new("up", lifted(&up)).enabled(false)]))
         .build()
         .unwrap();
     let chain = Chain::<usize, Fault>::new("models");
