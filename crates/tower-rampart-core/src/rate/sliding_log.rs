@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::window::Span;
+use super::{receipt::Place, window::Span};
 use crate::Timestamp;
 
 /// Never more than the limit in any span, wherever it begins.
@@ -27,7 +27,7 @@ impl SlidingLog {
         let mut log = Self { span, entries: VecDeque::new(), used: 0 };
         match span.limit.saturating_sub(tokens) {
             0 => {}
-            used => log.take(used, now),
+            used => drop(log.take(used, now)),
         }
         log
     }
@@ -58,25 +58,32 @@ impl SlidingLog {
     }
 
     /// Takes what [`SlidingLog::wait`] said is there.
-    pub(super) fn take(&mut self, cost: u32, now: Timestamp) {
+    pub(super) fn take(&mut self, cost: u32, now: Timestamp) -> Place {
         self.used += u64::from(cost);
         let now = now.as_nanos();
-        match self.entries.back_mut() {
-            Some(last) if last.at >= now => last.cost = last.cost.saturating_add(cost),
-            _ if cost > 0 => self.entries.push_back(Entry { at: now, cost }),
-            _ => {}
-        }
+        let taken = match self.entries.back_mut() {
+            Some(last) if last.at >= now => {
+                last.cost = last.cost.saturating_add(cost);
+                last.at
+            }
+            _ if cost > 0 => {
+                self.entries.push_back(Entry { at: now, cost });
+                now
+            }
+            _ => now,
+        };
+        Place { taken, full_at: 0 }
     }
 
-    pub(super) fn give_back(&mut self, cost: u32) {
-        let mut left = cost;
-        while left > 0 {
-            let Some(last) = self.entries.back_mut() else { return };
-            let back = left.min(last.cost);
-            (last.cost, left, self.used) = (last.cost - back, left - back, self.used - u64::from(back));
-            if last.cost == 0 {
-                self.entries.pop_back();
-            }
+    /// Takes a call out of the entry that logs it; nothing if that has left the span.
+    pub(super) fn give_back(&mut self, place: Place, cost: u32, now: Timestamp) {
+        self.forget(now);
+        let Ok(index) = self.entries.binary_search_by_key(&place.taken, |entry| entry.at) else { return };
+        let back = cost.min(self.entries[index].cost);
+        self.entries[index].cost -= back;
+        self.used -= u64::from(back);
+        if self.entries[index].cost == 0 {
+            self.entries.remove(index);
         }
     }
 
