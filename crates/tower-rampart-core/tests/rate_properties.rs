@@ -490,6 +490,27 @@ fn token_comes_back_to_a_limiter_that_was_switched_off_meanwhile() {
     }
 }
 
+/// A log of a million entries, each refusal of which must find the one that has to leave the span.
+#[test]
+fn refusal_by_a_long_log_after_the_limit_was_lowered_is_exact_and_does_not_walk_it() {
+    let wide = with_quota(Algorithm::SlidingWindow, Quota { limit: 1e6, period: Duration::from_secs(10) }, 1);
+    let limiter = RateLimiter::new("x", wide).unwrap();
+    for at in 0..1_000_000 {
+        limiter.try_acquire(1, Timestamp::from_nanos(at)).unwrap();
+    }
+    let now = Timestamp::from_millis(1);
+    for limit in [1_u32, 500_000, 999_999] {
+        let quota = Quota { limit: f64::from(limit), period: Duration::from_secs(10) };
+        limiter.reconfigure(with_quota(Algorithm::SlidingWindow, quota, 1), now).unwrap();
+        // What stays is one less than the limit, so all up to this entry must have left.
+        let last = Timestamp::from_nanos(1_000_000 - u64::from(limit));
+        for _ in 0..50_000 {
+            let refused = limiter.try_acquire(1, now).unwrap_err();
+            assert_eq!(refused.retry_after, Some(last.after(Duration::from_secs(10)).since(now)));
+        }
+    }
+}
+
 #[test]
 fn limiter_that_is_off_admits_all_and_takes_nothing() {
     let mut config = config(Algorithm::Gcra, 10.0, 1);
