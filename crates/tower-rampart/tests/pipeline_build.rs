@@ -76,6 +76,15 @@ fn overrides_in_code_win_and_are_judged_like_a_document() {
     let config = layer.handle().config();
     assert_eq!((config.retry.max_attempts, config.timeout.attempt), (4, Some(common::secs(7))));
     assert_eq!(config.circuit_breaker.failure_threshold, 8, "the rest is the preset's strategy for it");
+    let named_later = PresetBuilder::new(Preset::Production)
+        .overrides_json(r#"{"retry_attempts": 4}"#)
+        .unwrap()
+        .operation("summarize");
+    let config = judged(named_later).build().unwrap().handle().config();
+    assert_eq!((config.retry.max_attempts, config.circuit_breaker.failure_threshold), (4, 8), "the order is no matter");
+    let twice = builder().overrides_json(r#"{"retry_attempts": 4}"#).unwrap();
+    let twice = twice.overrides_json(r#"{"retry_attempts": 6}"#).unwrap();
+    assert_eq!(judged(twice).build().unwrap().handle().config().retry.max_attempts, 6, "the last one wins");
     let message = text(builder().overrides_json(r#"{"retry_attempts": 0, "preset": "simple"}"#));
     assert_says(&message, &["summarize", "retry_attempts must be between 1 and 10 (got 0)", "preset"]);
 }
@@ -129,6 +138,15 @@ fn a_stage_that_this_pipeline_cannot_serve_is_refused_by_name_with_what_is_missi
 }
 
 #[test]
+fn plain_functions_are_refused_the_same_stages() {
+    for document in
+        [r#"{"cache": {"enabled": true}}"#, r#"{"fallback": {"enabled": true}}"#, r#"{"retry": {"methods": ["POST"]}}"#]
+    {
+        assert_says(&text(Resilience::from_json(document)), &["missing here"]);
+    }
+}
+
+#[test]
 fn a_stage_that_is_there_and_off_needs_nothing() {
     let document =
         r#"{"cache": {"enabled": false, "ttl": "1s"}, "hedge": {"enabled": false}, "fallback": {"enabled": false}}"#;
@@ -144,6 +162,14 @@ fn a_stage_that_is_there_and_off_needs_nothing() {
 async fn requests_that_cannot_be_cloned_and_retries_exclude_each_other() {
     let message = text(judged(PresetBuilder::new(Preset::Simple)).without_cloning().build());
     assert_says(&message, &["retry", "clone_request"]);
+    for builder in
+        [PresetBuilder::new(Preset::Simple).capabilities(Capabilities::all()), PresetBuilder::new(Preset::Simple)]
+    {
+        let message = text(judged(builder).without_cloning().capabilities(Capabilities::all()).build());
+        assert_says(&message, &["clone_request"]);
+    }
+    let again = judged(PresetBuilder::new(Preset::Simple)).without_cloning().cloner(|request: &u32| Some(*request));
+    assert!(again.build().is_ok(), "a cloner that is given later is one");
     let once = PresetBuilder::from_json(r#"{"retry": {"max_attempts": 1}}"#).unwrap();
     let layer = judged(once).without_cloning().build().unwrap();
     let backend = Backend::always(Reply::transient());

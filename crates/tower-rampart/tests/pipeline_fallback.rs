@@ -176,6 +176,16 @@ async fn a_fallbacks_own_error_keeps_the_original_as_its_source() {
     assert_eq!(original.inner().unwrap().call(), 1);
     assert_eq!(layer.handle().snapshot().failure, 1);
     assert_balanced(&layer.handle().snapshot());
+
+    let chain = builder(ONCE).fallback_services([lifted(&down), lifted(&down)]).build().unwrap();
+    let error = call(&chain.layer(Backend::always(Reply::transient())), 0).await.unwrap_err();
+    let Error::FallbackFailed(failed) = &error else { panic!("{error:?}") };
+    let original = failed.original.as_ref().unwrap();
+    assert_eq!(
+        (failed.error.inner().unwrap().call(), original.inner().unwrap().call()),
+        (103, 1),
+        "the last and the first"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -159,7 +159,9 @@ async fn a_breaker_of_scope_call_takes_one_sample_a_call_and_one_of_scope_attemp
             .unwrap();
     let backend = Backend::always(Reply::transient());
     let service = attempts.layer(backend.clone());
-    let error = call(&service, 0).await.unwrap_err();
+    let (took, result) = timed(call(&service, 0)).await;
+    let error = result.unwrap_err();
+    assert!(near(took, secs(1)), "no wait is begun for a circuit that is open: {took:?}");
     assert_eq!(error.inner().unwrap().call(), 2, "the last real error comes back, not the refusal: {error:?}");
     assert_eq!(reports.one().stopped_by, Some(StopReason::CircuitOpen));
     assert_eq!((backend.calls(), attempts.handle().breaker().snapshot().failed), (2, 2));
@@ -321,4 +323,37 @@ async fn refusals_are_counted_by_stage_and_one_a_second_becomes_an_event() {
     assert!(call(&service, 0).await.is_err());
     assert_eq!(registry.events().len(), 2);
     assert_eq!(&*registry.events()[1].operation, "search");
+}
+
+/// A backend that is never ready.
+#[derive(Clone)]
+struct NeverReady;
+
+impl tower::Service<u32> for NeverReady {
+    type Response = usize;
+    type Error = Fault;
+    type Future = std::future::Ready<Result<usize, Fault>>;
+
+    fn poll_ready(&mut self, _cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Fault>> {
+        std::task::Poll::Pending
+    }
+
+    fn call(&mut self, _request: u32) -> Self::Future {
+        panic!("it was not ready")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_is_never_ready_runs_out_of_time_and_holds_up_no_refusal() {
+    let mut document = quiet(json!({"circuit_breaker": {"failure_threshold": 1}}));
+    document["timeout"] = json!({"attempt": "2s", "total": "off"});
+    let layer = layer(&document);
+    let service = layer.layer(NeverReady);
+    let (took, result) = timed(call(&service, 0)).await;
+    let Err(Error::Timeout(timeout)) = &result else { panic!("{result:?}") };
+    assert_eq!(timeout.kind, TimeoutKind::Attempt);
+    assert!(near(took, secs(8)), "three attempts of 2 s and two waits of 1 s: {took:?}");
+    let (took, result) = timed(call(&service, 0)).await;
+    assert!(matches!(refusal(result), Rejection::CircuitOpen(_)) && took.is_zero(), "{took:?}");
+    assert_balanced(&layer.handle().snapshot());
 }

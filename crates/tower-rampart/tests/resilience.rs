@@ -199,3 +199,11 @@ async fn a_refusal_among_the_sources_of_a_functions_error_is_no_failure() {
     assert_eq!((snapshot.ignored, snapshot.failure, calls.load(Ordering::Relaxed)), (20, 0, 20));
     assert_eq!(operation.handle().breaker().state(), State::Closed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_can_be_moved_to_a_task_of_its_own() {
+    let operation = Resilience::from(Preset::Simple).operation("spawned");
+    let backend = Backend::script([Reply::transient(), Reply::Ok]);
+    let task = tokio::spawn(async move { operation.run(|| backend.run()).await });
+    assert_eq!(task.await.unwrap(), Ok(2));
+}

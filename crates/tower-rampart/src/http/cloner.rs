@@ -59,6 +59,10 @@ impl<B> CloneRequest<Request<ReplayBody<B>>> for ReplayCloner {
         self.try_clone(request)
     }
 
+    fn can_send(&self, request: &Request<ReplayBody<B>>) -> bool {
+        request.body().is_readable()
+    }
+
     fn stamp(&self, request: &mut Request<ReplayBody<B>>, attempt: u32) {
         self.number(request, attempt);
     }
