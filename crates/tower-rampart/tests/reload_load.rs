@@ -200,9 +200,18 @@ fn a_limiter_that_is_switched_gives_no_tokens_that_it_did_not_take() {
         resilience.reload_json(ON, &by).unwrap();
         assert_eq!(remaining(), taken, "switching neither gives nor takes");
         drop(held);
-        assert_eq!(remaining(), taken, "what a call held while it was switched does not come back");
-        drop(resilience.preflight("op").acquire().unwrap());
-        assert_eq!(remaining(), taken, "what was taken since is given back");
+        assert_eq!(remaining(), taken.map(|it| it + 1.0), "what a call took comes back once");
+        let full = remaining();
+        resilience.reload_json(OFF, &by).unwrap();
+        let free = resilience.preflight("op").acquire().unwrap();
+        resilience.reload_json(ON, &by).unwrap();
+        let held = resilience.preflight("op").acquire();
+        assert!(held.is_err_and(|it| it.stage() == tower_rampart::Stage::Concurrency));
+        drop(free);
+        assert_eq!(remaining(), full, "what was not taken does not come back");
+        let held = resilience.preflight("op").acquire().unwrap();
+        assert_eq!(remaining(), taken);
+        drop(held);
     });
 }
 

@@ -12,18 +12,7 @@ use super::{Machines, call::Call, settings::CallSettings};
 /// A stage goes off after the settings say so and after it was counted here. Whoever finds it off though its settings say that it is on, and then
 /// looks here, therefore sees another count.
 #[derive(Debug, Default)]
-pub(crate) struct Switches {
-    all: AtomicU32,
-    rate: AtomicU32,
-}
-
-/// The counts at one moment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
-    /// `None`: the call was admitted by a preflight, whatever is switched until it is made.
-    all: Option<u32>,
-    rate: u32,
-}
+pub(crate) struct Switches(AtomicU32);
 
 impl Switches {
     /// Counts what a new configuration switches, before the stages that it has off are.
@@ -32,23 +21,15 @@ impl Switches {
             (config.rate_limit.enabled, config.concurrency.enabled, config.circuit_breaker.enabled)
         };
         if on(before) != on(after) {
-            self.all.fetch_add(1, Ordering::Release);
-        }
-        if before.rate_limit.enabled != after.rate_limit.enabled {
-            self.rate.fetch_add(1, Ordering::Release);
+            self.0.fetch_add(1, Ordering::Release);
         }
         fence(Ordering::Release);
     }
-
-    /// To be taken before the settings: what is switched in between only makes a call look twice.
-    pub(super) fn seen(&self) -> Seen {
-        Seen { all: Some(self.all.load(Ordering::Acquire)), rate: self.rate.load(Ordering::Acquire) }
-    }
 }
 
-/// What a call takes when it begins: the counts first, so that what is switched in between only makes it look twice.
-pub(super) fn taken(machines: &Machines) -> (Seen, CallSettings, Attempts) {
-    let switches = machines.switches.seen();
+/// What a call takes when it begins: the count first, so that what is switched in between only makes it look twice.
+pub(super) fn taken(machines: &Machines) -> (u32, CallSettings, Attempts) {
+    let switches = machines.switches.0.load(Ordering::Acquire);
     let seed = machines.seeds.next();
     machines.settings.with(|live| (switches, live.call, Attempts::new(&live.retry, seed)))
 }
@@ -58,18 +39,13 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// was admitted.
     pub(super) fn is_between(&self) -> bool {
         fence(Ordering::Acquire);
-        let present = self.shared.machines.switches.all.load(Ordering::Relaxed);
-        !self.started && self.switches.all.is_some_and(|seen| seen != present)
+        let present = self.shared.machines.switches.0.load(Ordering::Relaxed);
+        !self.started && self.switches.is_some_and(|seen| seen != present)
     }
 
     /// The call is admitted, whatever is switched until it is made.
     pub(super) fn admit(&mut self) {
-        self.switches.all = None;
-    }
-
-    /// Whether the rate limiter was on for as long as the call was there: while it is off, it takes no tokens of those it admits.
-    pub(super) fn rate_was_not_switched(&self) -> bool {
-        self.switches.rate == self.shared.machines.switches.seen().rate
+        self.switches = None;
     }
 
     /// Gives everything back and begins anew under the present settings; only the fallback stays, because what it needs was kept at the beginning.
@@ -78,7 +54,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
         self.leave_circuit(Outcome::Ignored, None);
         self.release();
         let (switches, settings, attempts) = taken(&self.shared.machines);
-        self.switches = switches;
+        self.switches = Some(switches);
         self.settings = CallSettings { fallback: self.settings.fallback, ..settings };
         self.attempts = attempts;
         self.deadline = self.settings.timeout.deadline(self.began, self.info.time_left);
