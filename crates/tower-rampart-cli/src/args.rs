@@ -5,6 +5,7 @@ use std::{ffi::OsString, io::Write as _, net::SocketAddr, path::PathBuf, process
 use clap::{Args as Arguments, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
+    bench::Operation,
     failure::{USAGE_OR_IO, one_line},
     serve::Target,
 };
@@ -30,6 +31,21 @@ pub(crate) enum Command {
     ///
     /// Everything happens on loopback. Progress goes to standard error, the comparison to standard output.
     Demo(DemoOptions),
+    /// Measure what configurations cost, and a call through the pipeline.
+    ///
+    /// Ends well however slow it is: it measures and does not judge.
+    Bench(BenchOptions),
+}
+
+/// What is measured.
+#[derive(Debug, Arguments)]
+pub(crate) struct BenchOptions {
+    /// Measure these operations alone.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub(crate) operations: Vec<Operation>,
+    /// How often each operation is repeated, 1 to 10000.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) iterations: u32,
 }
 
 /// How the demonstration runs.

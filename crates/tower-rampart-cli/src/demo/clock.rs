@@ -1,4 +1,4 @@
-//! The stopwatch of the demonstration: the only place of this program that reads a clock.
+//! The stopwatch of the demonstration, which alone reads a clock there.
 
 use std::time::Duration;
 

@@ -15,6 +15,7 @@ use hyper_util::{
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use super::{clock::Stopwatch, phase::Phase, server::STANDBY};
+use crate::rank::percentile;
 
 /// Requests a second.
 pub(crate) const RATE: u32 = 40;
@@ -74,8 +75,7 @@ impl Seen {
     pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
         let mut waits = self.waits.clone();
         waits.sort_unstable();
-        let rank = (waits.len() * percent).div_ceil(100);
-        waits.get(rank.checked_sub(1)?).copied()
+        percentile(&waits, percent)
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_nearest_ranks() {
+    fn percentiles_are_those_of_all_waits() {
         let mut seen = Seen::default();
         assert_eq!(seen.percentile(50), None);
         assert_eq!(seen.ok_percent(), None);
