@@ -7,6 +7,7 @@ use clap::{Args as Arguments, Parser, Subcommand, error::ErrorKind};
 use crate::{
     failure::{USAGE_OR_IO, one_line},
     serve::Target,
+    simulate::{self, SimulateOptions},
 };
 
 /// Protects an HTTP service: circuit breaker, retries, timeouts, limits and fallback in front of it.
@@ -30,6 +31,11 @@ pub(crate) enum Command {
     ///
     /// Everything happens on loopback. Progress goes to standard error, the comparison to standard output.
     Demo(DemoOptions),
+    /// Replay a trace through the pipeline in virtual time.
+    ///
+    /// Prints JSON Lines always, with --json or without.
+    #[command(after_help = simulate::NOTES)]
+    Simulate(SimulateOptions),
 }
 
 /// How the demonstration runs.

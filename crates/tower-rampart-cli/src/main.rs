@@ -4,6 +4,7 @@ mod args;
 mod demo;
 mod failure;
 mod serve;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -15,23 +16,18 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(end) => return end,
     };
-    let result = runtime().and_then(|runtime| {
-        runtime.block_on(async {
-            match args.command {
-                Command::Serve(options) => serve::run(*options, args.json).await,
-                Command::Demo(options) => demo::run(options, args.json).await,
-            }
-        })
-    });
+    let result = match args.command {
+        Command::Serve(options) => block_on(serve::run(*options, args.json)),
+        Command::Demo(options) => block_on(demo::run(options, args.json)),
+        Command::Simulate(options) => simulate::run(&options),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?.block_on(command)
 }
