@@ -48,7 +48,7 @@ pub(crate) struct DemoOptions {
 
 const SERVE_NOTES: &str = "\
 Each request goes through the pipeline of its operation: the one that the header `x-resilience-operation` names, if the \
-configuration has it, else `default`. The header is not passed on.
+configuration has it, else the one of the first route that fits (gateway.routes), else `default`. The header is not passed on.
 Refusals are answered with 429 (rate limit), 503 (open circuit, too many in flight), 504 (timeout) and 502 (upstream not \
 reached), with `Retry-After` where the time is known, as JSON or as problem+json by `Accept`.
 `Upgrade` (WebSocket, h2c upgrade) is not passed on: the upstream answers as if it had not been asked for.

@@ -2,10 +2,14 @@
 
 mod support;
 
-use std::{net::TcpListener, process::Output};
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    process::Output,
+};
 
 use http::Response;
-use support::{Backend, Gateway, eventually, full, get, nowhere, run, within};
+use support::{Backend, Gateway, Port, eventually, full, get, run, within};
 
 /// The one line on standard error of a run that ended with 2.
 fn complaint(output: &Output) -> String {
@@ -65,7 +69,8 @@ fn help_and_version_end_well() {
 
 #[tokio::test]
 async fn upstream_that_is_not_there_is_a_warning_and_later_a_502() {
-    let gateway = Gateway::configured(nowhere().await, r#"{"retry": {"max_attempts": 1}}"#);
+    let nowhere = Port::reserve();
+    let gateway = Gateway::configured(nowhere.address, r#"{"retry": {"max_attempts": 1}}"#);
     eventually("there is a warning", async || gateway.said().contains("does not accept connections").then_some(()))
         .await;
     let answer = get(&format!("{}/", gateway.url)).await;
@@ -75,7 +80,8 @@ async fn upstream_that_is_not_there_is_a_warning_and_later_a_502() {
 
 #[tokio::test]
 async fn admin_address_knows_health_and_metrics_only() {
-    let gateway = Gateway::start(nowhere().await, &[]);
+    let nowhere = Port::reserve();
+    let gateway = Gateway::start(nowhere.address, &[]);
     let health = get(&format!("{}/health", gateway.admin)).await;
     assert_eq!((health.status.as_u16(), &health.json()["healthy"]), (200, &true.into()));
     let metrics = get(&format!("{}/metrics", gateway.admin)).await;
@@ -96,8 +102,7 @@ async fn waiting() -> (tokio::sync::oneshot::Sender<()>, Backend, Gateway, tokio
             let _ = (&mut *receiver.lock().await).await;
             Response::new(full("late"))
         }
-    })
-    .await;
+    });
     let gateway = Gateway::start(backend.address, &[]);
     let url = format!("{}/", gateway.url);
     let request = tokio::spawn(async move { get(&url).await });
@@ -130,8 +135,28 @@ async fn second_signal_ends_at_once() {
     request.abort();
 }
 
+#[tokio::test]
+async fn addresses_are_one_json_value_where_that_is_asked_for() {
+    let backend = Backend::start(async |_, _| support::status(200));
+    let upstream = format!("http://{}", backend.address);
+    let mut child = support::rampart()
+        .args(["serve", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--upstream", &upstream])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().expect("standard output"));
+    output.read_line(&mut line).expect("a line");
+    let value: serde_json::Value = serde_json::from_str(&line).expect("one JSON value");
+    let gateway = value["listening"].as_str().expect("an address");
+    assert_eq!(get(&format!("{gateway}/")).await.status, 200);
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert_eq!(output.read_line(&mut line).expect("the end"), 0);
+}
+
 #[test]
-fn json_is_one_value_on_standard_output() {
+fn demonstration_is_one_json_value_on_standard_output() {
     let output = run(&["demo", "--seconds", "5", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");

@@ -40,7 +40,7 @@ async fn mirror(request: Request<hyper::body::Incoming>, _call: usize) -> Respon
 
 #[tokio::test]
 async fn fields_of_one_connection_are_removed_both_ways() {
-    let backend = Backend::start(mirror).await;
+    let backend = Backend::start(mirror);
     let gateway = Gateway::start(backend.address, &[]);
     let request = Request::get(format!("{}/a?b=c", gateway.url))
         .header("connection", "x-private, keep-alive")
@@ -75,7 +75,7 @@ async fn fields_of_one_connection_are_removed_both_ways() {
 
 #[tokio::test]
 async fn absolute_target_goes_to_the_upstream_all_the_same() {
-    let backend = Backend::start(mirror).await;
+    let backend = Backend::start(mirror);
     let gateway = Gateway::start(backend.address, &[]);
     let request = "GET http://elsewhere.test/p?q HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n";
     let answer = raw(gateway.address(), request.as_bytes()).await;
@@ -85,7 +85,7 @@ async fn absolute_target_goes_to_the_upstream_all_the_same() {
 
 #[tokio::test]
 async fn ambiguous_requests_are_refused() {
-    let backend = Backend::start(mirror).await;
+    let backend = Backend::start(mirror);
     let gateway = Gateway::start(backend.address, &[]);
     for (head, expected) in [
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", "HTTP/1.1 400"),
@@ -116,8 +116,7 @@ async fn large_upload_streams_through_once() {
             }
             Response::new(full(total.to_string()))
         }
-    })
-    .await;
+    });
     let gateway = Gateway::start(backend.address, &[]);
     let (frames, body) = channel();
     let request = Request::post(format!("{}/upload", gateway.url)).body(body).expect("a request");
@@ -150,8 +149,7 @@ async fn answer_streams_and_keeps_its_trailers() {
             frames.send(Frame::trailers(trailers)).await.expect("a reader");
         });
         async move { Response::builder().header("trailer", "grpc-status").body(body).expect("a response") }
-    })
-    .await;
+    });
     let gateway = Gateway::start(backend.address, &[]);
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
     let request = Request::get(format!("{}/", gateway.url)).header("te", "trailers").body(full("")).expect("a request");
@@ -170,8 +168,7 @@ async fn client_that_leaves_in_the_middle_leaves_nothing_in_flight() {
     let backend = Backend::start(async |request, _| {
         collect(request).await;
         status(200)
-    })
-    .await;
+    });
     let gateway = Gateway::start(backend.address, &[]);
     let (frames, body) = channel();
     let request = Request::put(format!("{}/", gateway.url)).body(body).expect("a request");
@@ -189,7 +186,7 @@ async fn client_that_leaves_in_the_middle_leaves_nothing_in_flight() {
 
 #[tokio::test]
 async fn continue_is_said_before_the_body_is_sent() {
-    let backend = Backend::start(async |request, _| Response::new(full(collect(request).await))).await;
+    let backend = Backend::start(async |request, _| Response::new(full(collect(request).await)));
     let gateway = Gateway::start(backend.address, &[]);
     let head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
     let answer = raw(gateway.address(), head.as_bytes()).await;
@@ -201,13 +198,12 @@ async fn continue_is_said_before_the_body_is_sent() {
 async fn head_and_not_modified_keep_their_length_and_have_no_body() {
     let backend = Backend::start(async |_, _| {
         Response::builder().status(304).header("etag", "\"x\"").body(full("")).expect("a response")
-    })
-    .await;
+    });
     let gateway = Gateway::start(backend.address, &[]);
     let answer = get(&format!("{}/", gateway.url)).await;
     assert_eq!((answer.status.as_u16(), answer.header("etag")), (304, "\"x\""));
 
-    let backend = Backend::start(async |_, _| Response::new(full("12345"))).await;
+    let backend = Backend::start(async |_, _| Response::new(full("12345")));
     let gateway = Gateway::start(backend.address, &[]);
     let head = Request::head(format!("{}/", gateway.url)).body(full("")).expect("a request");
     let answer = tokio::time::timeout(Duration::from_secs(5), send(head)).await.expect("no wait for a body");

@@ -149,8 +149,8 @@ impl ResilienceConfig {
         if !asked {
             document.remove("fallback");
         }
-        for (path, held) in merged.0.into_iter().filter(|(path, _)| path.starts_with("monitoring.")) {
-            print::insert(&mut document, path, held.value.to_json());
+        for (path, value) in self.monitoring() {
+            print::insert(&mut document, path, value);
         }
         if !self.gateway().routes.is_empty() {
             document.insert("gateway".to_owned(), self.gateway().to_json());
@@ -171,6 +171,12 @@ impl ResilienceConfig {
             document.insert("operation_overrides".to_owned(), Json::Object(operations));
         }
         Json::Object(document)
+    }
+
+    /// What the document says about monitoring, which no operation has for itself.
+    pub(crate) fn monitoring(&self) -> Vec<(&'static str, Json)> {
+        let merged = self.stack.merge(None).0.into_iter();
+        merged.filter(|it| it.0.starts_with("monitoring.")).map(|(path, held)| (path, held.value.to_json())).collect()
     }
 
     /// Checks that a host can serve all that is enabled.

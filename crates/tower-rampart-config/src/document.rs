@@ -5,11 +5,11 @@ mod rules;
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    Strategy, Violation, ViolationCode,
+    Source, Strategy, Violation, ViolationCode,
     field::{self, Field, Target},
     gateway::{Route, RouteMatch},
     kind::Kind,
-    names,
+    legacy, names,
     parse::Node,
     value::Value,
     violation::join,
@@ -69,6 +69,18 @@ pub(crate) struct Document {
     pub(crate) base: Layer,
     pub(crate) operations: BTreeMap<String, Layer>,
     pub(crate) routes: Vec<Route>,
+    /// Whether it was made from the legacy variables.
+    pub(crate) is_legacy: bool,
+}
+
+impl Document {
+    /// Where a value of the top level came from.
+    pub(crate) fn source(&self, entry: &Entry) -> Source {
+        match legacy::variable_of(entry.given).filter(|_| self.is_legacy) {
+            Some(variable) => Source::Environment(variable.to_owned()),
+            None => Source::Document,
+        }
+    }
 }
 
 /// Whether a name can be an operation's: `[A-Za-z][A-Za-z0-9_.:/-]{0,63}`.

@@ -23,7 +23,12 @@ pub(crate) fn sections(config: &OperationConfig, keep: impl Fn(&Field) -> bool) 
 
 /// The base in full.
 pub(crate) fn base(config: &OperationConfig) -> Map<String, Json> {
-    sections(config, |field| !OPTIONAL.iter().any(|it| within(field.path, it) && is_absent(config, it)))
+    sections(config, |field| is_mentioned(config, field.path))
+}
+
+/// Whether the section of a field is other than as if nobody had mentioned it.
+pub(crate) fn is_mentioned(config: &OperationConfig, path: &str) -> bool {
+    !OPTIONAL.iter().any(|it| within(path, it) && is_absent(config, it))
 }
 
 /// What an operation has other than without its override.

@@ -150,7 +150,7 @@ impl Stack {
             merged.lay_strategy(strategy);
         }
         for entry in &base.entries {
-            merged.set(entry, &Source::Document);
+            merged.set(entry, &self.document.source(entry));
         }
         let Some(operation) = operation else { return merged };
         if let Some((_, strategy)) = self.preset.operation_overrides.iter().find(|it| it.0 == operation) {

@@ -65,6 +65,13 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
+    /// Has what the document says come from the legacy variables.
+    pub(crate) fn came_from_legacy(&mut self) {
+        if let Some(stack) = &mut self.stack {
+            stack.document.is_legacy = true;
+        }
+    }
+
     pub(crate) fn into_config(self) -> Result<ResilienceConfig, ConfigError> {
         match self.stack {
             Some(stack) if self.violations.is_empty() => Ok(ResilienceConfig::of(stack)),

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, time::Duration};
 
-use tower_rampart_config::{ConfigError, ResilienceConfig};
+use tower_rampart_config::{ConfigError, Loaded, Preset, PresetDefinition, Presets, ResilienceConfig, Surroundings};
 use tower_rampart_core::rate::Quota;
 
 fn load(vars: &[(&str, &str)]) -> Result<ResilienceConfig, ConfigError> {
@@ -19,9 +19,78 @@ fn refused(vars: &[(&str, &str)]) -> ConfigError {
     load(vars).expect_err("the variables are bad")
 }
 
+fn surroundings(vars: &[(&str, &str)]) -> Surroundings<'static> {
+    Surroundings::new(vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())), |_| false)
+}
+
+fn loaded(surroundings: &Surroundings<'_>) -> Result<Loaded, ConfigError> {
+    Loaded::from_surroundings(&Presets::builtin(), surroundings, |_| Ok(r#"{"retry_attempts": 9}"#.to_owned()))
+}
+
 #[test]
-fn without_variables_the_preset_is_simple() {
-    assert_eq!(load(&[("PATH", "/bin"), ("ENVIRONMENT", "production")]).unwrap().preset_name(), "simple");
+fn without_variables_the_preset_is_the_one_for_the_detected_environment() {
+    let table = [
+        (&[("PATH", "/bin")][..], "simple", "unknown (auto-detected)"),
+        (&[("ENVIRONMENT", "production")], "production", "production (auto-detected)"),
+        (&[("NODE_ENV", "staging"), ("AI_LIB_RPS", "5")], "production", "staging (auto-detected)"),
+        (&[("DEBUG", "1")], "development", "development (auto-detected)"),
+    ];
+    for (vars, preset, environment) in table {
+        assert_eq!(load(vars).unwrap().preset_name(), preset, "{vars:?}");
+        let loaded = loaded(&surroundings(vars)).unwrap();
+        assert_eq!(loaded.config.preset_name(), preset);
+        assert_eq!(loaded.recommendation.unwrap().environment_detected, environment);
+        assert_eq!(loaded.warnings, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_document_without_a_preset_lies_over_simple_whatever_the_environment() {
+    for variable in ["RESILIENCE_CUSTOM_CONFIG", "RESILIENCE_CONFIG_FILE"] {
+        let value = if variable.ends_with("FILE") { "rampart.json" } else { r#"{"retry_attempts": 9}"# };
+        let loaded = loaded(&surroundings(&[("ENVIRONMENT", "production"), (variable, value)])).unwrap();
+        assert_eq!((loaded.config.preset_name(), loaded.recommendation), ("simple", None));
+        assert_eq!(loaded.config.base().retry.max_attempts, 9);
+        assert_eq!(loaded.file.is_some(), variable.ends_with("FILE"));
+        assert!(loaded.warnings.iter().any(|it| it.contains("9 attempts")), "{:?}", loaded.warnings);
+    }
+}
+
+#[test]
+fn the_process_outranks_the_file_of_variables() {
+    let text = "RESILIENCE_PRESET=production\nAI_LIB_MAX_INFLIGHT=7 # calls\nTOKEN='x'\n";
+    let read = |vars: &[(&str, &str)]| loaded(&surroundings(vars).with_dotenv(".env", text).unwrap()).unwrap().config;
+    assert_eq!(read(&[]).preset_name(), "production");
+    let config = read(&[("RESILIENCE_PRESET", "development")]);
+    assert_eq!((config.preset_name(), config.base().concurrency.max_inflight), ("development", 7));
+}
+
+#[test]
+fn a_bad_line_in_the_file_of_variables_is_an_error_with_its_number() {
+    let error = surroundings(&[]).with_dotenv("/srv/.env", "A=1\nRESILIENCE_PRESET\n").unwrap_err();
+    assert_eq!(error.origin(), Some("/srv/.env"));
+    assert_eq!(error.violations()[0].path, "/srv/.env:2");
+    assert!(error.to_string().contains("/srv/.env:2 must be NAME=value"), "{error}");
+}
+
+#[test]
+fn surroundings_keep_and_show_no_more_than_they_know() {
+    let surroundings = surroundings(&[("SECRET_TOKEN", "hunter2"), ("DEBUG", "hunter2"), ("RETRY_ENABLED", "yes")]);
+    assert_eq!(surroundings.var("SECRET_TOKEN"), None);
+    assert_eq!(surroundings.vars().count(), 2);
+    assert!(!format!("{surroundings:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_registered_preset_can_be_named_by_the_variable() {
+    let mut presets = Presets::builtin();
+    presets.register(PresetDefinition { name: "batch".to_owned(), ..Preset::Production.definition() }).unwrap();
+    let load = |name| {
+        Loaded::from_surroundings(&presets, &surroundings(&[("RESILIENCE_PRESET", name)]), |_| Ok(String::new()))
+    };
+    assert_eq!(load("batch").unwrap().config.preset_name(), "batch");
+    let error = load("batsh").unwrap_err().to_string();
+    assert!(error.contains("'production', 'batch']") && error.contains("Did you mean 'batch'?"), "{error}");
 }
 
 #[test]

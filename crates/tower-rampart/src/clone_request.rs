@@ -9,6 +9,11 @@ pub trait CloneRequest<Req> {
     /// A copy that can be sent in another attempt; `None` sends the request once.
     fn clone_request(&self, request: &Req) -> Option<Req>;
 
+    /// Whether a copy that was kept can still be sent: of a body that streams through, more may have passed than was kept.
+    fn can_send(&self, _request: &Req) -> bool {
+        true
+    }
+
     /// Tells the request which attempt it is, 1 for the first. Does nothing unless the protocol has a place for it.
     fn stamp(&self, _request: &mut Req, _attempt: u32) {}
 }

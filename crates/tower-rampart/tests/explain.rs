@@ -1,5 +1,7 @@
 //! The report of a call: attempts, waits, why it stopped, who refused, who answered instead.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Backend, Fault, Reply, Reports, call, judge, ms, near, pass, secs, settle, spawn};

@@ -1,5 +1,7 @@
 //! The forms of the pipeline's fallback, what each answers for, and what is left of the original when the fallback fails as well.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::{
@@ -70,18 +72,21 @@ async fn a_function_gets_the_fault_and_if_it_wants_it_the_request() {
 #[tokio::test(start_paused = true)]
 async fn the_request_is_cloned_only_for_the_forms_that_need_it() {
     let clones = Arc::new(AtomicUsize::new(0));
-    let cloner = || {
+    let counting = || {
         let clones = Arc::clone(&clones);
         move |request: &u32| {
             clones.fetch_add(1, Ordering::Relaxed);
             Some(*request)
         }
     };
-    let value = builder(ONCE).cloner(cloner()).fallback_value(1).build().unwrap();
+    let value = builder(ONCE).cloner(counting()).fallback_value(1).build().unwrap();
     assert!(call(&value.layer(Backend::always(Reply::transient())), 0).await.is_ok());
     assert_eq!(clones.load(Ordering::Relaxed), 0);
-    let function =
-        builder(ONCE).cloner(cloner()).fallback(|_: u32, _: For<usize, Error<Fault>>| async { Ok(1) }).build().unwrap();
+    let function = builder(ONCE)
+        .cloner(counting())
+        .fallback(|_: u32, _: For<usize, Error<Fault>>| async { Ok(1) })
+        .build()
+        .unwrap();
     assert!(call(&function.layer(Backend::always(Reply::transient())), 0).await.is_ok());
     assert_eq!(clones.load(Ordering::Relaxed), 1);
 }

@@ -1,5 +1,7 @@
 //! The order of the pipeline's stages as a caller meets it: who refuses first, what is given back, what is held, whose time runs out.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::time::Duration;
@@ -259,7 +261,7 @@ async fn a_deadline_ends_the_wait_for_a_permit() {
     let running = spawn(&service, 0);
     pass(secs(1)).await;
     let waiting = spawn(&service, 1);
-    let (took, _) = timed(async {
+    let (took, ()) = timed(async {
         let Rejection::Timeout(timeout) = refusal(running.await.unwrap()) else { panic!("its time is over") };
         assert_eq!(timeout.kind, TimeoutKind::Total);
     })
@@ -319,4 +321,37 @@ async fn refusals_are_counted_by_stage_and_one_a_second_becomes_an_event() {
     assert!(call(&service, 0).await.is_err());
     assert_eq!(registry.events().len(), 2);
     assert_eq!(&*registry.events()[1].operation, "search");
+}
+
+/// A backend that is never ready.
+#[derive(Clone)]
+struct NeverReady;
+
+impl tower::Service<u32> for NeverReady {
+    type Response = usize;
+    type Error = Fault;
+    type Future = std::future::Ready<Result<usize, Fault>>;
+
+    fn poll_ready(&mut self, _cx: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Fault>> {
+        std::task::Poll::Pending
+    }
+
+    fn call(&mut self, _request: u32) -> Self::Future {
+        panic!("it was not ready")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_is_never_ready_runs_out_of_time_and_holds_up_no_refusal() {
+    let mut document = quiet(json!({"circuit_breaker": {"failure_threshold": 1}}));
+    document["timeout"] = json!({"attempt": "2s", "total": "off"});
+    let layer = layer(&document);
+    let service = layer.layer(NeverReady);
+    let (took, result) = timed(call(&service, 0)).await;
+    let Err(Error::Timeout(timeout)) = &result else { panic!("{result:?}") };
+    assert_eq!(timeout.kind, TimeoutKind::Attempt);
+    assert!(near(took, secs(8)), "three attempts of 2 s and two waits of 1 s: {took:?}");
+    let (took, result) = timed(call(&service, 0)).await;
+    assert!(matches!(refusal(result), Rejection::CircuitOpen(_)) && took.is_zero(), "{took:?}");
+    assert_balanced(&layer.handle().snapshot());
 }

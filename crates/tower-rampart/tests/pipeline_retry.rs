@@ -1,5 +1,7 @@
 //! Retries in the pipeline: what they cost, what hints do to them, and what ends them. The schedules are in the vectors.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{
@@ -20,6 +22,8 @@ type Reported<C> = ResilienceLayer<
     OnReport<Box<dyn Fn(&tower_rampart::Explain) + Send + Sync>>,
 >;
 
+type Judge = fn(Result<&usize, &Fault>) -> Verdict;
+
 fn judged<C>(retry: &Value, classifier: C) -> (Reported<C>, Reports) {
     let document = json!({
         "retry": retry,
@@ -38,7 +42,7 @@ fn judged<C>(retry: &Value, classifier: C) -> (Reported<C>, Reports) {
     (layer, reports)
 }
 
-fn layer(retry: &Value) -> (Reported<fn(Result<&usize, &Fault>) -> Verdict>, Reports) {
+fn layer(retry: &Value) -> (Reported<Judge>, Reports) {
     judged(retry, judge)
 }
 

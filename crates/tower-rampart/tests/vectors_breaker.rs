@@ -1,5 +1,7 @@
 //! The `circuit_breaker` vectors over the layer, call by call in paused time. The same vectors over the machine alone are in the core's tests.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::collections::HashMap;

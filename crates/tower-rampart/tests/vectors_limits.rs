@@ -1,5 +1,7 @@
 //! The `rate_limiter` and `backpressure` vectors over the layers, with waiting calls on tasks of their own in paused time.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::time::Duration;
@@ -27,20 +29,16 @@ fn bucket(name: &str, config: &Value, expect: &Value) -> Option<Config> {
     }
     knows(name, config, &["rate_per_sec", "burst"]);
     let (rate, burst) = (config["rate_per_sec"].as_f64().unwrap(), config["burst"].as_f64().unwrap());
-    match Config::per_second(rate).with_burst(burst) {
-        Ok(config) => {
-            assert!(expect.is_null(), "{name}");
-            Some(config)
-        }
-        Err(_) => {
-            knows(name, expect, &["config_error"]);
-            assert_eq!(expect["config_error"], true, "{name}");
-            let document = format!(r#"{{"rate_limit": {{"requests_per_second": {rate}, "burst_size": {burst}}}}}"#);
-            let error = ResilienceLayer::<tower_rampart::classify::DefaultClassifier>::from_json(&document);
-            assert!(error.unwrap_err().to_string().contains("rate_limit.burst_size"), "{name}");
-            None
-        }
+    if let Ok(config) = Config::per_second(rate).with_burst(burst) {
+        assert!(expect.is_null(), "{name}");
+        return Some(config);
     }
+    knows(name, expect, &["config_error"]);
+    assert_eq!(expect["config_error"], true, "{name}");
+    let document = format!(r#"{{"rate_limit": {{"requests_per_second": {rate}, "burst_size": {burst}}}}}"#);
+    let error = ResilienceLayer::<tower_rampart::classify::DefaultClassifier>::from_json(&document);
+    assert!(error.unwrap_err().to_string().contains("rate_limit.burst_size"), "{name}");
+    None
 }
 
 fn window(name: &str, config: &Value) -> Config {
@@ -140,7 +138,7 @@ fn concurrency(name: &str, given: &Value) -> concurrency::Config {
 fn operation_timeout(steps: &[Value]) -> Option<Duration> {
     let end = steps.iter().find(|it| it.get("op_timeout").is_some())?;
     let begin = steps.iter().find(|it| it.get("begin") == Some(&end["op_timeout"])).unwrap();
-    Some(millis(&end["at_ms"]) - millis(&begin["at_ms"]))
+    millis(&end["at_ms"]).checked_sub(millis(&begin["at_ms"]))
 }
 
 #[tokio::test(start_paused = true)]

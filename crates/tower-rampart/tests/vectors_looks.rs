@@ -1,5 +1,7 @@
 //! The `preflight` and `signals` vectors: machines are brought into the state that a vector names by traffic, and then looked at.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{Backend, Reply, call, count, judge, knows, knows_vector, millis, near, pass, settle, spawn, vectors};

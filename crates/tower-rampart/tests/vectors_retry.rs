@@ -1,5 +1,7 @@
 //! The `retry` vectors, through the layer and again through the whole pipeline: attempts, result and the waits measured in paused time.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::time::Duration;

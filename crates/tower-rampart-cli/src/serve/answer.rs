@@ -16,6 +16,8 @@ pub(crate) enum Trouble {
     Unreachable,
     /// The upstream broke off before it answered.
     Broken,
+    /// An attempt came to nothing in its time, and the body has outgrown what is kept for another.
+    NotSentAgain,
     /// The client's own body broke off.
     BodyLost,
     /// The request cannot be passed on.
@@ -30,6 +32,7 @@ impl Trouble {
     fn status(self) -> StatusCode {
         match self {
             Self::Unreachable | Self::Broken => StatusCode::BAD_GATEWAY,
+            Self::NotSentAgain => StatusCode::GATEWAY_TIMEOUT,
             Self::BodyLost | Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
@@ -40,6 +43,7 @@ impl Trouble {
         match self {
             Self::Unreachable => "UpstreamUnreachable",
             Self::Broken => "UpstreamError",
+            Self::NotSentAgain => "Timeout",
             Self::BodyLost => "RequestBodyLost",
             Self::BadRequest => "ValidationError",
             Self::NotImplemented => "NotImplemented",
@@ -51,7 +55,10 @@ impl Trouble {
         match self {
             Self::Unreachable => "the upstream cannot be reached",
             Self::Broken => "the upstream broke off before it answered",
-            Self::BodyLost => "the request body broke off, or can no longer be sent from its beginning",
+            Self::NotSentAgain => {
+                "the upstream did not answer in time, and the request body is too long to be sent again"
+            }
+            Self::BodyLost => "the request body broke off",
             Self::BadRequest => {
                 "the request cannot be passed on: HTTP/1.1 wants exactly one Host, and a target that is a path"
             }

@@ -28,6 +28,9 @@ impl<B, R> Classify<Request<B>, Response<R>, UpstreamError> for GatewayClassifie
             Err(UpstreamError::BodyLost(_) | UpstreamError::NotReplayable(_)) => {
                 Verdict::new(Class::Ignored).with_retry(false).with_fallback(false)
             }
+            Err(UpstreamError::Broken { is_replayable: false, .. }) => {
+                Verdict::new(Class::Transient).with_retry(false).with_fallback(false)
+            }
             Err(UpstreamError::NoTarget(_)) => Verdict::new(Class::Permanent).not_processed(),
             // Neither a retry nor a fallback could send it: the answer stands.
             Ok(response) if response.extensions().get::<NotReplayable>().is_some() => {

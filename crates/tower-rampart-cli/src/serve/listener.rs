@@ -99,3 +99,41 @@ async fn connection<H: Handler>(
         tracing::debug!(%peer, error, "connection ended");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// Panics unless the path is `/`.
+    #[derive(Clone, Copy, Debug)]
+    struct Fragile;
+
+    impl Handler for Fragile {
+        async fn handle(self, request: Request<Incoming>, _peer: SocketAddr) -> Response<AnswerBody> {
+            assert_eq!(request.uri().path(), "/");
+            Response::new(AnswerBody::whole("fine"))
+        }
+    }
+
+    #[tokio::test]
+    async fn panic_in_a_handler_is_a_500_and_ends_nothing() {
+        let (listener, address) = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+        let graceful = GracefulShutdown::new();
+        let (stop, stopped) = watch::channel(false);
+        let client = async {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            let both = b"GET /panic HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            stream.write_all(both).await.expect("a reader");
+            let mut answers = String::new();
+            stream.read_to_string(&mut answers).await.expect("the answers");
+            stop.send_replace(true);
+            answers
+        };
+        let ((), answers) = tokio::join!(accept(listener, Fragile, &graceful, stopped), client);
+        assert!(answers.starts_with("HTTP/1.1 500 Internal Server Error"), "{answers}");
+        assert!(answers.contains("HTTP/1.1 200 OK") && answers.ends_with("fine"), "{answers}");
+        graceful.shutdown().await;
+    }
+}

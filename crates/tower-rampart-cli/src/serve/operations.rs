@@ -71,13 +71,14 @@ impl Operations {
         let mut builder = Builder { config, registry, upstream, fallbacks, protected: Vec::new() };
         let routes = config.gateway().routes.clone();
         let known = config.operation_names().into_iter().chain(routes.iter().map(|route| route.operation.as_str()));
-        let mut named = HashMap::new();
+        let default = builder.operation(DEFAULT)?;
+        let mut named = HashMap::from([(DEFAULT.to_owned(), default.clone())]);
         for name in known {
-            if name != DEFAULT && !named.contains_key(name) {
+            if !named.contains_key(name) {
                 named.insert(name.to_owned(), builder.operation(name)?);
             }
         }
-        Ok(Self { default: builder.operation(DEFAULT)?, named, routes })
+        Ok(Self { default, named, routes })
     }
 
     /// The operation of a request: what its header names, or else the first route that fits, or else the default.
@@ -137,7 +138,8 @@ impl Builder<'_> {
         if let Some((_, service)) = self.protected.iter().find(|(known, _)| known == target) {
             return Ok(service.clone());
         }
-        let name = format!("fallback-{}", self.protected.len() + 1);
+        // No name that a document can use, so that no operation can be mistaken for it.
+        let name = format!("fallback#{}", self.protected.len() + 1);
         let layer = self.stages(&name, &self.config.base()).build()?;
         let service = layer.layer(self.upstream.to(target.clone()));
         self.protected.push((target.clone(), service.clone()));

@@ -41,8 +41,12 @@ pub(crate) enum UpstreamError {
     #[error(transparent)]
     Unreachable(NotDispatched),
     /// The connection broke before an answer.
-    #[error("upstream broke off: {0}")]
-    Broken(#[source] legacy::Error),
+    #[error("upstream broke off: {source}")]
+    Broken {
+        source: legacy::Error,
+        /// Whether the request can still be sent from its beginning.
+        is_replayable: bool,
+    },
     /// The client's body broke, which says nothing of the upstream.
     #[error("request body broke off: {0}")]
     BodyLost(#[source] legacy::Error),
@@ -126,7 +130,10 @@ impl Future for Attempt {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().state {
             State::Sent(response, tracker) => {
-                let mut response = ready!(Pin::new(response).poll(cx)).map_err(judge)?;
+                let mut response = match ready!(Pin::new(response).poll(cx)) {
+                    Ok(response) => response,
+                    Err(error) => return Poll::Ready(Err(judge(error, !tracker.is_lost()))),
+                };
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     return Poll::Ready(Err(UpstreamError::Switched));
                 }
@@ -141,17 +148,17 @@ impl Future for Attempt {
 }
 
 /// Whose fault an error of the client is.
-fn judge(error: legacy::Error) -> UpstreamError {
-    if error.is_connect() {
-        return UpstreamError::Unreachable(NotDispatched::new(error));
+fn judge(source: legacy::Error, is_replayable: bool) -> UpstreamError {
+    if source.is_connect() {
+        return UpstreamError::Unreachable(NotDispatched::new(source));
     }
-    let mut next = std::error::Error::source(&error);
-    while let Some(source) = next {
-        match source.downcast_ref::<ReplayError<hyper::Error>>() {
-            Some(ReplayError::Body(_) | ReplayError::Lost) => return UpstreamError::BodyLost(error),
+    let mut next = std::error::Error::source(&source);
+    while let Some(error) = next {
+        match error.downcast_ref::<ReplayError<hyper::Error>>() {
+            Some(ReplayError::Body(_) | ReplayError::Lost) => return UpstreamError::BodyLost(source),
             Some(_) => return UpstreamError::NotReplayable(NotReplayable),
-            None => next = source.source(),
+            None => next = error.source(),
         }
     }
-    UpstreamError::Broken(error)
+    UpstreamError::Broken { source, is_replayable }
 }

@@ -26,7 +26,10 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use tokio::{net::TcpListener, task::AbortHandle};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::AbortHandle,
+};
 
 /// The longest that anything here may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -128,6 +131,9 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the program said:\n{}", self.said());
+        }
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -142,22 +148,22 @@ pub struct Backend {
 }
 
 impl Backend {
-    pub async fn start<H, F>(handler: H) -> Self
+    /// On a port of its own.
+    pub fn start<H, F>(handler: H) -> Self
     where
         H: Fn(Request<Incoming>, usize) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        Self::start_on("127.0.0.1:0".parse().expect("an address"), handler).await
+        Self::start_on(&Port::reserve(), handler)
     }
 
     /// The handler is told which call this is, counted from 1.
-    pub async fn start_on<H, F>(address: SocketAddr, handler: H) -> Self
+    pub fn start_on<H, F>(port: &Port, handler: H) -> Self
     where
         H: Fn(Request<Incoming>, usize) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let listener = TcpListener::bind(address).await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let (listener, address) = (port.listen(), port.address);
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
         let task = tokio::spawn(async move {
@@ -190,10 +196,28 @@ impl Drop for Backend {
     }
 }
 
-/// An address where nothing listens.
-pub async fn nowhere() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("an address")
+/// A port of loopback that nobody else gets. Nothing listens there until a [`Backend`] does.
+pub struct Port {
+    pub address: SocketAddr,
+    _reserved: TcpSocket,
+}
+
+impl Port {
+    pub fn reserve() -> Self {
+        let socket = Self::bind("127.0.0.1:0".parse().expect("an address"));
+        Self { address: socket.local_addr().expect("an address"), _reserved: socket }
+    }
+
+    fn bind(address: SocketAddr) -> TcpSocket {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseport(true).expect("a port that can be shared");
+        socket.bind(address).expect("a port");
+        socket
+    }
+
+    fn listen(&self) -> TcpListener {
+        Self::bind(self.address).listen(1024).expect("a listener")
+    }
 }
 
 pub fn full(text: impl Into<Bytes>) -> Body {
@@ -233,8 +257,10 @@ pub fn client() -> Client<HttpConnector, Body> {
 }
 
 pub async fn send(request: Request<Body>) -> Answer {
-    let response = within(client().request(request)).await.expect("an answer");
-    let (parts, body) = response.into_parts();
+    let what = format!("{} {}", request.method(), request.uri());
+    let response = within(client().request(request)).await;
+    assert!(response.is_ok(), "{what}: {:?}", response.err());
+    let (parts, body) = response.expect("it was just looked at").into_parts();
     let body = within(body.collect()).await.expect("a whole answer").to_bytes();
     Answer { status: parts.status, headers: parts.headers, body }
 }

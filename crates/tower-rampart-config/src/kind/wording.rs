@@ -14,7 +14,7 @@ impl Kind {
         format!("{}{}{spelling}", self.noun(), self.range())
     }
 
-    pub(super) fn noun(&self) -> &'static str {
+    pub(crate) fn noun(&self) -> &'static str {
         match self {
             Self::Bool => "a boolean",
             Self::Integer { .. } => "an integer",

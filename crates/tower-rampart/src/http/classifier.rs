@@ -1,11 +1,12 @@
 //! What a status or an error of an HTTP call says about the service behind. gRPC and model APIs have classifiers of their own.
 
-use std::{collections::BTreeSet, error::Error, io, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, error::Error, sync::Arc, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
-use tower_rampart_core::{Class, Classify, Code, Rejection, RequestInfo, Verdict, classify::Method};
+use tower_rampart_core::{Class, Classify, Code, RequestInfo, Verdict, classify::Method};
 
 use super::{NotDispatched, NotReplayable, deadline::time_left, retry_after};
+use crate::classify::classify_error;
 
 /// Classifies HTTP answers by status and headers, errors by their chain of sources; text is never matched.
 ///
@@ -16,9 +17,9 @@ use super::{NotDispatched, NotReplayable, deadline::time_left, retry_after};
 /// | 429 | rate limited, not processed |
 /// | 503, 529 | unavailable; not processed if it says when to come back |
 /// | 501, 505, 4xx other than above | permanent |
-/// | [`NotDispatched`], refused connection, request that could not be built | not processed; transient, the last one permanent |
-/// | a [`Rejection`] | as [`Rejection::verdict`] says |
-/// | any other error | transient |
+/// | [`NotDispatched`] | transient, not processed |
+/// | a request that could not be built ([`http::Error`]) | permanent, not processed |
+/// | any other error | as the [default classifier](crate::classify) says |
 ///
 /// A 429 or 503 carries the hint of [`retry_after`](super::retry_after()). A request counts as idempotent by its method (GET, HEAD, OPTIONS,
 /// TRACE, PUT, DELETE; RFC 9110 section 9.2.2) or if it has an `Idempotency-Key`. An answer marked [`NotReplayable`] is not retried.
@@ -125,9 +126,9 @@ impl HttpClassifier {
         verdict.with_code(Code::Http(status.as_u16()))
     }
 
-    /// The verdict on an error, by the first in its chain of sources that says something.
+    /// The verdict on an error, by what its chain of sources is made of.
     pub fn error(&self, error: &(dyn Error + 'static)) -> Verdict {
-        let verdict = chain(error).find_map(known).unwrap_or(Verdict::new(Class::Transient));
+        let verdict = chain(error).find_map(known).unwrap_or_else(|| classify_error(error));
         if chain(error).any(<dyn Error>::is::<NotReplayable>) { verdict.with_retry(false) } else { verdict }
     }
 }
@@ -136,24 +137,12 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// What one error of a chain says, if it is known.
+/// What only HTTP knows of one error of a chain.
 fn known(error: &(dyn Error + 'static)) -> Option<Verdict> {
-    if let Some(rejection) = error.downcast_ref::<Rejection>() {
-        return Some(rejection.verdict());
-    }
     if error.is::<NotDispatched>() {
         return Some(Verdict::new(Class::Transient).not_processed());
     }
-    if error.is::<http::Error>() {
-        return Some(Verdict::new(Class::Permanent).not_processed());
-    }
-    // A wrapper's own kind says nothing that what it wraps does not say better, hence only the two kinds that come from `connect` and `bind`.
-    match error.downcast_ref::<io::Error>()?.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::AddrNotAvailable => {
-            Some(Verdict::new(Class::Transient).not_processed())
-        }
-        _ => None,
-    }
+    error.is::<http::Error>().then(|| Verdict::new(Class::Permanent).not_processed())
 }
 
 impl<B, R, E: Error + 'static> Classify<Request<B>, Response<R>, E> for HttpClassifier {
@@ -202,10 +191,13 @@ fn is_idempotent(method: Method) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::{
+        io,
+        time::{Duration, UNIX_EPOCH},
+    };
 
     use http::header::RETRY_AFTER;
-    use tower_rampart_core::{ClassKind, rejection};
+    use tower_rampart_core::{ClassKind, Rejection, rejection};
 
     use super::*;
 

@@ -3,6 +3,7 @@
 use http::{HeaderName, Request};
 
 use super::ReplayBody;
+use crate::CloneRequest;
 
 /// The number of the attempt that a request is, in its extensions from the second on; without it, it is the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,10 +54,13 @@ impl ReplayCloner {
     }
 }
 
-#[cfg(feature = "retry")]
-impl<B> crate::retry::CloneRequest<Request<ReplayBody<B>>> for ReplayCloner {
+impl<B> CloneRequest<Request<ReplayBody<B>>> for ReplayCloner {
     fn clone_request(&self, request: &Request<ReplayBody<B>>) -> Option<Request<ReplayBody<B>>> {
         self.try_clone(request)
+    }
+
+    fn can_send(&self, request: &Request<ReplayBody<B>>) -> bool {
+        request.body().is_readable()
     }
 
     fn stamp(&self, request: &mut Request<ReplayBody<B>>, attempt: u32) {

@@ -32,6 +32,7 @@ mod refusal;
 mod replay;
 mod reset;
 mod retry_after;
+mod shared_body;
 
 pub use self::{
     classifier::HttpClassifier,

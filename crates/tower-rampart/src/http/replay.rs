@@ -3,13 +3,14 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+
+use super::shared_body::{Handle, Shared};
 
 /// How many bytes of a body are kept for another attempt, unless configured otherwise: 64 KiB.
 pub const DEFAULT_REPLAY_MAX_BYTES: usize = 64 * 1024;
@@ -71,38 +72,6 @@ pub enum ReplayError<E> {
     Outgrown,
 }
 
-/// One attempt's place in the shared body.
-struct Handle<B> {
-    shared: Arc<Mutex<Shared<B>>>,
-    /// Bytes that this handle has given out.
-    position: u64,
-    trailers_given: bool,
-    hint: SizeHint,
-}
-
-struct Shared<B> {
-    source: B,
-    /// All bytes drawn so far, as long as `complete`.
-    buffer: Vec<u8>,
-    complete: bool,
-    /// Whether a handle other than the reading one was left without its beginning.
-    outgrown: bool,
-    max_bytes: usize,
-    /// Bytes drawn from the source.
-    drawn: u64,
-    trailers: Option<HeaderMap>,
-    state: State,
-    /// Handles that found the source pending: the source itself wakes only the last of them.
-    waiting: Vec<Waker>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Streaming,
-    Ended,
-    Failed,
-}
-
 impl<B: Body<Data = Bytes> + Unpin> ReplayBody<B> {
     /// Wraps `body`, of which at most `max_bytes` may be remembered.
     pub fn new(body: B, max_bytes: usize) -> Self {
@@ -134,16 +103,10 @@ impl<B> ReplayBody<B> {
     pub fn is_readable(&self) -> bool {
         match &self.inner {
             Inner::Empty | Inner::Once(_) => true,
-            Inner::Shared(handle) => {
-                let shared = handle.lock();
-                let at_end = handle.position == shared.drawn;
-                (at_end || shared.complete) && (shared.state != State::Failed)
-            }
+            Inner::Shared(handle) => handle.is_readable(),
         }
     }
-}
 
-impl<B> ReplayBody<B> {
     /// Watches whether the body outgrows its buffer, or fails, once this handle has been sent away.
     pub fn tracker(&self) -> ReplayTracker<B> {
         match &self.inner {
@@ -161,10 +124,7 @@ pub struct ReplayTracker<B> {
 impl<B> ReplayTracker<B> {
     /// Whether another handle can no longer give the body.
     pub fn is_lost(&self) -> bool {
-        self.shared.upgrade().is_some_and(|shared| {
-            let shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            shared.outgrown || shared.state == State::Failed
-        })
+        self.shared.upgrade().is_some_and(|shared| shared.lock().unwrap_or_else(PoisonError::into_inner).is_lost())
     }
 }
 
@@ -203,164 +163,6 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ReplayBody<B> {
     }
 }
 
-impl<B> Handle<B> {
-    fn new(source: B, hint: SizeHint, max_bytes: usize) -> Self {
-        let shared = Shared {
-            source,
-            buffer: Vec::new(),
-            complete: true,
-            outgrown: false,
-            max_bytes,
-            drawn: 0,
-            trailers: None,
-            state: State::Streaming,
-            waiting: Vec::new(),
-        };
-        Self { shared: Arc::new(Mutex::new(shared)), position: 0, trailers_given: false, hint }
-    }
-
-    fn rewound(&self) -> Option<Self> {
-        {
-            let shared = self.lock();
-            if !shared.complete || shared.state == State::Failed {
-                return None;
-            }
-        }
-        Some(Self { shared: Arc::clone(&self.shared), position: 0, trailers_given: false, hint: self.hint })
-    }
-
-    /// A source that panicked leaves a state that is still true: nothing is written before the source has answered.
-    fn lock(&self) -> MutexGuard<'_, Shared<B>> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether nobody can ask for what went by. No clone can appear meanwhile, since only this handle could make one.
-    fn is_last(&self) -> bool {
-        Arc::strong_count(&self.shared) == 1
-    }
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Handle<B> {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled<B::Error> {
-        let is_last = self.is_last();
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let (poll, woken) = shared.poll(&mut self.position, &mut self.trailers_given, is_last, cx);
-        drop(shared);
-        // Outside the lock: a waker may run, or drop, anything.
-        woken.into_iter().for_each(Waker::wake);
-        poll
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let shared = self.lock();
-        let ended = shared.state == State::Ended || (shared.state == State::Streaming && shared.source.is_end_stream());
-        ended && self.position == shared.drawn && (self.trailers_given || shared.trailers.is_none())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let shared = self.lock();
-        if shared.state == State::Ended {
-            return SizeHint::with_exact(shared.drawn.saturating_sub(self.position));
-        }
-        let mut hint = SizeHint::new();
-        if let Some(upper) = self.hint.upper() {
-            hint.set_upper(upper.saturating_sub(self.position));
-        }
-        hint.set_lower(self.hint.lower().saturating_sub(self.position));
-        hint
-    }
-}
-
-impl<B> Drop for Handle<B> {
-    fn drop(&mut self) {
-        // The source may hold this handle's waker, and nobody will poll on its behalf again: let the others register theirs.
-        let woken = std::mem::take(&mut self.lock().waiting);
-        woken.into_iter().for_each(Waker::wake);
-    }
-}
-
-type Polled<E> = Poll<Option<Result<Frame<Bytes>, ReplayError<E>>>>;
-
-impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
-    /// One step of the handle at `position`; also the wakers to wake once the lock is gone.
-    fn poll(
-        &mut self,
-        position: &mut u64,
-        trailers_given: &mut bool,
-        is_last: bool,
-        cx: &mut Context<'_>,
-    ) -> (Polled<B::Error>, Vec<Waker>) {
-        if *position < self.drawn {
-            return (Poll::Ready(Some(self.replay(position, is_last).map(Frame::data))), Vec::new());
-        }
-        match self.state {
-            State::Ended if *trailers_given => return (Poll::Ready(None), Vec::new()),
-            State::Ended => {
-                *trailers_given = true;
-                return (Poll::Ready(self.trailers.clone().map(|it| Ok(Frame::trailers(it)))), Vec::new());
-            }
-            State::Failed => return (Poll::Ready(Some(Err(ReplayError::Lost))), Vec::new()),
-            State::Streaming => {}
-        }
-        let Poll::Ready(frame) = Pin::new(&mut self.source).poll_frame(cx) else {
-            if !is_last && !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                self.waiting.push(cx.waker().clone());
-            }
-            return (Poll::Pending, Vec::new());
-        };
-        let frame = match frame {
-            None => {
-                self.state = State::Ended;
-                *trailers_given = true;
-                None
-            }
-            Some(Err(error)) => {
-                self.state = State::Failed;
-                Some(Err(ReplayError::Body(error)))
-            }
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    self.remember(data, is_last);
-                    *position = self.drawn;
-                } else if let Some(trailers) = frame.trailers_ref() {
-                    self.trailers = Some(trailers.clone());
-                    self.state = State::Ended;
-                    *trailers_given = true;
-                }
-                Some(Ok(frame))
-            }
-        };
-        (Poll::Ready(frame), std::mem::take(&mut self.waiting))
-    }
-
-    fn replay(&mut self, position: &mut u64, is_last: bool) -> Result<Bytes, ReplayError<B::Error>> {
-        if !self.complete {
-            return Err(ReplayError::Outgrown);
-        }
-        let from = usize::try_from(*position).map_err(|_| ReplayError::Outgrown)?;
-        *position = self.drawn;
-        if is_last {
-            self.complete = false;
-            return Ok(Bytes::from(std::mem::take(&mut self.buffer)).split_off(from));
-        }
-        Ok(Bytes::copy_from_slice(&self.buffer[from..]))
-    }
-
-    fn remember(&mut self, data: &Bytes, is_last: bool) {
-        self.drawn = self.drawn.saturating_add(data.len() as u64);
-        if !self.complete {
-            return;
-        }
-        if is_last || data.len() > self.max_bytes - self.buffer.len() {
-            self.complete = false;
-            self.outgrown = !is_last;
-            self.buffer = Vec::new();
-        } else {
-            self.buffer.extend_from_slice(data);
-        }
-    }
-}
-
 impl<B> fmt::Debug for ReplayBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.inner {
@@ -377,6 +179,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use futures_util::FutureExt as _;
+    use http::HeaderMap;
     use http_body_util::{BodyExt as _, Full};
     use tokio::sync::mpsc;
 

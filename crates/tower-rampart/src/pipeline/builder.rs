@@ -51,10 +51,13 @@ pub enum BuildError {
 #[derive(Clone)]
 pub struct PresetBuilder<J = Auto, K = Cloned, A = NoFallback, R = NoReport> {
     config: ResilienceConfig,
+    /// Laid over the configuration of the operation, whatever it will be called.
+    overrides: Vec<String>,
     operation: String,
     registry: Option<Registry>,
     seed: Option<u64>,
     capabilities: Capabilities,
+    can_clone: bool,
     judge: J,
     cloner: K,
     answer: A,
@@ -88,10 +91,12 @@ impl PresetBuilder {
     pub fn from_config(config: ResilienceConfig) -> Self {
         Self {
             config,
+            overrides: Vec::new(),
             operation: "default".to_owned(),
             registry: None,
             seed: None,
             capabilities: Capabilities::function().without(Capability::Fallback),
+            can_clone: true,
             judge: Auto,
             cloner: Cloned,
             answer: NoFallback,
@@ -108,13 +113,20 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
         self
     }
 
-    /// Lays a JSON object of configuration fields over everything else for this operation. Call it after [`operation`](Self::operation).
+    /// Lays a JSON object of configuration fields over everything else for this operation.
     ///
     /// # Errors
     /// Lists every violation with its path, value and range.
     pub fn overrides_json(mut self, fields: &str) -> Result<Self, BuildError> {
-        self.config = self.config.with_operation_overrides(&self.operation, fields)?;
+        self.overrides.push(fields.to_owned());
+        self.overridden()?;
         Ok(self)
+    }
+
+    /// The configuration with the overrides laid over it.
+    fn overridden(&self) -> Result<ResilienceConfig, ConfigError> {
+        let lay = |config: ResilienceConfig, fields: &String| config.with_operation_overrides(&self.operation, fields);
+        self.overrides.iter().try_fold(self.config.clone(), lay)
     }
 
     /// Puts the operation's numbers into `registry`. Layers of the same operation and registry share their state.
@@ -148,14 +160,14 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
 
     /// Keeps requests for further attempts by `cloner`: a closure from `&Req` to `Option<Req>`, or any
     /// [`CloneRequest`](crate::retry::CloneRequest). Default: [`Clone`].
-    pub fn cloner<K2>(self, cloner: K2) -> PresetBuilder<J, K2, A, R> {
+    pub fn cloner<K2>(mut self, cloner: K2) -> PresetBuilder<J, K2, A, R> {
+        self.can_clone = true;
         self.with(|judge, _, answer, report| (judge, cloner, answer, report))
     }
 
     /// Sends every request once, because it cannot be cloned; a configuration with retries is then an error.
-    pub fn without_cloning(mut self) -> PresetBuilder<J, NotCloned, A, R> {
-        self.capabilities = self.capabilities.without(Capability::CloneRequest);
-        self.cloner(NotCloned)
+    pub fn without_cloning(self) -> PresetBuilder<J, NotCloned, A, R> {
+        PresetBuilder { can_clone: false, ..self.cloner(NotCloned) }
     }
 
     /// Answers by an async function of the request and the [`Fault`](crate::fallback::Fault) where the service has no answer.
@@ -202,10 +214,12 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
         let (judge, cloner, answer, report) = change(self.judge, self.cloner, self.answer, self.report);
         PresetBuilder {
             config: self.config,
+            overrides: self.overrides,
             operation: self.operation,
             registry: self.registry,
             seed: self.seed,
             capabilities: self.capabilities,
+            can_clone: self.can_clone,
             judge,
             cloner,
             answer,
@@ -223,8 +237,12 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
     where
         J: IntoClassifier<J2>,
     {
-        self.config.check(&self.capabilities)?;
-        let config = self.config.operation(&self.operation);
+        let config = self.overridden()?;
+        // Whatever the host can do besides: this pipeline sends every request once.
+        let capabilities =
+            if self.can_clone { self.capabilities } else { self.capabilities.without(Capability::CloneRequest) };
+        config.check(&capabilities)?;
+        let config = config.operation(&self.operation);
         let registry = self.registry.unwrap_or_default();
         let machines = registry.machines(&self.operation, config, self.seed)?;
         let shared = Shared {

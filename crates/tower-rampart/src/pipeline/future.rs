@@ -244,7 +244,7 @@ where
                 }
                 Step::Attempted(result) => {
                     let verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);
-                    match steps::after_attempt(call, result, &verdict, this.request.is_some()) {
+                    match steps::after_attempt(call, result, &verdict, this.request.as_ref()) {
                         Ok(result) => (result, verdict),
                         Err(state) => {
                             this.state.set(state);

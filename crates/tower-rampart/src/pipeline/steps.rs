@@ -12,7 +12,7 @@ use super::{
     call::Call,
     future::{Answer, State},
 };
-use crate::{clock, error::Error, retry::future::Payment};
+use crate::{clock, clone_request::CloneRequest, error::Error, retry::future::Payment};
 
 /// What a step comes to.
 pub(super) enum Step<F, G, Res, E> {
@@ -255,17 +255,21 @@ pub(super) fn past_deadline<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R
 ///
 /// # Errors
 /// The state to go on in, if there is.
-pub(super) fn after_attempt<F, G, Res, E, J, K, A, R>(
+pub(super) fn after_attempt<F, G, Req, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     result: Answer<Res, E>,
     verdict: &Verdict,
-    can_repeat: bool,
-) -> Result<Answer<Res, E>, State<F, G, Res, E>> {
+    spare: Option<&Req>,
+) -> Result<Answer<Res, E>, State<F, G, Res, E>>
+where
+    K: CloneRequest<Req>,
+{
     if call.circuit_in(breaker::Scope::Attempt) {
         call.judge_circuit(verdict);
     }
-    if !can_repeat && call.attempts.may_retry() && verdict.is_retryable() {
-        // The request could not be cloned: it was sent once.
+    let may_repeat = call.attempts.may_retry() && verdict.is_retryable();
+    if may_repeat && !spare.is_some_and(|request| call.shared.cloner.can_send(request)) {
+        // The request could not be kept: it was sent once.
         call.stopped(StopReason::NotIdempotent);
         return Ok(result);
     }

@@ -109,8 +109,9 @@ where
                 StateProjection::Calling(future) => {
                     let result = ready!(future.poll(cx));
                     let verdict = this.shared.classifier.classify(this.info, result.as_ref());
-                    if this.spare.is_none() && this.attempts.may_retry() {
-                        // It could not be cloned: it was sent once.
+                    let may_repeat = this.attempts.may_retry() && verdict.is_retryable();
+                    if may_repeat && !this.spare.as_ref().is_some_and(|it| this.shared.cloner.can_send(it)) {
+                        // The request could not be kept: it was sent once.
                         return Poll::Ready(result);
                     }
                     let budget = &this.shared.budget;

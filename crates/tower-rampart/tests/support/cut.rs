@@ -23,9 +23,9 @@ struct Scene {
 const PLAIN: Scene = Scene { name: "plain", plans: &[Plan::Answer(0)], unready: 0, crowded_for: None, points: 1 };
 const CALLING: Scene = Scene { name: "calling", plans: &[Plan::Answer(3)], points: 4, ..PLAIN };
 const READYING: Scene = Scene { name: "readying", plans: &[Plan::Answer(1)], unready: 2, points: 2, ..PLAIN };
-/// The first attempt fails: another is waited for and made, or a fallback answers.
+/// The first attempt fails: another is waited for, made ready for and made, or a fallback answers.
 const FAILING: Scene =
-    Scene { name: "failing", plans: &[Plan::Fail(2), Plan::Fail(2), Plan::Answer(2)], points: 3, ..PLAIN };
+    Scene { name: "failing", plans: &[Plan::Fail(2), Plan::Fail(2), Plan::Answer(2)], unready: 1, points: 3, ..PLAIN };
 /// Every place is taken: the call stands in the queue.
 const QUEUED: Scene = Scene { name: "queued", plans: &[Plan::Answer(2)], crowded_for: Some(4), points: 6, ..PLAIN };
 

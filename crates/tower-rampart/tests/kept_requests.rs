@@ -1,0 +1,55 @@
+//! Requests that were kept for another attempt and can no longer be sent: the last real answer comes back.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use tower::{Layer, ServiceExt, service_fn};
+use tower_rampart::{CloneRequest, Preset, PresetBuilder, RetryLayer, retry};
+
+/// Keeps a copy of every request, and sends only those that are even.
+#[derive(Clone)]
+struct Even;
+
+impl CloneRequest<u32> for Even {
+    fn clone_request(&self, request: &u32) -> Option<u32> {
+        Some(*request)
+    }
+
+    fn can_send(&self, request: &u32) -> bool {
+        request.is_multiple_of(2)
+    }
+}
+
+fn failing(calls: &Arc<AtomicU32>) -> impl tower::Service<u32, Response = (), Error = io::Error, Future: Send> + Clone {
+    let calls = Arc::clone(calls);
+    service_fn(move |_: u32| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        async { Err(io::Error::other("reset")) }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_request_that_cannot_be_sent_is_not_retried_by_the_pipeline() {
+    for (request, expected) in [(1, 1), (2, 5)] {
+        let calls = Arc::default();
+        let layer = PresetBuilder::new(Preset::Production).cloner(Even).build().unwrap();
+        let error = layer.layer(failing(&calls)).oneshot(request).await.unwrap_err();
+        assert_eq!(error.inner().unwrap().to_string(), "reset");
+        assert_eq!(calls.load(Ordering::Relaxed), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_request_that_cannot_be_sent_is_not_retried_by_the_layer() {
+    for (request, expected) in [(1, 1), (2, 3)] {
+        let calls = Arc::default();
+        let layer = RetryLayer::builder().config(retry::Config::default()).cloner(Even).build().unwrap();
+        assert_eq!(layer.layer(failing(&calls)).oneshot(request).await.unwrap_err().to_string(), "reset");
+        assert_eq!(calls.load(Ordering::Relaxed), expected);
+    }
+}

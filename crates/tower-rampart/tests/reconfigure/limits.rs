@@ -1,0 +1,116 @@
+//! The scripts of traffic for the limits, the timeouts and the fallback; those for circuit and retries are in `traffic`.
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tower::Layer as _;
+use tower_rampart::{Class, Error, rejection::TimeoutKind};
+
+use crate::{
+    common::{Backend, Fault, Reply, call, ms, pass, secs, settle, spawn, timed},
+    fields::Layer,
+    traffic::{list, rounded},
+};
+
+fn word(result: &Result<usize, Error<Fault>>) -> String {
+    result.as_ref().map_or_else(|_| "error".to_owned(), ToString::to_string)
+}
+
+/// The calls out of ten at once that are admitted after a pause.
+pub fn at_once(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let service = layer.layer(Backend::new());
+        pass(secs(60)).await;
+        let mut admitted = 0;
+        for _ in 0..10 {
+            admitted += u32::from(call(&service, 0).await.is_ok());
+        }
+        admitted.to_string()
+    }
+    .boxed()
+}
+
+/// The calls that are admitted in ten seconds of asking every ten milliseconds.
+pub fn in_ten_seconds(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let service = layer.layer(Backend::new());
+        pass(secs(60)).await;
+        let mut admitted = 0;
+        for _ in 0..1000 {
+            admitted += u32::from(call(&service, 0).await.is_ok());
+            tokio::time::sleep(ms(10)).await;
+        }
+        admitted.to_string()
+    }
+    .boxed()
+}
+
+/// The tokens that a call with three attempts takes.
+pub fn tokens_of_a_call(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let before = layer.handle().signals().rate_remaining.unwrap();
+        assert!(call(&layer.layer(Backend::always(Reply::transient())), 0).await.is_err());
+        let after = layer.handle().signals().rate_remaining.unwrap();
+        (before - after).round().to_string()
+    }
+    .boxed()
+}
+
+/// What becomes of a second call at the same moment, and when.
+pub fn second_call(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let service = layer.layer(Backend::new());
+        pass(secs(60)).await;
+        assert!(call(&service, 0).await.is_ok());
+        let (took, result) = timed(call(&service, 0)).await;
+        format!("{} {}", if result.is_ok() { "answered" } else { "refused" }, rounded(took))
+    }
+    .boxed()
+}
+
+/// What ten calls at once do to a service that does not answer.
+pub fn queue(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let backend = Backend::always(Reply::Hang);
+        let service = layer.layer(backend.clone());
+        for _ in 0..10 {
+            drop(spawn(&service, 0));
+            settle().await;
+        }
+        format!("{} running, {} waiting", backend.inflight(), layer.handle().signals().queue_depth)
+    }
+    .boxed()
+}
+
+/// How long a call waits for a permit that does not come.
+pub fn queue_wait(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let service = layer.layer(Backend::always(Reply::Hang));
+        drop(spawn(&service, 0));
+        settle().await;
+        let (took, result) = timed(call(&service, 0)).await;
+        assert!(matches!(result, Err(Error::Overloaded(_))), "{result:?}");
+        list([took])
+    }
+    .boxed()
+}
+
+/// Which time a call that hangs runs out of, and when.
+pub fn timeouts(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let (took, result) = timed(call(&layer.layer(Backend::always(Reply::Hang)), 0)).await;
+        let Err(Error::Timeout(timeout)) = result else { panic!("{result:?}") };
+        assert!(matches!(timeout.kind, TimeoutKind::Attempt | TimeoutKind::Total));
+        format!("{} {}", timeout.kind.as_str(), rounded(took))
+    }
+    .boxed()
+}
+
+/// What comes of a passing failure, and what of a caller's mistake.
+pub fn fallback(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let backend = Backend::script([Reply::transient(), Reply::class(Class::Permanent)]);
+        let service = layer.layer(backend);
+        let (passing, mistake) = (call(&service, 0).await, call(&service, 0).await);
+        format!("{} {}", word(&passing), word(&mistake))
+    }
+    .boxed()
+}
