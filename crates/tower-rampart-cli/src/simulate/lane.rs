@@ -109,10 +109,6 @@ impl Lane {
         })
     }
 
-    pub(crate) fn handle(&self) -> &OperationHandle {
-        &self.handle
-    }
-
     pub(crate) fn breaker(&self) -> &breaker::Handle {
         &self.breaker
     }

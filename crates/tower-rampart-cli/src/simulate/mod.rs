@@ -5,15 +5,17 @@ mod compare;
 mod lane;
 mod options;
 mod output;
+mod page;
 mod record;
 mod replay;
 mod slots;
 mod summary;
+mod timeline;
 mod trace;
 mod word;
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader, BufWriter, stdin, stdout},
     path::Path,
 };
@@ -21,7 +23,7 @@ use std::{
 use tower_rampart::ResilienceConfig;
 
 pub(crate) use self::options::{NOTES, SimulateOptions};
-use self::{lane::Lane, output::Output, replay::Replay, trace::Reader};
+use self::{lane::Lane, output::Output, page::Section, replay::Replay, timeline::Timeline, trace::Reader};
 use crate::{failure::Failure, serve::document};
 
 const BUFFER: usize = 256 * 1024;
@@ -68,14 +70,23 @@ async fn replay(
         .map(|(number, config)| Lane::new(number, config, &options.operation, options.seed))
         .collect::<Result<Vec<_>, _>>()?;
     let writer = BufWriter::with_capacity(BUFFER, stdout().lock());
-    let output = match <[String; 2]>::try_from(names) {
+    let mut output = match <[String; 2]>::try_from(names.clone()) {
         Ok(names) => Output::comparison(writer, names),
         Err(_) => Output::lines(writer),
     };
+    if options.html.is_some() {
+        output = output.with_timelines(lanes.iter().map(|lane| Timeline::new(lane.breaker())).collect());
+    }
     let mut replay = Replay::new(trace, lanes, output);
     replay.run().await?;
     let summaries: Vec<_> = replay.lanes.iter().map(Lane::summary).collect();
-    replay.output.finish(&summaries)
+    replay.output.finish(&summaries)?;
+    let Some(path) = &options.html else { return Ok(()) };
+    let both = names.iter().zip(&summaries).zip(replay.output.timelines());
+    let sections: Vec<_> =
+        both.map(|((name, summary), timeline)| Section { name, summary, timeline }).collect();
+    let page = page::render(&shown(&options.trace), &options.operation, &sections);
+    fs::write(path, page).map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {

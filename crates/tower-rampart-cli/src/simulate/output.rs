@@ -3,35 +3,67 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::json;
 use tower_rampart_config::ConfigError;
 
 use super::{
     compare::Comparison,
     record::{Ended, Observed, Refused},
     summary::Summary,
+    timeline::Timeline,
 };
 use crate::failure::Failure;
+
+#[derive(Serialize)]
+struct Total<'a> {
+    summary: &'a Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Differing {
+    differing_calls: u64,
+    shown: usize,
+}
 
 /// Writes JSON Lines.
 pub(crate) struct Output<W> {
     writer: W,
     /// The names of both configurations, and what differs between them.
     comparison: Option<(Comparison, [String; 2])>,
+    /// One a configuration, if a page is asked for.
+    timelines: Vec<Timeline>,
 }
 
 impl<W: Write> Output<W> {
     /// Every line of the one configuration.
     pub(crate) fn lines(writer: W) -> Self {
-        Self { writer, comparison: None }
+        Self { writer, comparison: None, timelines: Vec::new() }
     }
 
     /// What differs between two configurations.
     pub(crate) fn comparison(writer: W, names: [String; 2]) -> Self {
-        Self { writer, comparison: Some((Comparison::default(), names)) }
+        Self { writer, comparison: Some((Comparison::default(), names)), timelines: Vec::new() }
+    }
+
+    /// Draws these as well.
+    pub(crate) fn with_timelines(self, timelines: Vec<Timeline>) -> Self {
+        Self { timelines, ..self }
+    }
+
+    pub(crate) fn timelines(&self) -> &[Timeline] {
+        &self.timelines
+    }
+
+    /// Takes note of what somebody did to the pipeline.
+    pub(crate) fn mark(&mut self, at_ms: u64, what: &'static str) {
+        self.timelines.iter_mut().for_each(|it| it.mark(at_ms, what));
     }
 
     pub(crate) fn ended(&mut self, lane: usize, ended: Ended) -> Result<(), Failure> {
+        if let Some(timeline) = self.timelines.get_mut(lane) {
+            timeline.ended(&ended);
+        }
         match &mut self.comparison {
             None => self.line(&ended),
             Some((comparison, _)) => {
@@ -62,16 +94,17 @@ impl<W: Write> Output<W> {
         match self.comparison.take() {
             None => {
                 for summary in summaries {
-                    self.line(&json!({"summary": summary}))?;
+                    self.line(&Total { summary, config: None })?;
                 }
             }
             Some((comparison, names)) => {
                 for difference in comparison.first() {
                     self.line(difference)?;
                 }
-                self.line(&json!({"differing_calls": comparison.count(), "shown": comparison.first().len()}))?;
+                let (differing_calls, shown) = (comparison.count(), comparison.first().len());
+                self.line(&Differing { differing_calls, shown })?;
                 for (name, summary) in names.iter().zip(summaries) {
-                    self.line(&json!({"summary": summary, "config": name}))?;
+                    self.line(&Total { summary, config: Some(name) })?;
                 }
             }
         }

@@ -147,6 +147,9 @@ impl<R: BufRead, W: Write> Replay<R, W> {
         for lane in &mut self.lanes {
             lane.saw(at_ms);
         }
+        if let Some(mark) = op.mark() {
+            self.output.mark(at_ms, mark);
+        }
         match op {
             Op::Call(script) => return self.call(number, script),
             Op::Cancel(call) => return self.cancel(call),

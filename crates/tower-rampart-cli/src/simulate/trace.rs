@@ -42,6 +42,20 @@ pub(crate) enum Op {
     Observe,
 }
 
+impl Op {
+    /// What somebody does to the pipeline, as a word; `None` where nobody does.
+    pub(crate) const fn mark(&self) -> Option<&'static str> {
+        match self {
+            Self::Call(_) | Self::Cancel(_) | Self::Observe => None,
+            Self::Reset => Some("reset"),
+            Self::Trip => Some("trip"),
+            Self::ForceOpen => Some("force_open"),
+            Self::ForceClose => Some("force_close"),
+            Self::Reload(_) => Some("reload"),
+        }
+    }
+}
+
 /// What a call asks for and what its attempts meet.
 #[derive(Debug)]
 pub(crate) struct Script {
