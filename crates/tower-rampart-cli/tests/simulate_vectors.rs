@@ -3,6 +3,8 @@
 //! What a trace cannot say is named here and checked elsewhere: `retry_conflict_retried` (a class that is permanent and retried all the same), and
 //! `tb_from_rps_*` (a burst derived by a factor, which documents do not have).
 
+#![expect(clippy::panic, reason = "what only tests call may fail as tests do")]
+
 mod simulate_support;
 
 use serde_json::{Map, Value, json};
@@ -230,7 +232,8 @@ fn concurrency_limits_behave_as_every_vector_says() {
         for step in steps {
             let at = time(&step["at_ms"]);
             if let Some(name) = step.get("begin") {
-                let end = |kind: &str| steps.iter().find(|it| it.get(kind) == Some(name)).map(|it| time(&it["at_ms"]) - at);
+                let end =
+                    |kind: &str| steps.iter().find(|it| it.get(kind) == Some(name)).map(|it| time(&it["at_ms"]) - at);
                 if let Some(limit) = end("op_timeout") {
                     attempt = ms(&json!(limit));
                 }
@@ -244,7 +247,8 @@ fn concurrency_limits_behave_as_every_vector_says() {
             }
             lines.push(op(at, "observe"));
         }
-        let document = json!({"concurrency": limit, "timeout": {"attempt": attempt, "total": "off"}, "retry": {"enabled": false}});
+        let document =
+            json!({"concurrency": limit, "timeout": {"attempt": attempt, "total": "off"}, "retry": {"enabled": false}});
         let replayed = simulate(&document, &lines);
         let inflight: Vec<&Value> = replayed.observations().iter().map(|it| &it["inflight"]).collect();
         assert_eq!(json!(inflight), vector["expect"]["inflight_after"], "{name}");

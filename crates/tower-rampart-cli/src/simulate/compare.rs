@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::record::Ended;
+use super::record::End;
 
 /// So many differing calls are shown.
 const SHOWN: usize = 20;
@@ -18,21 +18,21 @@ pub(crate) struct Difference {
 #[derive(Debug, Serialize)]
 struct Both {
     call: u64,
-    first: Ended,
-    second: Ended,
+    first: End,
+    second: End,
 }
 
 /// Holds the ends of calls that only one of both has ended yet.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
-    waiting: HashMap<u64, (usize, Ended)>,
+    waiting: HashMap<u64, (usize, End)>,
     /// By call; the earliest calls.
     first: Vec<Difference>,
     count: u64,
 }
 
 impl Comparison {
-    pub(crate) fn ended(&mut self, lane: usize, ended: Ended) {
+    pub(crate) fn ended(&mut self, lane: usize, ended: End) {
         let call = ended.call;
         match self.waiting.remove(&call) {
             None => drop(self.waiting.insert(call, (lane, ended))),
@@ -42,7 +42,7 @@ impl Comparison {
         }
     }
 
-    fn differs(&mut self, first: Ended, second: Ended) {
+    fn differs(&mut self, first: End, second: End) {
         self.count += 1;
         let at = self.first.partition_point(|it| it.difference.call < first.call);
         if at < SHOWN {

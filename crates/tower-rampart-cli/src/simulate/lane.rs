@@ -12,7 +12,7 @@ use tower_rampart_config::{ConfigError, Limits, Presets};
 
 use super::{
     backend::{Backend, ByWord, LastReport, Play, Refusal, Reply, Request, Standby},
-    record::{Ended, Observed, has_fallback, millis},
+    record::{End, Observed, has_fallback, millis},
     summary::{Counter, Summary},
     trace::Script,
     word::Word,
@@ -74,12 +74,7 @@ pub(crate) struct Lane {
 impl Lane {
     /// # Errors
     /// If the configuration asks for what a replay cannot do.
-    pub(crate) fn new(
-        number: usize,
-        config: &ResilienceConfig,
-        operation: &str,
-        seed: u64,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn new(number: usize, config: &ResilienceConfig, operation: &str, seed: u64) -> Result<Self, Failure> {
         let resolved = config.operation(operation);
         let (standby, report) = (Rc::new(Cell::new(has_fallback(&resolved))), LastReport::default());
         let layer = PresetBuilder::from_config(config.clone())
@@ -129,21 +124,19 @@ impl Lane {
     pub(crate) fn begin(&mut self, line: u64, at_ms: u64, script: Rc<Script>) -> (Call, Live) {
         let play = Rc::new(Play::new(script));
         let limited = play.time_left().is_some();
-        let patience = Patience {
-            in_attempt: limited || self.patience.in_attempt,
-            in_queue: limited || self.patience.in_queue,
-        };
+        let patience =
+            Patience { in_attempt: limited || self.patience.in_attempt, in_queue: limited || self.patience.in_queue };
         let breaker = self.breaker.state().as_str();
-        let live = Live { lane: self.number, line, at_ms, breaker, play: Rc::clone(&play), patience, is_stuck: false };
-        (self.service.call(Request(play)), live)
+        let begun = Live { lane: self.number, line, at_ms, breaker, play: Rc::clone(&play), patience, is_stuck: false };
+        (self.service.call(Request(play)), begun)
     }
 
     /// Takes note that a call goes on, in this slot.
     pub(crate) fn goes_on(&mut self, live: &mut Live, slot: usize) {
         self.live.insert(live.line, slot);
         let play = &live.play;
-        let is_stuck = (play.is_hung() && !live.patience.in_attempt)
-            || (play.attempts() == 0 && !live.patience.in_queue);
+        let is_stuck =
+            (play.is_hung() && !live.patience.in_attempt) || (play.attempts() == 0 && !live.patience.in_queue);
         if is_stuck != live.is_stuck {
             live.is_stuck = is_stuck;
             self.stuck = if is_stuck { self.stuck + 1 } else { self.stuck - 1 };
@@ -167,7 +160,7 @@ impl Lane {
     }
 
     /// The end of a call that was answered, refused or panicked.
-    pub(crate) fn ended(&mut self, live: Live, ended_ms: u64, answer: &Answer) -> Ended {
+    pub(crate) fn ended(&mut self, live: &Live, ended_ms: u64, answer: &Answer) -> End {
         let report = if answer.is_some() { self.report.take() } else { None };
         let Some(report) = report else {
             let ended = self.close(live, ended_ms, Word::Panic.as_str(), None);
@@ -179,7 +172,7 @@ impl Lane {
             _ => "rejected",
         };
         let cut = (met == Some(Word::Timeout)).then_some("timeout");
-        let mut ended = self.close(live, ended_ms, result, Some(report));
+        let mut ended = self.close(live, ended_ms, result, Some(&report));
         ended.rejected_by = ended.rejected_by.or(cut);
         match answer {
             Some(Ok(reply)) => ended.served_by = Some(if reply.from_fallback { "fallback" } else { "primary" }),
@@ -191,35 +184,35 @@ impl Lane {
     }
 
     /// The end of a call that was dropped.
-    pub(crate) fn cancelled(&mut self, live: Live, ended_ms: u64) -> Ended {
+    pub(crate) fn cancelled(&mut self, live: &Live, ended_ms: u64) -> End {
         let mut ended = self.close(live, ended_ms, "cancelled", None);
         ended.stopped_by = Some("cancelled");
         self.count(ended)
     }
 
-    fn count(&mut self, ended: Ended) -> Ended {
+    fn count(&mut self, ended: End) -> End {
         self.counter.count(&ended);
         ended
     }
 
     /// Ends a call. Without a report its attempts and waits are those that the service behind has seen.
-    fn close(&mut self, live: Live, ended_ms: u64, result: &'static str, report: Option<Explain>) -> Ended {
+    fn close(&mut self, live: &Live, ended_ms: u64, result: &'static str, report: Option<&Explain>) -> End {
         self.live.remove(&live.line);
         self.stuck -= usize::from(live.is_stuck);
-        let (attempts, delays) = match &report {
+        let (attempts, delays) = match report {
             Some(report) => (report.attempts, report.delays.clone()),
             None => (live.play.attempts(), live.play.waits()),
         };
-        Ended {
+        End {
             call: live.line,
             at_ms: live.at_ms,
             ended_ms,
             admitted: attempts > 0,
-            rejected_by: report.as_ref().and_then(|it| it.rejected_by).map(tower_rampart::Stage::as_str),
+            rejected_by: report.and_then(|it| it.rejected_by).map(tower_rampart::Stage::as_str),
             result,
             attempts,
             delays_ms: delays.into_iter().map(millis).collect(),
-            stopped_by: report.as_ref().and_then(|it| it.stopped_by).map(tower_rampart_core::retry::StopReason::as_str),
+            stopped_by: report.and_then(|it| it.stopped_by).map(tower_rampart_core::retry::StopReason::as_str),
             retry_after_ms: None,
             served_by: None,
             breaker: live.breaker,

@@ -33,7 +33,8 @@ const BUFFER: usize = 256 * 1024;
 /// # Errors
 /// If the configuration or a line of the trace is wrong, or a file cannot be read or written.
 pub(crate) fn run(options: &SimulateOptions) -> Result<(), Failure> {
-    let standard_input = [Some(options.trace.as_path()), options.config.as_deref(), options.compare.as_deref().map(Path::new)];
+    let standard_input =
+        [Some(options.trace.as_path()), options.config.as_deref(), options.compare.as_deref().map(Path::new)];
     if standard_input.iter().filter(|it| **it == Some(Path::new("-"))).count() > 1 {
         return Err(Failure::new("standard input can be read only once"));
     }
@@ -83,8 +84,7 @@ async fn replay(
     replay.output.finish(&summaries)?;
     let Some(path) = &options.html else { return Ok(()) };
     let both = names.iter().zip(&summaries).zip(replay.output.timelines());
-    let sections: Vec<_> =
-        both.map(|((name, summary), timeline)| Section { name, summary, timeline }).collect();
+    let sections: Vec<_> = both.map(|((name, summary), timeline)| Section { name, summary, timeline }).collect();
     let page = page::render(&shown(&options.trace), &options.operation, &sections);
     fs::write(path, page).map_err(|error| Failure::new(format!("cannot write {}: {error}", path.display())))
 }

@@ -7,7 +7,7 @@ use tower_rampart_config::ConfigError;
 
 use super::{
     compare::Comparison,
-    record::{Ended, Observed, Refused},
+    record::{End, Observed, Refused},
     summary::Summary,
     timeline::Timeline,
 };
@@ -60,7 +60,7 @@ impl<W: Write> Output<W> {
         self.timelines.iter_mut().for_each(|it| it.mark(at_ms, what));
     }
 
-    pub(crate) fn ended(&mut self, lane: usize, ended: Ended) -> Result<(), Failure> {
+    pub(crate) fn ended(&mut self, lane: usize, ended: End) -> Result<(), Failure> {
         if let Some(timeline) = self.timelines.get_mut(lane) {
             timeline.ended(&ended);
         }
@@ -78,13 +78,7 @@ impl<W: Write> Output<W> {
         if self.comparison.is_some() { Ok(()) } else { self.line(observed) }
     }
 
-    pub(crate) fn refused(
-        &mut self,
-        lane: usize,
-        reload: u64,
-        at_ms: u64,
-        error: &ConfigError,
-    ) -> Result<(), Failure> {
+    pub(crate) fn refused(&mut self, lane: usize, reload: u64, at_ms: u64, error: &ConfigError) -> Result<(), Failure> {
         let name = self.comparison.as_ref().map(|(_, names)| names[lane].clone());
         self.line(&Refused { config: name.as_deref(), ..Refused::new(reload, at_ms, error) })
     }

@@ -9,7 +9,7 @@ use tower_rampart_core::signals::Signals;
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Ended {
+pub(crate) struct End {
     /// The line that began it, from zero.
     pub(crate) call: u64,
     pub(crate) at_ms: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Ended {
     pub(crate) breaker_after: &'static str,
 }
 
-impl Ended {
+impl End {
     /// Whether the caller met something else than in `other`; only later is not something else.
     pub(crate) fn differs(&self, other: &Self) -> bool {
         (self.result, self.rejected_by, self.served_by) != (other.result, other.rejected_by, other.served_by)

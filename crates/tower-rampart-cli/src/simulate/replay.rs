@@ -139,7 +139,7 @@ impl<R: BufRead, W: Write> Replay<R, W> {
         };
         let Some(live) = self.calls.remove(slot) else { return Ok(()) };
         let lane = live.lane;
-        let ended = self.lanes[lane].ended(live, self.now_ms, &answer);
+        let ended = self.lanes[lane].ended(&live, self.now_ms, &answer);
         self.output.ended(lane, ended)
     }
 
@@ -204,7 +204,7 @@ impl<R: BufRead, W: Write> Replay<R, W> {
     fn drop_call(&mut self, slot: usize) -> Result<(), Failure> {
         let Some(live) = self.calls.remove(slot) else { return Ok(()) };
         let lane = live.lane;
-        let ended = self.lanes[lane].cancelled(live, self.now_ms);
+        let ended = self.lanes[lane].cancelled(&live, self.now_ms);
         self.output.ended(lane, ended)
     }
 

@@ -16,7 +16,7 @@ use std::{
 /// No allocation a future once a slot is there; unlike `FuturesUnordered` it never yields while one of them is ready, so that
 /// nothing is left over when the clock moves on.
 pub(crate) struct Slots<F, T> {
-    slots: Vec<Slot<F, T>>,
+    all: Vec<Slot<F, T>>,
     free: Vec<usize>,
     ready: Arc<Ready>,
 }
@@ -80,24 +80,24 @@ pub(crate) enum Polled<O> {
 
 impl<F: Future, T> Slots<F, T> {
     pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), ready: Arc::default() }
+        Self { all: Vec::new(), free: Vec::new(), ready: Arc::default() }
     }
 
     /// Futures that have not ended.
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.all.len() - self.free.len()
     }
 
     /// Puts a future into a slot. It is not polled yet.
     pub(crate) fn insert(&mut self, future: F, tag: T) -> usize {
         let index = self.free.pop().unwrap_or_else(|| {
-            let slot = self.slots.len();
+            let slot = self.all.len();
             let alarm = Arc::new(Alarm { slot, is_queued: AtomicBool::new(false), ready: Arc::clone(&self.ready) });
             let waker = Waker::from(Arc::clone(&alarm));
-            self.slots.push(Slot { future: Box::pin(None), tag: None, alarm, waker });
+            self.all.push(Slot { future: Box::pin(None), tag: None, alarm, waker });
             slot
         });
-        let slot = &mut self.slots[index];
+        let slot = &mut self.all[index];
         slot.future.set(Some(future));
         slot.tag = Some(tag);
         index
@@ -105,7 +105,7 @@ impl<F: Future, T> Slots<F, T> {
 
     /// Polls a slot; a panic in it is its own affair.
     pub(crate) fn poll(&mut self, index: usize) -> Polled<F::Output> {
-        let slot = &mut self.slots[index];
+        let slot = &mut self.all[index];
         slot.alarm.is_queued.store(false, Ordering::Release);
         let Some(future) = slot.future.as_mut().as_pin_mut() else { return Polled::Pending };
         let mut cx = Context::from_waker(&slot.waker);
@@ -121,17 +121,17 @@ impl<F: Future, T> Slots<F, T> {
 
     /// What a slot runs; `None` if it is empty.
     pub(crate) fn tag(&self, index: usize) -> Option<&T> {
-        self.slots[index].tag.as_ref()
+        self.all[index].tag.as_ref()
     }
 
     /// What a slot runs, to change it.
     pub(crate) fn tag_mut(&mut self, index: usize) -> Option<&mut T> {
-        self.slots[index].tag.as_mut()
+        self.all[index].tag.as_mut()
     }
 
     /// Empties a slot, dropping its future if that has not ended.
     pub(crate) fn remove(&mut self, index: usize) -> Option<T> {
-        let slot = &mut self.slots[index];
+        let slot = &mut self.all[index];
         slot.future.set(None);
         let tag = slot.tag.take();
         if tag.is_some() {
@@ -142,7 +142,7 @@ impl<F: Future, T> Slots<F, T> {
 
     /// The slots that run something.
     pub(crate) fn occupied(&self) -> Vec<usize> {
-        (0..self.slots.len()).filter(|index| self.slots[*index].tag.is_some()).collect()
+        (0..self.all.len()).filter(|index| self.all[*index].tag.is_some()).collect()
     }
 
     /// Moves the slots that were woken into `batch`, which is empty.

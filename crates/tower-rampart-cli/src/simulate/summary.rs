@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::record::{Ended, rounded};
+use super::record::{End, rounded};
 
 /// Latencies below this are kept to the millisecond, those above to four digits: so that any number of calls takes bounded memory.
 const EXACT_BELOW: u64 = 10_000;
@@ -48,7 +48,7 @@ impl Counter {
         self.last_ms = self.last_ms.max(at_ms);
     }
 
-    pub(crate) fn count(&mut self, ended: &Ended) {
+    pub(crate) fn count(&mut self, ended: &End) {
         self.calls += 1;
         self.ok += u64::from(ended.result == "ok");
         self.rejected += u64::from(ended.result == "rejected");
@@ -101,8 +101,8 @@ fn rough(ms: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn ended(result: &'static str, ended_ms: u64, attempts: u32) -> Ended {
-        Ended {
+    fn ended(result: &'static str, ended_ms: u64, attempts: u32) -> End {
+        End {
             call: 0,
             at_ms: 0,
             ended_ms,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tower_rampart::{Timestamp, breaker, clock};
 
-use super::record::Ended;
+use super::record::End;
 
 /// The most steps; when there would be more, two become one.
 const STEPS: usize = 240;
@@ -96,14 +96,7 @@ impl Timeline {
                 lock(&seen).push(passed(start, change.at), change.to);
             }
         });
-        Self {
-            step_ms: 1,
-            steps: Vec::new(),
-            state: circuit.state(),
-            changes,
-            marks: Marks::new(),
-            last_ms: 0,
-        }
+        Self { step_ms: 1, steps: Vec::new(), state: circuit.state(), changes, marks: Marks::new(), last_ms: 0 }
     }
 
     pub(crate) fn mark(&mut self, at_ms: u64, what: &'static str) {
@@ -111,12 +104,11 @@ impl Timeline {
         self.marks.push(at_ms, what);
     }
 
-    pub(crate) fn ended(&mut self, ended: &Ended) {
+    pub(crate) fn ended(&mut self, ended: &End) {
         self.last_ms = self.last_ms.max(ended.ended_ms);
         let latency = if ended.attempts == 0 { 0 } else { ended.ended_ms.saturating_sub(ended.at_ms) };
         let one = u64::from;
-        let (ok, rejected, cancelled) =
-            (ended.result == "ok", ended.result == "rejected", ended.result == "cancelled");
+        let (ok, rejected, cancelled) = (ended.result == "ok", ended.result == "rejected", ended.result == "cancelled");
         self.step(ended.ended_ms).add(&Step {
             ok: one(ok),
             failed: one(!(ok || rejected || cancelled)),

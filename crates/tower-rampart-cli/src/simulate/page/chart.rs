@@ -124,11 +124,11 @@ fn key(style: &str, name: &str) -> String {
 }
 
 fn figure(title: &str, legend: &str, most: &str, class: &str, end_ms: u64, shapes: &str) -> String {
-    let axis: String = (0..=4).map(|quarter| format!("<span>{}</span>", duration(end_ms * quarter / 4))).collect();
+    let axis = (0..=4).map(|quarter| duration(end_ms * quarter / 4)).collect::<Vec<_>>().join("</span><span>");
     format!(
         "<figure>\n<figcaption><h3>{title}</h3><span class=\"legend\">{legend}</span><span class=\"most\">{most}</span></figcaption>\n\
          <svg class=\"{class}\" viewBox=\"0 0 {end_ms} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{title}: {most}\">{shapes}</svg>\n\
-         <div class=\"axis\">{axis}</div>\n</figure>\n"
+         <div class=\"axis\"><span>{axis}</span></div>\n</figure>\n"
     )
 }
 
@@ -136,12 +136,16 @@ fn figure(title: &str, legend: &str, most: &str, class: &str, end_ms: u64, shape
 pub(super) fn duration(ms: u64) -> String {
     let tenths = |ms: u64, unit: u64, name: &str| {
         let tenth = (ms * 10 + unit / 2) / unit;
-        if tenth % 10 == 0 { format!("{} {name}", tenth / 10) } else { format!("{}.{} {name}", tenth / 10, tenth % 10) }
+        if tenth.is_multiple_of(10) {
+            format!("{} {name}", tenth / 10)
+        } else {
+            format!("{}.{} {name}", tenth / 10, tenth % 10)
+        }
     };
     match ms {
         0..1000 => format!("{ms} ms"),
-        1000..120_000 => tenths(ms, 1000, "s"),
-        120_000..7_200_000 => tenths(ms, 60_000, "min"),
+        1000..60_000 => tenths(ms, 1000, "s"),
+        60_000..3_600_000 => tenths(ms, 60_000, "min"),
         _ => tenths(ms, 3_600_000, "h"),
     }
 }
@@ -152,7 +156,7 @@ mod tests {
 
     #[test]
     fn durations_read_as_people_say_them() {
-        let said = [0, 999, 1000, 2540, 119_999, 150_000, 7_200_000].map(duration);
-        assert_eq!(said, ["0 ms", "999 ms", "1 s", "2.5 s", "120 s", "2.5 min", "2 h"]);
+        let said = [0, 999, 1000, 2540, 59_999, 150_000, 7_200_000].map(duration);
+        assert_eq!(said, ["0 ms", "999 ms", "1 s", "2.5 s", "60 s", "2.5 min", "2 h"]);
     }
 }

@@ -47,7 +47,7 @@ fn cards(summary: &Summary) -> String {
         ("p50", latency(summary.p50_ms)),
         ("p99", latency(summary.p99_ms)),
     ];
-    let cards: String = cards.iter().map(|(name, value)| format!("<div><dt>{name}</dt><dd>{value}</dd></div>")).collect();
+    let cards = cards.map(|(name, value)| format!("<div><dt>{name}</dt><dd>{value}</dd></div>")).concat();
     format!("<dl>{cards}</dl>\n")
 }
 
