@@ -163,12 +163,16 @@ fn demonstration_is_one_json_value_on_standard_output() {
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON value");
     let phases = value["phases"].as_array().expect("phases");
     assert_eq!(phases.len(), 7);
-    let count = |side: &str, what: &str| {
-        let survivable = phases.iter().filter(|it| it["phase"] != "outage" && it["phase"] != "recovery");
-        survivable.map(|it| it[side][what].as_u64().expect("a count")).sum::<u64>()
+    let sum = |side: &str, what: &str| -> u64 {
+        phases.iter().map(|it| it[side][what].as_u64().expect("a count")).sum::<u64>()
     };
-    assert!(count("without", "requests") > 50 && count("without", "errors") > 0, "{value}");
-    assert!(count("with", "errors") < count("without", "errors"), "{value}");
-    assert!(count("with", "retries") > 0, "{value}");
+    assert!(sum("without", "requests") > 50 && sum("without", "errors") > 0, "{value}");
+    assert!(sum("with", "errors") < sum("without", "errors"), "{value}");
+    assert!(sum("with", "retries") > 0, "{value}");
+    assert!(sum("with", "standby_answers") > 0, "{value}");
+    assert_eq!(value["total"]["with"]["standby_answers"].as_u64(), Some(sum("with", "standby_answers")), "{value}");
+    let outage = phases.iter().find(|it| it["phase"] == "outage").expect("an outage");
+    assert!(outage["with"]["ok"].as_u64() > outage["without"]["ok"].as_u64(), "{value}");
+    assert!(value["addresses"]["standby"].as_str().is_some_and(|it| it.starts_with("http://127.0.0.1:")), "{value}");
     assert!(value["verdict"].as_str().is_some_and(|it| it.starts_with("Without rampart ")), "{value}");
 }

@@ -187,4 +187,14 @@ impl ResilienceConfig {
         let violations = check(&self.stack, Some(*capabilities));
         if violations.is_empty() { Ok(()) } else { Err(ConfigError::new(violations)) }
     }
+
+    /// Checks that a pipeline of one operation can serve all that is enabled for it; what others have is not looked at.
+    ///
+    /// # Errors
+    /// Names each stage that is enabled and the capability that is missing.
+    pub fn check_operation(&self, operation: &str, capabilities: &Capabilities) -> Result<(), ConfigError> {
+        let mut violations = Vec::new();
+        check_operation(&self.stack, Some(operation), Some(*capabilities), &mut violations);
+        if violations.is_empty() { Ok(()) } else { Err(ConfigError::new(violations)) }
+    }
 }

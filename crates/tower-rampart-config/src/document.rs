@@ -149,7 +149,10 @@ impl<'a> Reader<'a> {
             if *node == Node::Refused {
                 continue;
             }
-            if let Some(field) = field::find(&path) {
+            if name.contains('.') {
+                // A path is no name: `{"retry.max_attempts": 3}` would be a second spelling, which nothing compares with the first.
+                self.unknown(section, name, place);
+            } else if let Some(field) = field::find(&path) {
                 if owner == Owner::Operation && !field.is_for_operations() {
                     self.misplaced(&path, place);
                 } else if matches!(field.target, Target::Document) {

@@ -3,6 +3,15 @@
 //! A document is one JSON object over a preset. [`validate()`] says all that is wrong with it; [`ResilienceConfig`] is one that nothing is wrong with,
 //! and resolves for each operation into the very structs of `tower-rampart-core` that the machines run on. Nothing here reads a clock or knows a runtime.
 //!
+//! | question | answer |
+//! |---|---|
+//! | what does the environment say? | [`ResilienceConfig::from_env`], [`Loaded`] with its warnings, [`migrate`] out of older variables |
+//! | which preset fits here? | [`recommend_named`], [`recommend_auto`] |
+//! | where to begin? | [`Template`], [`suggest`], [`validate_template`] |
+//! | what may a document hold? | [`fields()`], [`schema()`] |
+//! | what can a valid one not do? | [`lint()`] |
+//! | what would a reload change? | [`diff()`], [`etag`] |
+//!
 //! ```
 //! use tower_rampart_config::{Preset, ResilienceConfig};
 //!
@@ -29,6 +38,7 @@ mod info;
 mod kind;
 mod legacy;
 mod limits;
+mod lint;
 mod names;
 mod operation;
 mod parse;
@@ -42,6 +52,7 @@ mod schema;
 mod source;
 mod strategy;
 mod surroundings;
+mod template;
 mod validate;
 mod value;
 mod violation;
@@ -55,6 +66,7 @@ pub use gateway::{GatewayConfig, Route, RouteMatch};
 pub use info::{FieldInfo, fields};
 pub use legacy::{Migration, migrate, shell_quoted};
 pub use limits::Limits;
+pub use lint::{Lint, LintInput, lint};
 pub use operation::{ClassifyConfig, FallbackAnswer, HttpConfig, OperationConfig, OutcomeAt, Profile};
 pub use preset::{Context, Preset, PresetDefinition, UnknownPreset};
 pub use presets::Presets;
@@ -64,5 +76,6 @@ pub use schema::schema;
 pub use source::Source;
 pub use strategy::{Strategy, StrategyNumbers, UnknownStrategy};
 pub use surroundings::Surroundings;
+pub use template::{Suggestion, Template, UnknownTemplate, suggest, validate_template};
 pub use validate::validate;
 pub use violation::{Violation, ViolationCode};

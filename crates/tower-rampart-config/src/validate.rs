@@ -5,7 +5,8 @@ use crate::{
     ViolationCode,
     check::check,
     document::{Document, Entry, Reader},
-    field, parse,
+    field,
+    parse::{self, Parsed},
     presets::unknown_preset,
     resolve::Stack,
 };
@@ -86,7 +87,11 @@ impl Judged {
 
 /// Judges a document.
 pub(crate) fn judge(text: &str, request: &Request<'_>) -> Judged {
-    let parsed = parse::parse(text, &request.limits);
+    judge_tree(parse::parse(text, &request.limits), request)
+}
+
+/// Judges a document that was read already.
+pub(crate) fn judge_tree(parsed: Parsed, request: &Request<'_>) -> Judged {
     let (mut violations, mut warnings) = (parsed.violations, parsed.warnings);
     let Some(root) = parsed.root else {
         return Judged { violations, warnings, fields: 0, stack: None };

@@ -491,3 +491,17 @@ fn messages_name_the_value_and_the_range() {
         assert_eq!(result.errors, [message], "{text}");
     }
 }
+
+#[test]
+fn a_path_is_no_name_of_a_field() {
+    for text in [
+        r#"{"retry.max_attempts": 4}"#,
+        r#"{"concurrency.adaptive.max": 4}"#,
+        r#"{"concurrency": {"adaptive.max": 4}}"#,
+        r#"{"operation_overrides": {"a": {"retry.max_attempts": 4}}}"#,
+    ] {
+        let result = validate(text, Limits::text(), &Capabilities::all(), None);
+        assert_eq!(result.violations.len(), 1, "{text}: {:?}", result.errors);
+        assert_eq!(result.violations[0].code, ViolationCode::UnknownField, "{text}");
+    }
+}

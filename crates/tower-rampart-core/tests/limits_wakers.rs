@@ -112,6 +112,6 @@ fn rate_limiter_drops_a_waker_outside_its_lock_when_its_waiter_is_served() {
         let same = Arc::clone(&limiter);
         let turn = limiter.poll_ticket(&ticket, &task(move || _ = same.queued()), Timestamp::ZERO);
         assert!(matches!(turn, Turn::WaitUntil(_)));
-        assert_eq!(limiter.poll_ticket(&ticket, Waker::noop(), Timestamp::from_millis(1000)), Turn::Granted);
+        assert!(matches!(limiter.poll_ticket(&ticket, Waker::noop(), Timestamp::from_millis(1000)), Turn::Granted(_)));
     });
 }

@@ -85,7 +85,7 @@ fn queue_opening_and_closing_the_lane_admits_no_more_than_the_burst() {
         let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 1.0)).unwrap());
         let other = Arc::clone(&limiter);
         let thread = thread::spawn(move || match other.enqueue(1, NOW, None) {
-            Ok(rate::Admission::Granted) => 1,
+            Ok(rate::Admission::Granted(_)) => 1,
             Ok(rate::Admission::Queued(ticket)) => {
                 other.cancel(ticket);
                 0
@@ -103,23 +103,41 @@ fn queue_opening_and_closing_the_lane_admits_no_more_than_the_burst() {
 fn token_given_back_reaches_who_waits() {
     loom::model(|| {
         let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 1.0)).unwrap());
-        limiter.try_acquire(1, NOW).unwrap();
+        let receipt = limiter.try_acquire(1, NOW).unwrap();
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || other.give_back(1, NOW));
+        let thread = thread::spawn(move || other.give_back(receipt, NOW));
         let woken = Arc::new(Flag::default());
         let waker = Waker::from(Arc::clone(&woken));
         match limiter.enqueue(1, NOW, None).unwrap() {
-            rate::Admission::Granted => thread.join().unwrap(),
+            rate::Admission::Granted(_) => thread.join().unwrap(),
             rate::Admission::Queued(ticket) => {
                 let turn = limiter.poll_ticket(&ticket, &waker, NOW);
                 thread.join().unwrap();
-                if turn != Turn::Granted {
+                if !matches!(turn, Turn::Granted(_)) {
                     assert!(woken.0.load(Ordering::Relaxed), "the token came after the poll and woke nobody");
-                    assert_eq!(limiter.poll_ticket(&ticket, &waker, NOW), Turn::Granted);
+                    assert!(matches!(limiter.poll_ticket(&ticket, &waker, NOW), Turn::Granted(_)));
                 }
             }
         }
         assert_eq!(admitted(&limiter), 0);
+    });
+}
+
+#[test]
+fn token_given_back_from_beneath_another_under_callers_mints_none() {
+    loom::model(|| {
+        let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 3.0)).unwrap());
+        let (first, second) = (limiter.try_acquire(1, NOW).unwrap(), limiter.try_acquire(1, NOW).unwrap());
+        let other = Arc::clone(&limiter);
+        let thread = thread::spawn(move || other.give_back(first, NOW));
+        let third = limiter.try_acquire(1, NOW).unwrap();
+        thread.join().unwrap();
+        // Without the first: after a second and a half the second is worked off, and half of the third.
+        let later = Timestamp::from_millis(1500);
+        limiter.try_acquire(1, later).unwrap();
+        limiter.give_back(second, later);
+        limiter.give_back(third, later);
+        assert!((limiter.remaining(later) - 2.0).abs() < 1e-9);
     });
 }
 
@@ -200,9 +218,9 @@ fn budget_pays_a_token_once_and_never_goes_below_none() {
         let other = Arc::clone(&budget);
         let thread = thread::spawn(move || {
             other.deposit();
-            other.try_withdraw(NOW)
+            other.try_withdraw(NOW).is_some()
         });
-        let here = budget.try_withdraw(NOW);
+        let here = budget.try_withdraw(NOW).is_some();
         assert!(here != thread.join().unwrap());
         assert!((budget.level(NOW) - 0.5).abs() < 1e-9);
     });
@@ -213,11 +231,11 @@ fn refund_is_not_lost_under_a_withdrawal() {
     loom::model(|| {
         let config = BudgetConfig { min_per_second: 1.0, ratio: 0.0, ..BudgetConfig::default() };
         let budget = Arc::new(Budget::new(config).unwrap());
-        assert!(budget.try_withdraw(NOW));
+        let withdrawal = budget.try_withdraw(NOW).unwrap();
         let other = Arc::clone(&budget);
-        let thread = thread::spawn(move || other.refund());
-        let paid = budget.try_withdraw(NOW);
+        let thread = thread::spawn(move || other.refund(withdrawal));
+        let paid = budget.try_withdraw(NOW).is_some();
         thread.join().unwrap();
-        assert!(budget.try_withdraw(NOW) != paid);
+        assert!(budget.try_withdraw(NOW).is_some() != paid);
     });
 }

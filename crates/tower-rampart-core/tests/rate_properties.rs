@@ -7,7 +7,7 @@ use std::{task::Waker, time::Duration};
 use proptest::prelude::*;
 use tower_rampart_core::{
     Timestamp,
-    rate::{Admission, Algorithm, Config, OnLimit, Quota, RateLimiter, SlidingCounter, Ticket, Turn},
+    rate::{Admission, Algorithm, Config, OnLimit, Quota, RateLimiter, Receipt, SlidingCounter, Ticket, Turn},
 };
 
 const ALL: [Algorithm; 4] = [Algorithm::Gcra, Algorithm::TokenBucket, Algorithm::FixedWindow, Algorithm::SlidingWindow];
@@ -17,7 +17,7 @@ const BUCKETS: [Algorithm; 2] = [Algorithm::Gcra, Algorithm::TokenBucket];
 enum Op {
     Pass(u64),
     Try(u32),
-    TryAndGiveBack(u32),
+    GiveBack(usize),
     Enqueue(u32),
     Poll(usize),
     Cancel(usize),
@@ -28,7 +28,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         3 => (0..400_000_000_u64).prop_map(Op::Pass),
         3 => (1..5_u32).prop_map(Op::Try),
-        1 => (1..5_u32).prop_map(Op::TryAndGiveBack),
+        2 => (0..8_usize).prop_map(Op::GiveBack),
         2 => (1..5_u32).prop_map(Op::Enqueue),
         4 => (0..4_usize).prop_map(Op::Poll),
         1 => (0..4_usize).prop_map(Op::Cancel),
@@ -52,52 +52,76 @@ fn with_quota(algorithm: Algorithm, quota: Quota, burst: u32) -> Config {
 /// One admission, or one change of the configuration (with cost 0).
 struct Event {
     at: Timestamp,
+    /// 0 from when on it was given back.
     cost: u32,
     config: Config,
 }
 
-fn trace(first: Config, ops: Vec<Op>) -> Vec<Event> {
+/// A trace and, after each of its steps, what `check` says of all that was admitted so far and not given back.
+fn trace(
+    first: Config,
+    ops: Vec<Op>,
+    check: impl Fn(&[Event]) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
     let limiter = RateLimiter::new("x", first).unwrap();
     let (mut now, mut config) = (Timestamp::ZERO, first);
     let mut events = vec![Event { at: now, cost: 0, config }];
-    let mut queue: Vec<(Ticket, u32)> = Vec::new();
+    let mut queue: Vec<Ticket> = Vec::new();
+    let mut held: Vec<(Receipt, usize)> = Vec::new();
     for op in ops {
-        let mut admitted = 0;
+        let mut admitted = None;
         match op {
             Op::Pass(nanos) => now = now.after(Duration::from_nanos(nanos)),
-            Op::Try(cost) => admitted = limiter.try_acquire(cost, now).map_or(0, |()| cost),
-            Op::TryAndGiveBack(cost) => {
-                if limiter.try_acquire(cost, now).is_ok() {
-                    limiter.give_back(cost, now);
-                }
+            Op::Try(cost) => admitted = limiter.try_acquire(cost, now).ok(),
+            Op::GiveBack(index) if index < held.len() => {
+                let (receipt, event) = held.remove(index);
+                events[event].cost = 0;
+                limiter.give_back(receipt, now);
             }
             Op::Enqueue(cost) => match limiter.enqueue(cost, now, None) {
-                Ok(Admission::Granted) => admitted = cost,
-                Ok(Admission::Queued(ticket)) => queue.push((ticket, cost)),
+                Ok(Admission::Granted(receipt)) => admitted = Some(receipt),
+                Ok(Admission::Queued(ticket)) => queue.push(ticket),
                 Err(_) => {}
             },
-            Op::Poll(index) if index < queue.len() => match limiter.poll_ticket(&queue[index].0, Waker::noop(), now) {
-                Turn::Granted => {
+            Op::Poll(index) if index < queue.len() => match limiter.poll_ticket(&queue[index], Waker::noop(), now) {
+                Turn::Granted(receipt) => {
                     assert_eq!(index, 0, "only the head is admitted");
-                    admitted = queue.remove(index).1;
+                    drop(queue.remove(index));
+                    admitted = Some(receipt);
                 }
                 Turn::Refused(_) => drop(queue.remove(index)),
                 Turn::WaitUntil(_) | Turn::Queued => {}
             },
-            Op::Cancel(index) if index < queue.len() => limiter.cancel(queue.remove(index).0),
-            Op::Poll(_) | Op::Cancel(_) => {}
+            Op::Cancel(index) if index < queue.len() => limiter.cancel(queue.remove(index)),
+            Op::Poll(_) | Op::Cancel(_) | Op::GiveBack(_) => {}
             Op::Reconfigure(limit, burst) => {
                 config = self::config(first.algorithm, limit, burst);
                 limiter.reconfigure(config, now).unwrap();
                 events.push(Event { at: now, cost: 0, config });
             }
         }
-        if admitted > 0 {
-            events.push(Event { at: now, cost: admitted, config });
+        if let Some(receipt) = admitted {
+            events.push(Event { at: now, cost: receipt.cost(), config });
+            held.push((receipt, events.len() - 1));
+            check(&events)?;
         }
         assert_eq!(limiter.queued(), queue.len());
     }
-    events
+    Ok(())
+}
+
+/// In every interval up to the last event: what was admitted in it and was not given back by its end is at most burst + rate * length.
+fn within_burst_and_rate(events: &[Event]) -> Result<(), TestCaseError> {
+    let Some(mut after) = events.last() else { return Ok(()) };
+    let (mut since, mut admitted) = (0.0, 0);
+    for event in events.iter().rev() {
+        since += after.at.since(event.at).as_secs_f64() * event.config.quota.limit;
+        admitted += event.cost;
+        after = event;
+        let quota = f64::from(event.config.burst_size) + since;
+        prop_assert!(f64::from(admitted) <= quota + 1e-6, "{admitted} admitted, quota {quota}");
+    }
+    Ok(())
 }
 
 proptest! {
@@ -108,18 +132,59 @@ proptest! {
         burst in 1..8_u32,
         ops in ops(),
     ) {
-        let events = trace(config(algorithm, limit, burst), ops);
-        for (start, first) in events.iter().enumerate() {
-            let mut quota = f64::from(first.config.burst_size);
-            let mut admitted = 0;
-            let mut last = first;
-            for event in &events[start..] {
-                quota += event.at.since(last.at).as_secs_f64() * last.config.quota.limit;
-                admitted += event.cost;
-                last = event;
-                prop_assert!(f64::from(admitted) <= quota + 1e-6, "{admitted} admitted, quota {quota}");
+        trace(config(algorithm, limit, burst), ops, within_burst_and_rate)?;
+    }
+
+    /// As above, with nothing but calls that come to a full bucket and are given back late, in any order.
+    #[test]
+    fn late_give_backs_in_any_order_mint_no_token(
+        algorithm in prop::sample::select(&BUCKETS),
+        burst in 1..8_u32,
+        ops in prop::collection::vec(prop_oneof![
+            3 => (0..1_500_u64).prop_map(|millis| Op::Pass(millis * 1_000_000)),
+            6 => (1..4_u32).prop_map(Op::Try),
+            4 => (0..8_usize).prop_map(Op::GiveBack),
+        ], 1..150),
+    ) {
+        trace(config(algorithm, 1.0, burst), ops, within_burst_and_rate)?;
+    }
+
+    /// Whatever others do meanwhile: who gives back when it takes leaves no trace, and who gives back later never leaves more than that.
+    #[test]
+    fn call_given_back_at_once_loses_no_token(
+        algorithm in prop::sample::select(&ALL),
+        limit in 0.5..50.0_f64,
+        burst in 1..8_u32,
+        calls in prop::collection::vec((0..300_000_000_u64, 1..5_u32, any::<bool>()), 1..60),
+    ) {
+        let limiter = RateLimiter::new("x", config(algorithm, limit, burst)).unwrap();
+        let mut now = Timestamp::ZERO;
+        for (pause, cost, stays) in calls {
+            now = now.after(Duration::from_nanos(pause));
+            let before = (limiter.remaining(now), limiter.reset_after(now));
+            let Ok(receipt) = limiter.try_acquire(cost, now) else { continue };
+            if !stays {
+                limiter.give_back(receipt, now);
+                prop_assert_eq!((limiter.remaining(now), limiter.reset_after(now)), before);
             }
         }
+    }
+
+    #[test]
+    fn calls_given_back_in_the_moment_they_came_lose_no_token_in_any_order(
+        algorithm in prop::sample::select(&ALL),
+        burst in 1..20_u32,
+        order in prop::collection::vec(any::<prop::sample::Index>(), 20),
+    ) {
+        let limiter = RateLimiter::new("x", config(algorithm, f64::from(burst), burst)).unwrap();
+        let now = Timestamp::from_millis(5_500);
+        let mut held: Vec<Receipt> = (0..burst).map(|_| limiter.try_acquire(1, now).unwrap()).collect();
+        for index in order.iter().cycle() {
+            if held.is_empty() { break; }
+            limiter.give_back(held.remove(index.index(held.len())), now);
+        }
+        prop_assert!((limiter.remaining(now) - f64::from(burst)).abs() < 1e-6);
+        prop_assert_eq!(limiter.reset_after(now), Duration::ZERO);
     }
 
     #[test]
@@ -132,11 +197,41 @@ proptest! {
             op => op,
         });
         let most = *limits.iter().max().unwrap();
-        let events = trace(config(Algorithm::SlidingWindow, f64::from(limits[0]), 1), ops.collect());
-        for first in &events {
-            let end = first.at.after(Duration::from_secs(1));
-            let held: u32 = events.iter().filter(|it| it.at >= first.at && it.at < end).map(|it| it.cost).sum();
+        trace(config(Algorithm::SlidingWindow, f64::from(limits[0]), 1), ops.collect(), |events| {
+            let last = events.last().map_or(Timestamp::ZERO, |it| it.at);
+            let in_span = events.iter().filter(|it| last.since(it.at) < Duration::from_secs(1));
+            let held: u32 = in_span.map(|it| it.cost).sum();
             prop_assert!(held <= most, "{held} of {most}");
+            Ok(())
+        })?;
+    }
+
+    /// Under one limit the windows hold exactly what was admitted in them and not given back: late returns neither mint nor lose.
+    #[test]
+    fn windows_hold_what_was_not_given_back(
+        limit in 1..10_u32,
+        sliding in any::<bool>(),
+        steps in prop::collection::vec((0..500_u64, 1..4_u32, any::<prop::sample::Index>(), any::<bool>()), 1..100),
+    ) {
+        let algorithm = if sliding { Algorithm::SlidingWindow } else { Algorithm::FixedWindow };
+        let limiter = RateLimiter::new("x", config(algorithm, f64::from(limit), 1)).unwrap();
+        let mut millis = 0;
+        let mut held: Vec<(u64, Receipt)> = Vec::new();
+        for (pause, cost, index, returns) in steps {
+            millis += pause;
+            let now = Timestamp::from_millis(millis);
+            if returns && !held.is_empty() {
+                limiter.give_back(held.remove(index.index(held.len())).1, now);
+            }
+            let counts = |at: u64| if sliding { millis - at < 1000 } else { at / 1000 == millis / 1000 };
+            let used: u32 = held.iter().filter(|it| counts(it.0)).map(|it| it.1.cost()).sum();
+            match limiter.try_acquire(cost, now) {
+                Ok(receipt) => {
+                    prop_assert!(used + cost <= limit);
+                    held.push((millis, receipt));
+                }
+                Err(_) => prop_assert!(used + cost > limit),
+            }
         }
     }
 
@@ -173,7 +268,7 @@ proptest! {
         let mut now = Timestamp::ZERO;
         for (pause, cost) in calls {
             now = now.after(Duration::from_nanos(pause));
-            prop_assert_eq!(gcra.try_acquire(cost, now), bucket.try_acquire(cost, now));
+            prop_assert_eq!(gcra.try_acquire(cost, now).map(drop), bucket.try_acquire(cost, now).map(drop));
             prop_assert!((gcra.remaining(now) - bucket.remaining(now)).abs() < 1e-6);
             prop_assert_eq!(gcra.reset_after(now), bucket.reset_after(now));
         }
@@ -305,6 +400,115 @@ fn invalid_configuration_changes_nothing() {
     assert!(limiter.reconfigure(invalid, Timestamp::ZERO).is_err());
     assert_eq!(limiter.config(), before);
     assert!(limiter.try_acquire(1, Timestamp::ZERO).is_err());
+}
+
+/// Of two that were taken one waits long for something else; the bucket is full again by the time that it is given back.
+#[test]
+fn token_given_back_after_the_bucket_has_refilled_is_used_up() {
+    for algorithm in BUCKETS {
+        let limiter = RateLimiter::new("x", config(algorithm, 1.0, 2)).unwrap();
+        let waiting = limiter.try_acquire(1, Timestamp::ZERO).unwrap();
+        let later = Timestamp::from_millis(10_000);
+        assert!(limiter.try_acquire(1, later).is_ok());
+        assert!(limiter.try_acquire(1, later).is_ok());
+        limiter.give_back(waiting, later);
+        assert!(limiter.try_acquire(1, later).is_err(), "{algorithm:?}: three at one moment");
+    }
+}
+
+/// What the second stands upon is taken out from beneath it: it is worked off sooner than it was told.
+#[test]
+fn token_given_back_after_one_beneath_it_was_mints_none() {
+    for algorithm in BUCKETS {
+        let limiter = RateLimiter::new("x", config(algorithm, 1.0, 2)).unwrap();
+        let first = limiter.try_acquire(1, Timestamp::ZERO).unwrap();
+        let second = limiter.try_acquire(1, Timestamp::ZERO).unwrap();
+        limiter.give_back(first, Timestamp::ZERO);
+        let later = Timestamp::from_millis(1500);
+        assert!(limiter.try_acquire(1, later).is_ok());
+        limiter.give_back(second, later);
+        assert!(limiter.try_acquire(1, later).is_ok());
+        assert!(limiter.try_acquire(1, Timestamp::from_millis(2000)).is_err(), "{algorithm:?}: three in half a second");
+    }
+}
+
+#[test]
+fn sliding_window_takes_the_call_itself_out_of_its_log() {
+    let limiter = RateLimiter::new("x", config(Algorithm::SlidingWindow, 2.0, 1)).unwrap();
+    let first = limiter.try_acquire(1, Timestamp::ZERO).unwrap();
+    assert!(limiter.try_acquire(1, Timestamp::from_millis(900)).is_ok());
+    limiter.give_back(first, Timestamp::from_millis(900));
+    assert!(limiter.try_acquire(1, Timestamp::from_millis(950)).is_ok());
+    assert!(limiter.try_acquire(1, Timestamp::from_millis(1000)).is_err(), "three in a tenth of a second");
+}
+
+#[test]
+fn fixed_window_takes_nothing_back_for_a_window_that_is_over() {
+    let limiter = RateLimiter::new("x", config(Algorithm::FixedWindow, 1.0, 1)).unwrap();
+    let first = limiter.try_acquire(1, Timestamp::ZERO).unwrap();
+    let later = Timestamp::from_millis(1500);
+    assert!(limiter.try_acquire(1, later).is_ok());
+    limiter.give_back(first, later);
+    assert!(limiter.try_acquire(1, later).is_err());
+}
+
+#[test]
+fn call_that_took_nothing_or_from_another_quota_gives_nothing_back() {
+    for algorithm in ALL {
+        let on = config(algorithm, 2.0, 2);
+        let mut off = on;
+        off.enabled = false;
+        let now = Timestamp::ZERO;
+        let limiter = RateLimiter::new("x", off).unwrap();
+        let free = limiter.try_acquire(1, now).unwrap();
+        assert_eq!(free, Receipt::default());
+        limiter.reconfigure(on, now).unwrap();
+        let of_before = limiter.try_acquire(2, now).unwrap();
+        limiter.give_back(free, now);
+        assert!(limiter.try_acquire(1, now).is_err(), "{algorithm:?}");
+        if algorithm != Algorithm::SlidingWindow {
+            limiter.reconfigure(config(algorithm, 4.0, 4), now).unwrap();
+            let before = limiter.remaining(now);
+            limiter.give_back(of_before, now);
+            assert!((limiter.remaining(now) - before).abs() < 1e-9, "{algorithm:?}");
+        }
+    }
+}
+
+#[test]
+fn token_comes_back_to_a_limiter_that_was_switched_off_meanwhile() {
+    for algorithm in ALL {
+        let on = config(algorithm, 1.0, 1);
+        let mut off = on;
+        off.enabled = false;
+        let limiter = RateLimiter::new("x", on).unwrap();
+        let receipt = limiter.try_acquire(1, Timestamp::ZERO).unwrap();
+        limiter.reconfigure(off, Timestamp::ZERO).unwrap();
+        limiter.give_back(receipt, Timestamp::ZERO);
+        limiter.reconfigure(on, Timestamp::ZERO).unwrap();
+        assert!(limiter.try_acquire(1, Timestamp::ZERO).is_ok(), "{algorithm:?}");
+    }
+}
+
+/// A log of a million entries, each refusal of which must find the one that has to leave the span.
+#[test]
+fn refusal_by_a_long_log_after_the_limit_was_lowered_is_exact_and_does_not_walk_it() {
+    let wide = with_quota(Algorithm::SlidingWindow, Quota { limit: 1e6, period: Duration::from_secs(10) }, 1);
+    let limiter = RateLimiter::new("x", wide).unwrap();
+    for at in 0..1_000_000 {
+        limiter.try_acquire(1, Timestamp::from_nanos(at)).unwrap();
+    }
+    let now = Timestamp::from_millis(1);
+    for limit in [1_u32, 500_000, 999_999] {
+        let quota = Quota { limit: f64::from(limit), period: Duration::from_secs(10) };
+        limiter.reconfigure(with_quota(Algorithm::SlidingWindow, quota, 1), now).unwrap();
+        // What stays is one less than the limit, so all up to this entry must have left.
+        let last = Timestamp::from_nanos(1_000_000 - u64::from(limit));
+        for _ in 0..50_000 {
+            let refused = limiter.try_acquire(1, now).unwrap_err();
+            assert_eq!(refused.retry_after, Some(last.after(Duration::from_secs(10)).since(now)));
+        }
+    }
 }
 
 #[test]

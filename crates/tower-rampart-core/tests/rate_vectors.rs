@@ -56,7 +56,7 @@ struct Sim {
 impl Sim {
     fn acquire(&mut self, step: usize, cost: u32, now: Timestamp) {
         match self.limiter.enqueue(cost, now, None) {
-            Ok(Admission::Granted) => self.waits[step] = Some(Duration::ZERO),
+            Ok(Admission::Granted(_)) => self.waits[step] = Some(Duration::ZERO),
             Ok(Admission::Queued(ticket)) => {
                 let flag = Arc::new(Flag(AtomicBool::new(true)));
                 self.waiting.push(Waiting { step, ticket, since: now, timer: None, flag });
@@ -74,7 +74,7 @@ impl Sim {
             it.flag.0.store(false, Ordering::Relaxed);
             let waker = Waker::from(Arc::clone(&it.flag));
             match self.limiter.poll_ticket(&it.ticket, &waker, now) {
-                Turn::Granted => {
+                Turn::Granted(_) => {
                     let it = self.waiting.remove(index);
                     self.waits[it.step] = Some(now.since(it.since));
                 }
@@ -116,7 +116,7 @@ fn run(vector: &Value, config: Config) {
         }
         let answer = sim.limiter.try_acquire(cost, now);
         assert_eq!(step["expect"]["allowed"], answer.is_ok(), "{name} step {index}");
-        check_wait(name, &step["expect"], answer.map_or_else(|it| it.retry_after, |()| Some(Duration::ZERO)));
+        check_wait(name, &step["expect"], answer.map_or_else(|it| it.retry_after, |_| Some(Duration::ZERO)));
     }
     sim.run_to(Timestamp::MAX);
     for (step, wait) in steps.iter().zip(&sim.waits).filter(|(step, _)| step["op"] == "acquire") {

@@ -51,7 +51,7 @@ fn rate_limiter(tokens: f64, burst: u32, per_second: f64) -> Arc<RateLimiter> {
     let limiter = RateLimiter::new("a", config).unwrap();
     let refill = Duration::from_secs_f64(tokens / per_second);
     let drained = NOW.before(refill);
-    (0..burst).for_each(|_| limiter.try_acquire(1, drained).unwrap());
+    limiter.try_acquire(burst, drained).unwrap();
     Arc::new(limiter)
 }
 

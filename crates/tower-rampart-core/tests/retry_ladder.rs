@@ -6,7 +6,9 @@ use std::{cell::Cell, time::Duration};
 use tower_rampart_core::{
     Class, RequestInfo, Timestamp, Verdict,
     classify::Method,
-    retry::{Attempts, Backoff, Budget, BudgetConfig, Config, Decision, Jitter, JitterKind, Methods, StopReason},
+    retry::{
+        Attempts, Backoff, Budget, BudgetConfig, Config, Decision, Jitter, JitterKind, Methods, StopReason, Withdrawal,
+    },
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,6 +34,11 @@ fn decide(config: &Config, verdict: &Verdict, request: &RequestInfo, deadline: O
     Attempts::new(config, 1).decide(verdict, request, Timestamp::ZERO, deadline, None)
 }
 
+/// Sent again after this wait, with nothing paid.
+fn waits(wait: Duration) -> Decision {
+    Decision::Wait(wait, Withdrawal::default())
+}
+
 fn plain(config: &Config, verdict: &Verdict) -> Decision {
     decide(config, verdict, &RequestInfo::default(), None)
 }
@@ -51,17 +58,17 @@ fn verdict_overrides_what_the_class_implies() {
     let never = Verdict::new(Class::Transient).with_retry(false);
     assert_eq!(plain(&config(), &never), Decision::Stop(StopReason::Class));
     let always = Verdict::new(Class::Permanent).with_retry(true);
-    assert_eq!(plain(&config(), &always), Decision::Wait(SECOND));
+    assert_eq!(plain(&config(), &always), waits(SECOND));
 }
 
 #[test]
 fn harmful_request_is_sent_again_only_unprocessed_or_by_wider_methods() {
     let failed = Verdict::new(Class::Transient);
     assert_eq!(decide(&config(), &failed, &post(), None), Decision::Stop(StopReason::NotIdempotent));
-    assert_eq!(decide(&config(), &failed.not_processed(), &post(), None), Decision::Wait(SECOND));
+    assert_eq!(decide(&config(), &failed.not_processed(), &post(), None), waits(SECOND));
     for (methods, expected) in [
-        (Methods::All, Decision::Wait(SECOND)),
-        (Methods::also([Method::Post]), Decision::Wait(SECOND)),
+        (Methods::All, waits(SECOND)),
+        (Methods::also([Method::Post]), waits(SECOND)),
         (Methods::also([Method::Patch]), Decision::Stop(StopReason::NotIdempotent)),
     ] {
         let mut config = config();
@@ -91,18 +98,18 @@ fn request_is_kept_only_while_another_attempt_is_possible() {
 
 #[test]
 fn rate_limited_without_a_hint_waits_twice_the_backoff_up_to_the_cap() {
-    assert_eq!(plain(&config(), &limited(None)), Decision::Wait(2 * SECOND));
+    assert_eq!(plain(&config(), &limited(None)), waits(2 * SECOND));
     let mut capped = config();
     capped.backoff = Backoff { max: SECOND * 3 / 2, ..Backoff::default() };
-    assert_eq!(plain(&capped, &limited(None)), Decision::Wait(SECOND * 3 / 2));
+    assert_eq!(plain(&capped, &limited(None)), waits(SECOND * 3 / 2));
 }
 
 #[test]
 fn zero_hint_is_no_hint_and_a_hint_can_be_ignored() {
-    assert_eq!(plain(&config(), &limited(Some(Duration::ZERO))), Decision::Wait(2 * SECOND));
+    assert_eq!(plain(&config(), &limited(Some(Duration::ZERO))), waits(2 * SECOND));
     let mut deaf = config();
     deaf.respect_retry_after = false;
-    assert_eq!(plain(&deaf, &limited(Some(SECOND * 3600))), Decision::Wait(2 * SECOND));
+    assert_eq!(plain(&deaf, &limited(Some(SECOND * 3600))), waits(2 * SECOND));
 }
 
 #[test]
@@ -120,7 +127,7 @@ fn hint_above_its_maximum_stops_at_once_without_reading_the_clock() {
     let mut decide = |hint| attempts.decide(&limited(Some(hint)), &request, clock, None, Some(&budget));
     assert_eq!(decide(SECOND * 6), Decision::Stop(StopReason::Deadline));
     assert_eq!(reads.get(), 0);
-    assert_eq!(decide(SECOND * 5), Decision::Wait(SECOND * 5));
+    assert!(matches!(decide(SECOND * 5), Decision::Wait(wait, _) if wait == SECOND * 5));
     assert_eq!(reads.get(), 1);
 }
 
@@ -130,7 +137,7 @@ fn wait_must_end_before_the_deadline() {
     let failed = Class::Transient.into();
     let request = RequestInfo::default();
     assert_eq!(decide(&config(), &failed, &request, deadline(1000)), Decision::Stop(StopReason::Deadline));
-    assert_eq!(decide(&config(), &failed, &request, deadline(1001)), Decision::Wait(SECOND));
+    assert_eq!(decide(&config(), &failed, &request, deadline(1001)), waits(SECOND));
 }
 
 #[test]
@@ -143,6 +150,17 @@ fn wait_that_does_not_fit_pays_nothing() {
     assert_eq!(decision, Decision::Stop(StopReason::Deadline));
     assert!((budget.level(Timestamp::ZERO) - 10.0).abs() < f64::EPSILON);
     assert_eq!(attempts.attempt(), 1);
+}
+
+#[test]
+fn decision_says_whether_the_retry_was_paid() {
+    for enabled in [true, false] {
+        let budget = Budget::new(BudgetConfig { enabled, ..BudgetConfig::default() }).unwrap();
+        let mut attempts = Attempts::new(&config(), 1);
+        let failed = Class::Transient.into();
+        let decision = attempts.decide(&failed, &RequestInfo::default(), Timestamp::ZERO, None, Some(&budget));
+        assert!(matches!(decision, Decision::Wait(_, withdrawal) if withdrawal.is_paid() == enabled));
+    }
 }
 
 #[test]
@@ -161,7 +179,7 @@ fn refusal_of_the_own_limiter_is_waited_for() {
     let mut attempts = Attempts::new(&config(), 1);
     let decision =
         attempts.decide_with_hint(&refused, &post(), Timestamp::ZERO, None, None, Some(Duration::from_secs(4)));
-    assert_eq!(decision, Decision::Wait(SECOND * 4));
+    assert_eq!(decision, waits(SECOND * 4));
 }
 
 #[test]

@@ -78,7 +78,7 @@ proptest! {
         let class = Class::Unavailable { retry_after: Some(hint) };
         let decision =
             Attempts::new(&config, seed).decide(&class.into(), &RequestInfo::default(), Timestamp::ZERO, None, None);
-        let Decision::Wait(wait) = decision else { return Err(TestCaseError::fail("must wait")) };
+        let Decision::Wait(wait, _) = decision else { return Err(TestCaseError::fail("must wait")) };
         let most = if kind == JitterKind::None { hint } else { hint + hint / 10 };
         prop_assert!(hint <= wait && wait <= most, "{wait:?}");
     }
@@ -97,7 +97,7 @@ proptest! {
             };
             let before = attempts.attempt();
             let decision = attempts.decide(&class.into(), &RequestInfo::default(), Timestamp::ZERO, None, None);
-            let waits = matches!(decision, Decision::Wait(_));
+            let waits = matches!(decision, Decision::Wait(..));
             prop_assert_eq!(attempts.attempt(), before + u32::from(waits));
             prop_assert!(attempts.attempt() <= max);
         }
@@ -111,7 +111,7 @@ proptest! {
         steps in prop::collection::vec((0..4_u8, 0..2_000_u64), 1..200),
     ) {
         let budget = Budget::new(BudgetConfig { enabled: true, ratio, min_per_second: rate, capacity }).unwrap();
-        let (mut now, mut retries, mut deposits) = (Timestamp::ZERO, 0_i64, 0_u32);
+        let (mut now, mut held, mut deposits) = (Timestamp::ZERO, Vec::new(), 0_u32);
         let floor = if rate > 0.0 { rate.max(1.0).min(capacity) } else { 0.0 };
         for (step, millis) in steps {
             match step {
@@ -119,13 +119,11 @@ proptest! {
                     budget.deposit();
                     deposits += 1;
                 }
-                1 => retries += i64::from(budget.try_withdraw(now)),
-                2 if retries > 0 => {
-                    budget.refund();
-                    retries -= 1;
-                }
+                1 => held.extend(budget.try_withdraw(now)),
+                2 => held.pop().into_iter().for_each(|it| budget.refund(it)),
                 _ => now = now.after(Duration::from_millis(millis)),
             }
+            let retries = held.len();
             let elapsed = now.since(Timestamp::ZERO).as_secs_f64();
             let paid = floor + ratio * f64::from(deposits) + rate * elapsed;
             prop_assert!(retries as f64 <= paid + 0.01, "{retries} retries, {paid} paid");
@@ -153,11 +151,11 @@ fn time_refills_the_budget_only_up_to_one_second() {
     let budget = Budget::new(BudgetConfig::default()).unwrap();
     assert!((budget.level(Timestamp::from_millis(3_600_000)) - 10.0).abs() < 1e-9);
     for _ in 0..10 {
-        assert!(budget.try_withdraw(Timestamp::from_millis(3_600_000)));
+        assert!(budget.try_withdraw(Timestamp::from_millis(3_600_000)).is_some());
     }
-    assert!(!budget.try_withdraw(Timestamp::from_millis(3_600_000)));
-    assert!(budget.try_withdraw(Timestamp::from_millis(3_600_100)));
-    assert!(!budget.try_withdraw(Timestamp::from_millis(3_600_100)));
+    assert!(budget.try_withdraw(Timestamp::from_millis(3_600_000)).is_none());
+    assert!(budget.try_withdraw(Timestamp::from_millis(3_600_100)).is_some());
+    assert!(budget.try_withdraw(Timestamp::from_millis(3_600_100)).is_none());
     assert!((budget.level(Timestamp::from_millis(7_200_000)) - 10.0).abs() < 1e-9);
 }
 
@@ -168,28 +166,28 @@ fn deposits_fill_the_budget_up_to_its_capacity() {
         budget.deposit();
     }
     assert!((budget.level(Timestamp::ZERO) - 20.0).abs() < 1e-9);
-    let paid = (0..100).filter(|_| budget.try_withdraw(Timestamp::ZERO)).count();
+    let paid = (0..100).filter(|_| budget.try_withdraw(Timestamp::ZERO).is_some()).count();
     assert_eq!(paid, 20);
 }
 
 #[test]
 fn slow_budget_pays_a_retry_now_and_then() {
     let budget = Budget::new(BudgetConfig { min_per_second: 0.5, ..BudgetConfig::default() }).unwrap();
-    assert!(budget.try_withdraw(Timestamp::ZERO));
+    assert!(budget.try_withdraw(Timestamp::ZERO).is_some());
     // Looking often must not lose the fractions.
     for millis in 0..2_000 {
-        assert!(!budget.try_withdraw(Timestamp::from_millis(millis)));
+        assert!(budget.try_withdraw(Timestamp::from_millis(millis)).is_none());
     }
-    assert!(budget.try_withdraw(Timestamp::from_millis(2_000)));
+    assert!(budget.try_withdraw(Timestamp::from_millis(2_000)).is_some());
 }
 
 #[test]
 fn reconfiguring_a_budget_adds_no_token() {
     let budget = Budget::new(BudgetConfig::default()).unwrap();
-    while budget.try_withdraw(Timestamp::ZERO) {}
+    while budget.try_withdraw(Timestamp::ZERO).is_some() {}
     let later = Timestamp::from_millis(60_000);
     budget.reconfigure(BudgetConfig { min_per_second: 100.0, ..BudgetConfig::default() }).unwrap();
-    assert!(!budget.try_withdraw(later));
+    assert!(budget.try_withdraw(later).is_none());
     let invalid = BudgetConfig { ratio: f64::NAN, ..BudgetConfig::default() };
     assert!(budget.reconfigure(invalid).is_err());
     assert!((budget.config().min_per_second - 100.0).abs() < f64::EPSILON);
@@ -199,5 +197,29 @@ fn reconfiguring_a_budget_adds_no_token() {
 fn budget_that_is_off_pays_everything() {
     let config = BudgetConfig { enabled: false, min_per_second: 0.0, ..BudgetConfig::default() };
     let budget = Budget::new(config).unwrap();
-    assert!((0..1_000).all(|_| budget.try_withdraw(Timestamp::ZERO)));
+    assert!((0..1_000).all(|_| budget.try_withdraw(Timestamp::ZERO).is_some()));
+}
+
+/// The budget was off when the retry was allowed, and is on when its call is dropped.
+#[test]
+fn retry_that_was_free_refunds_nothing_to_a_budget_that_is_on_by_then() {
+    let on = BudgetConfig { min_per_second: 1.0, ..BudgetConfig::default() };
+    let budget = Budget::new(BudgetConfig { enabled: false, ..on }).unwrap();
+    let free = budget.try_withdraw(Timestamp::ZERO).unwrap();
+    assert!(!free.is_paid());
+    budget.reconfigure(on).unwrap();
+    assert!(budget.try_withdraw(Timestamp::ZERO).is_some_and(|it| it.is_paid()));
+    budget.refund(free);
+    assert!(budget.try_withdraw(Timestamp::ZERO).is_none());
+}
+
+#[test]
+fn retry_that_was_paid_is_refunded_although_the_budget_is_off_by_then() {
+    let on = BudgetConfig { min_per_second: 1.0, ..BudgetConfig::default() };
+    let budget = Budget::new(on).unwrap();
+    let paid = budget.try_withdraw(Timestamp::ZERO).unwrap();
+    budget.reconfigure(BudgetConfig { enabled: false, ..on }).unwrap();
+    budget.refund(paid);
+    budget.reconfigure(on).unwrap();
+    assert!(budget.try_withdraw(Timestamp::ZERO).is_some());
 }

@@ -4,26 +4,30 @@ use std::{
     collections::HashMap,
     fmt,
     future::Future,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
-use tower_rampart_config::{Preset, ResilienceConfig};
+use tower_rampart_config::{Capabilities, Capability, Preset, ResilienceConfig};
+use tower_rampart_core::control::ConfigCell;
 use tower_service::Service;
 
 use crate::{
-    classify::{Boxed, DefaultClassifier, Typed},
+    classify::{Auto, Boxed, DefaultClassifier, IntoClassifier, Typed},
     error::Error,
     fallback::NoFallback,
     pipeline::{
-        BuildError, Custom, Judge, NoReport, OperationHandle, Preflight, PresetBuilder, ResilienceLayer,
+        BuildError, Custom, Judge, Machines, NoReport, OperationHandle, Preflight, ResilienceLayer, Shared,
         future::ResponseFuture,
     },
     registry::Registry,
+    reload::{Origin, Owner},
     retry::Cloned,
 };
 
-/// All operations of one configuration: runs async functions through their pipelines. Clones are the same.
+/// The owner of one live configuration: runs async functions through the pipelines of its operations. Clones are the same.
+///
+/// How the configuration is replaced while calls flow is in [`reload`](crate::reload).
 ///
 /// # Examples
 /// ```
@@ -39,13 +43,14 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Resilience {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
-    config: ResilienceConfig,
-    registry: Registry,
-    operations: RwLock<HashMap<String, OperationRunner>>,
+pub(crate) struct Inner {
+    owner: Owner,
+    /// Read without waiting; replaced as a whole, under `growth`, when a name is met for the first time.
+    runners: ConfigCell<HashMap<Arc<str>, OperationRunner>>,
+    growth: Mutex<()>,
     /// Where names go once [`Resilience::MAX_OPERATIONS`] are there.
     overflow: OperationRunner,
 }
@@ -54,12 +59,23 @@ impl Resilience {
     /// How many operations are told apart; the names beyond share the operation `other`.
     pub const MAX_OPERATIONS: usize = 1000;
 
-    /// From what the environment asks for.
+    /// From what the environment asks for. The file that `RESILIENCE_CONFIG_FILE` names is remembered: [`maintain`](Self::maintain) watches it (feature
+    /// `watch`), and [`reload_file`](Self::reload_file) reads it again.
     ///
     /// # Errors
     /// Names the variable that is wrong, and what is wrong with it.
     pub fn from_env() -> Result<Self, BuildError> {
-        Self::new(ResilienceConfig::from_env()?, &Registry::new())
+        Self::from_env_for_host(&Registry::new(), Self::functions())
+    }
+
+    /// From what the environment asks for, as [`from_env`](Self::from_env) and [`for_host`](Self::for_host) together.
+    ///
+    /// # Errors
+    /// Names the variable that is wrong, or the stage that the host cannot serve.
+    pub fn from_env_for_host(registry: &Registry, capabilities: Capabilities) -> Result<Self, BuildError> {
+        // The file is read before the configuration is made of it: if it changes in between, it is read again rather than missed.
+        let origin = Origin::environment();
+        Self::build(ResilienceConfig::from_env()?, registry, capabilities, origin)
     }
 
     /// From a preset's name.
@@ -83,38 +99,69 @@ impl Resilience {
     /// # Errors
     /// If the configuration asks for what plain functions cannot serve, or an operation that it names cannot be built.
     pub fn new(config: ResilienceConfig, registry: &Registry) -> Result<Self, BuildError> {
-        let mut operations = HashMap::new();
-        for name in config.operation_names() {
-            operations.insert(name.to_owned(), OperationRunner::build(&config, registry, name)?);
+        Self::for_host(config, registry, Self::functions())
+    }
+
+    /// From a configuration for a host that can serve `capabilities`: what documents may ask for, now and later, wherever no pipeline of the operation
+    /// can serve less. Meant for pipelines built by [`PresetBuilder::from_resilience`](crate::PresetBuilder::from_resilience).
+    ///
+    /// What [`operation`](Self::operation) runs is a plain function in any case: fields that mean nothing there (statuses, headers, a fallback) do not
+    /// change it.
+    ///
+    /// # Errors
+    /// If the configuration asks for what the host cannot serve, or an operation that it names cannot be built.
+    pub fn for_host(
+        config: ResilienceConfig,
+        registry: &Registry,
+        capabilities: Capabilities,
+    ) -> Result<Self, BuildError> {
+        Self::build(config, registry, capabilities, Origin::default())
+    }
+
+    fn build(
+        config: ResilienceConfig,
+        registry: &Registry,
+        host: Capabilities,
+        origin: Origin,
+    ) -> Result<Self, BuildError> {
+        config.check(&host)?;
+        let names = config.operation_names().into_iter().map(Arc::from).collect::<Vec<Arc<str>>>();
+        let owner = Owner::new(config, registry.clone(), host, origin);
+        let mut runners = HashMap::new();
+        for name in names {
+            let runner = OperationRunner::new(&owner.follow(&name)?);
+            runners.insert(name, runner);
         }
-        let overflow = OperationRunner::build(&config, registry, "other")?;
-        let inner = Inner { config, registry: registry.clone(), operations: RwLock::new(operations), overflow };
+        let overflow = OperationRunner::new(&owner.follow("other")?);
+        let inner = Inner { owner, runners: ConfigCell::new(runners), growth: Mutex::default(), overflow };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    fn functions() -> Capabilities {
+        Capabilities::function().without(Capability::Fallback)
     }
 
     /// The operation `name`; one that the configuration does not name runs on its base. Keep what this returns where calls
     /// are frequent: it looks the name up.
     pub fn operation(&self, name: &str) -> OperationRunner {
-        let operations = self.inner.operations.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(runner) = operations.get(name) {
-            return runner.clone();
-        }
-        drop(operations);
-        let mut operations = self.inner.operations.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(runner) = operations.get(name) {
-            return runner.clone();
-        }
-        if operations.len() >= Self::MAX_OPERATIONS {
-            return self.inner.overflow.clone();
-        }
-        match OperationRunner::build(&self.inner.config, &self.inner.registry, name) {
-            Ok(runner) => {
-                operations.insert(name.to_owned(), runner.clone());
-                runner
-            }
-            // The registry is full of others' operations, or has this one with another configuration.
-            Err(_) => self.inner.overflow.clone(),
-        }
+        let known = |runners: &HashMap<Arc<str>, OperationRunner>| match runners.get(name) {
+            Some(runner) => Some(runner.clone()),
+            None => (runners.len() >= Self::MAX_OPERATIONS).then(|| self.inner.overflow.clone()),
+        };
+        self.inner.runners.with(known).unwrap_or_else(|| {
+            let _growing = self.inner.growth.lock().unwrap_or_else(PoisonError::into_inner);
+            self.inner.runners.with(known).unwrap_or_else(|| self.first_met(name))
+        })
+    }
+
+    fn first_met(&self, name: &str) -> OperationRunner {
+        // The registry may be full of others' operations, or have this one with another configuration.
+        let Ok(machines) = self.inner.owner.follow(name) else { return self.inner.overflow.clone() };
+        let runner = OperationRunner::new(&machines);
+        let mut runners = HashMap::clone(&self.inner.runners.load());
+        runners.insert(name.into(), runner.clone());
+        self.inner.runners.store(runners);
+        runner
     }
 
     /// Whether a call of the operation would be admitted now.
@@ -124,12 +171,11 @@ impl Resilience {
 
     /// The registry of all operations.
     pub fn registry(&self) -> &Registry {
-        &self.inner.registry
+        self.inner.owner.registry()
     }
 
-    /// The configuration.
-    pub fn config(&self) -> &ResilienceConfig {
-        &self.inner.config
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.inner.owner
     }
 }
 
@@ -143,7 +189,7 @@ impl From<Preset> for Resilience {
 
 impl fmt::Debug for Resilience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resilience").field("config", &self.inner.config).finish_non_exhaustive()
+        f.debug_struct("Resilience").field("config", &self.owner().present().config).finish_non_exhaustive()
     }
 }
 
@@ -155,11 +201,8 @@ pub struct OperationRunner {
 }
 
 impl OperationRunner {
-    fn build(config: &ResilienceConfig, registry: &Registry, name: &str) -> Result<Self, BuildError> {
-        Ok(Self {
-            typed: PresetBuilder::from_config(config.clone()).operation(name).registry(registry).build()?,
-            boxed: PresetBuilder::from_config(config.clone()).operation(name).registry(registry).build()?,
-        })
+    fn new(machines: &Arc<Machines>) -> Self {
+        Self { typed: plain(machines), boxed: plain(machines) }
     }
 
     /// Runs `function` through the pipeline: once for every attempt.
@@ -201,6 +244,19 @@ impl OperationRunner {
     pub fn handle(&self) -> OperationHandle {
         self.typed.handle()
     }
+}
+
+/// A pipeline of plain functions.
+fn plain<M>(machines: &Arc<Machines>) -> ResilienceLayer<DefaultClassifier<M>> {
+    let shared = Shared {
+        machines: Arc::clone(machines),
+        judge: Auto.into_classifier(),
+        cloner: Cloned,
+        answer: NoFallback,
+        report: NoReport,
+        report_all: false,
+    };
+    ResilienceLayer { shared: Arc::new(shared) }
 }
 
 /// Tells errors that implement [`std::error::Error`] from boxed ones; inferred.

@@ -44,6 +44,8 @@ pub mod pipeline;
 #[cfg(feature = "rate-limit")]
 pub mod rate_limit;
 pub mod registry;
+#[cfg(feature = "pipeline")]
+pub mod reload;
 #[cfg(feature = "retry")]
 pub mod retry;
 #[cfg(feature = "timeout")]

@@ -18,7 +18,7 @@ use tower_rampart::{
     Class, Error, PresetBuilder, ResilienceLayer, Verdict,
     breaker::State,
     classify::Given,
-    fallback::{Chain, Fault as For, Target},
+    fallback::{Chain, Fault as For, Target, Targets},
     pipeline::Custom,
 };
 
@@ -116,8 +116,10 @@ async fn services_are_tried_in_order_from_an_array_a_tuple_or_a_list() {
     let off = Target::new("off", lifted(&down)).enabled(false);
     let not_for_this = Target::new("limits", lifted(&down)).when(|it| matches!(it.class, Class::RateLimited { .. }));
     let before = down.calls();
-    let list =
-        builder(ONCE).fallback_services(vec![off, not_for_this, Target::new("up", lifted(&up))]).build().unwrap();
+    let list = builder(ONCE)
+        .fallback_services(Targets::new([off, not_for_this, Target::new("up", lifted(&up))]))
+        .build()
+        .unwrap();
     let service = list.layer(Backend::always(Reply::transient()));
     assert_eq!(call(&service, 5).await, Ok(103));
     assert_eq!(down.calls(), before, "neither a target that is off nor one whose condition fails is tried");
@@ -176,6 +178,16 @@ async fn a_fallbacks_own_error_keeps_the_original_as_its_source() {
     assert_eq!(original.inner().unwrap().call(), 1);
     assert_eq!(layer.handle().snapshot().failure, 1);
     assert_balanced(&layer.handle().snapshot());
+
+    let chain = builder(ONCE).fallback_services([lifted(&down), lifted(&down)]).build().unwrap();
+    let error = call(&chain.layer(Backend::always(Reply::transient())), 0).await.unwrap_err();
+    let Error::FallbackFailed(failed) = &error else { panic!("{error:?}") };
+    let original = failed.original.as_ref().unwrap();
+    assert_eq!(
+        (failed.error.inner().unwrap().call(), original.inner().unwrap().call()),
+        (103, 1),
+        "the last and the first"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,7 +195,7 @@ async fn a_chain_without_an_enabled_target_says_so() {
     let up = Backend::new();
     let layer = builder(ONCE)
         .operation("models")
-        .fallback_services(vec![Target::new("up", lifted(&up)).enabled(false)])
+        .fallback_services(Targets::new([Target::new("up", lifted(&up)).enabled(false)]))
         .build()
         .unwrap();
     let chain = Chain::<usize, Fault>::new("models");

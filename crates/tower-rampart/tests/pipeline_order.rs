@@ -74,6 +74,26 @@ async fn a_token_is_given_back_when_a_stage_further_in_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_was_held_until_the_bucket_had_refilled_is_not_given_back() {
+    let layer = layer(&quiet(json!({
+        "rate_limit": {"requests_per_second": 1, "burst_size": 2},
+        "concurrency": {"max_inflight": 1, "queue_size": 10},
+    })));
+    let service = layer.layer(Backend::always(Reply::Hang));
+    let _running = spawn(&service, 0);
+    let waiting = spawn(&service, 1);
+    settle().await;
+    pass(secs(10)).await;
+    let _others = [spawn(&service, 2), spawn(&service, 3)];
+    settle().await;
+    assert_eq!(layer.handle().signals().queue_depth, 3, "all took a token and wait for the permit");
+    waiting.abort();
+    settle().await;
+    assert_eq!(layer.handle().signals().queue_depth, 2);
+    assert!(matches!(call(&service, 4).await, Err(Error::RateLimited(_))), "three within one moment");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_open_circuit_refuses_before_a_call_queues_for_tokens() {
     let layer = layer(&quiet(json!({
         "rate_limit": {"requests_per_minute": 1, "burst_size": 1, "on_limit": "wait"},
@@ -159,7 +179,9 @@ async fn a_breaker_of_scope_call_takes_one_sample_a_call_and_one_of_scope_attemp
             .unwrap();
     let backend = Backend::always(Reply::transient());
     let service = attempts.layer(backend.clone());
-    let error = call(&service, 0).await.unwrap_err();
+    let (took, result) = timed(call(&service, 0)).await;
+    let error = result.unwrap_err();
+    assert!(near(took, secs(1)), "no wait is begun for a circuit that is open: {took:?}");
     assert_eq!(error.inner().unwrap().call(), 2, "the last real error comes back, not the refusal: {error:?}");
     assert_eq!(reports.one().stopped_by, Some(StopReason::CircuitOpen));
     assert_eq!((backend.calls(), attempts.handle().breaker().snapshot().failed), (2, 2));

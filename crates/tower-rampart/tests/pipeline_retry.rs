@@ -101,6 +101,24 @@ async fn an_exhausted_budget_ends_the_retries_with_the_last_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_paid_nothing_gets_nothing_back_from_a_budget_that_is_on_by_then() {
+    let mut retry = steady(3, "none");
+    retry["budget"] = json!({"enabled": false, "ratio": 0, "min_per_second": 0.001});
+    let (layer, _) = layer(&retry);
+    let service = layer.layer(Backend::always(Reply::transient()));
+    let waiting = spawn(&service, 0);
+    settle().await;
+    let mut config = (*layer.handle().config()).clone();
+    config.retry.budget.enabled = true;
+    layer.handle().reconfigure(config).unwrap();
+    let level = || layer.handle().signals().retry_budget.unwrap();
+    let before = level();
+    waiting.abort();
+    settle().await;
+    assert!((level() - before).abs() < 0.01, "{before} to {}", level());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_is_dropped_in_its_backoff_gets_its_payment_back() {
     let mut retry = steady(3, "none");
     retry["budget"] = json!({"ratio": 0, "min_per_second": 1, "capacity": 1});

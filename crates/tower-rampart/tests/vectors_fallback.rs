@@ -12,7 +12,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_rampart::{
     CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, PresetBuilder, RateLimitLayer, Registry,
     Rejection, RetryLayer, concurrency,
-    fallback::{Chain, Target},
+    fallback::{Chain, Target, Targets},
     rate_limit,
     rejection::{OverloadReason, Overloaded, RateLimited},
     retry,
@@ -59,7 +59,7 @@ async fn the_fallback_layer_walks_its_chain_as_every_vector_says() {
             let enabled = target.get("enabled").is_none_or(|it| it.as_bool().unwrap());
             targets.push(Target::new(word, service.boxed_clone()).enabled(enabled));
         }
-        let layer = FallbackLayer::builder().services(targets).classifier(judge).build();
+        let layer = FallbackLayer::builder().services(Targets::new(targets)).classifier(judge).build();
         let result = call(&layer.layer(Chain::<usize, Fault>::new(&name)), 0).await;
 
         let order = order.lock().unwrap().clone();

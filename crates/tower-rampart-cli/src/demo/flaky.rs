@@ -1,9 +1,8 @@
-//! An upstream that fails on purpose, on loopback. Which fault is due when is decided in `phase`.
+//! An upstream that fails on purpose, on loopback. Which fault is due when is decided in `phase`; the upstream that does not fail is in `standby`.
 
 use std::{
     convert::Infallible,
     fmt,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,57 +10,24 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::RETRY_AFTER};
-use http_body_util::Full;
+use http::{Request, StatusCode, header::RETRY_AFTER};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{
     clock::Stopwatch,
-    phase::{Act, Phase},
+    phase::Act,
+    server::{self, Calls, answer},
 };
 
 /// The shortest and the longest that an answer takes, in milliseconds.
 const LATENCY_MILLIS: (u64, u64) = (2, 8);
 
-/// What the upstream counted, by phase.
-#[derive(Debug, Default)]
-pub(crate) struct Calls([AtomicU64; Phase::ALL.len()]);
-
-impl Calls {
-    pub(crate) fn of(&self, phase: Phase) -> u64 {
-        self.0[phase.index()].load(Ordering::Relaxed)
-    }
-}
-
 /// Serves until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, watch: Stopwatch, calls: Arc<Calls>, seed: u64) {
     let dice = Arc::new(Dice(AtomicU64::new(seed)));
-    // Dropped with this future, and every connection with it.
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                // An error is of one connection, or of a system that has no more descriptors: the next request will tell.
-                if let Ok((stream, _)) = accepted {
-                    connections.spawn(connection(stream, watch.clone(), Arc::clone(&calls), Arc::clone(&dice)));
-                }
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-/// Listens on a free port of loopback.
-pub(crate) async fn bind() -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
+    server::serve(listener, |stream| connection(stream, watch.clone(), Arc::clone(&calls), Arc::clone(&dice))).await;
 }
 
 async fn connection(stream: TcpStream, watch: Stopwatch, calls: Arc<Calls>, dice: Arc<Dice>) {
@@ -71,7 +37,7 @@ async fn connection(stream: TcpStream, watch: Stopwatch, calls: Arc<Calls>, dice
         let (watch, calls, dice) = (watch.clone(), Arc::clone(&calls), Arc::clone(&dice));
         async move {
             let phase = watch.phase();
-            calls.0[phase.index()].fetch_add(1, Ordering::Relaxed);
+            calls.count(phase);
             match phase.act(dice.percentage()) {
                 Act::Answer => {
                     let (shortest, longest) = LATENCY_MILLIS;
@@ -105,12 +71,6 @@ fn twice(stream: TcpStream) -> std::io::Result<(TcpStream, TcpStream)> {
     let stream = stream.into_std()?;
     let second = stream.try_clone()?;
     Ok((TcpStream::from_std(stream)?, TcpStream::from_std(second)?))
-}
-
-fn answer(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
-    *response.status_mut() = status;
-    response
 }
 
 /// Ends the connection without an answer.

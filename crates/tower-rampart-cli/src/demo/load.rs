@@ -14,7 +14,7 @@ use hyper_util::{
 };
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 
-use super::{clock::Stopwatch, phase::Phase};
+use super::{clock::Stopwatch, phase::Phase, server::STANDBY};
 
 /// Requests a second.
 pub(crate) const RATE: u32 = 40;
@@ -23,27 +23,40 @@ pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most requests that may be in flight; at the rate above a client that waits its whole time needs 80.
 const MAX_IN_FLIGHT: usize = 128;
 
+/// How a request ended for its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With a good answer of the upstream.
+    Answered,
+    /// With a good answer of the stand-by.
+    StoodIn,
+    /// With any other answer, or none.
+    Failed,
+}
+
 /// What clients saw in one phase.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
+    /// Good answers, whoever gave them.
     pub(crate) ok: u32,
+    /// Those of them that the stand-by gave.
+    pub(crate) stood_in: u32,
     pub(crate) errors: u32,
     /// How long each waited for its answer, good or bad.
     waits: Vec<Duration>,
 }
 
 impl Seen {
-    pub(crate) fn record(&mut self, ok: bool, wait: Duration) {
-        if ok {
-            self.ok += 1;
-        } else {
-            self.errors += 1;
-        }
+    pub(crate) fn record(&mut self, end: End, wait: Duration) {
+        self.ok += u32::from(end != End::Failed);
+        self.stood_in += u32::from(end == End::StoodIn);
+        self.errors += u32::from(end == End::Failed);
         self.waits.push(wait);
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
         self.ok += other.ok;
+        self.stood_in += other.stood_in;
         self.errors += other.errors;
         self.waits.extend_from_slice(&other.waits);
     }
@@ -73,8 +86,8 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn record(&self, phase: Phase, ok: bool, wait: Duration) {
-        self.phases.lock().unwrap_or_else(PoisonError::into_inner)[phase.index()].record(ok, wait);
+    fn record(&self, phase: Phase, end: End, wait: Duration) {
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner)[phase.index()].record(end, wait);
     }
 
     /// What was seen so far.
@@ -106,13 +119,16 @@ async fn one(client: Client<HttpConnector, Empty<Bytes>>, uri: Uri, watch: Stopw
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = uri;
     let answer = async {
-        let response = client.request(request).await.ok()?;
-        let status = response.status();
-        response.into_body().collect().await.ok()?;
-        Some(status)
+        let (head, body) = client.request(request).await.ok()?.into_parts();
+        body.collect().await.ok()?;
+        Some(head)
     };
-    let status = tokio::time::timeout(CLIENT_TIMEOUT, answer).await.ok().flatten();
-    tally.record(phase, status == Some(StatusCode::OK), watch.elapsed().saturating_sub(began));
+    let end = match tokio::time::timeout(CLIENT_TIMEOUT, answer).await {
+        Ok(Some(head)) if head.status == StatusCode::OK && head.headers.contains_key(STANDBY) => End::StoodIn,
+        Ok(Some(head)) if head.status == StatusCode::OK => End::Answered,
+        _ => End::Failed,
+    };
+    tally.record(phase, end, watch.elapsed().saturating_sub(began));
 }
 
 #[cfg(test)]
@@ -125,11 +141,23 @@ mod tests {
         assert_eq!(seen.percentile(50), None);
         assert_eq!(seen.ok_percent(), None);
         for millis in (1..=100).rev() {
-            seen.record(millis > 10, Duration::from_millis(millis));
+            let end = if millis > 10 { End::Answered } else { End::Failed };
+            seen.record(end, Duration::from_millis(millis));
         }
         assert_eq!(seen.percentile(50), Some(Duration::from_millis(50)));
         assert_eq!(seen.percentile(99), Some(Duration::from_millis(99)));
         assert_eq!(seen.percentile(100), Some(Duration::from_millis(100)));
         assert_eq!(seen.ok_percent(), Some(90.0));
+    }
+
+    #[test]
+    fn answers_of_the_standby_are_good_answers() {
+        let mut seen = Seen::default();
+        for end in [End::Answered, End::StoodIn, End::StoodIn, End::Failed] {
+            seen.record(end, Duration::ZERO);
+        }
+        assert_eq!((seen.requests(), seen.ok, seen.stood_in, seen.errors), (4, 3, 2, 1));
+        seen.add(&seen.clone());
+        assert_eq!((seen.requests(), seen.ok, seen.stood_in, seen.errors), (8, 6, 4, 2));
     }
 }

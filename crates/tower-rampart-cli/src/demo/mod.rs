@@ -1,10 +1,13 @@
-//! `rampart demo`: the same load against a failing upstream, without the gateway and through it, side by side. The gateway is the one of `serve`.
+//! `rampart demo`: the same load against a failing upstream, without the gateway and through it, side by side. The gateway is the one of `serve`, with an upstream that stands by.
 
+mod circuit;
 mod clock;
 mod flaky;
 mod load;
 mod phase;
 mod progress;
+mod server;
+mod standby;
 mod summary;
 mod table;
 
@@ -26,7 +29,7 @@ use crate::{
 };
 
 /// The configuration of the gateway: production, with times that fit into a demonstration of seconds.
-const DOCUMENT: &str = r#"{"preset": "production", "circuit_breaker": {"scope": "attempt", "recovery_timeout": "500ms"}, "retry": {"max_attempts": 4, "backoff": {"base": "50ms", "min": "50ms", "max": "400ms"}, "jitter": {"kind": "full"}}, "timeout": {"attempt": "300ms", "total": "2s"}}"#;
+const DOCUMENT: &str = r#"{"preset": "production", "circuit_breaker": {"scope": "attempt", "recovery_timeout": "200ms"}, "retry": {"max_attempts": 4, "backoff": {"base": "50ms", "min": "50ms", "max": "400ms"}, "jitter": {"kind": "full"}}, "timeout": {"attempt": "250ms", "total": "2s"}}"#;
 
 /// The seeds of the two upstreams: the same, so that neither side has better luck.
 const SEED: u64 = 2024;
@@ -38,9 +41,10 @@ const SEED: u64 = 2024;
 pub(crate) async fn run(options: DemoOptions, json: bool) -> Result<(), Failure> {
     let total = Duration::from_secs(options.seconds);
     let no_port = |error: std::io::Error| Failure::new(format!("cannot listen on loopback: {error}"));
-    let (bare_listener, bare) = flaky::bind().await.map_err(no_port)?;
-    let (kept_listener, kept) = flaky::bind().await.map_err(no_port)?;
-    let gateway = start_gateway(kept).await?;
+    let (bare_listener, bare) = server::bind().await.map_err(no_port)?;
+    let (kept_listener, kept) = server::bind().await.map_err(no_port)?;
+    let (standby_listener, standby) = server::bind().await.map_err(no_port)?;
+    let gateway = start_gateway(kept, standby).await?;
 
     if !json {
         say(&format!(
@@ -48,6 +52,7 @@ pub(crate) async fn run(options: DemoOptions, json: bool) -> Result<(), Failure>
              clients give up after {} s\n\
              without  http://{bare} (the upstream itself)\n\
              with     http://{} (the gateway) before http://{kept} (the same kind of upstream)\n\
+             stand-by http://{standby} (healthy; the gateway asks it when the upstream has no answer)\n\
              admin    http://{}/metrics\n\
              config   {DOCUMENT}\n",
             options.seconds,
@@ -66,6 +71,7 @@ pub(crate) async fn run(options: DemoOptions, json: bool) -> Result<(), Failure>
     let mut upstreams = JoinSet::new();
     upstreams.spawn(flaky::serve(bare_listener, watch.clone(), Arc::clone(&without.calls), SEED));
     upstreams.spawn(flaky::serve(kept_listener, watch.clone(), Arc::clone(&with.calls), SEED));
+    upstreams.spawn(standby::serve(standby_listener));
     let mut loads = JoinSet::new();
     loads.spawn(load::run(uri(bare), watch.clone(), without.tally.clone()));
     loads.spawn(load::run(uri(gateway.address()), watch, with.tally.clone()));
@@ -76,6 +82,7 @@ pub(crate) async fn run(options: DemoOptions, json: bool) -> Result<(), Failure>
         let addresses = serde_json::json!({
             "upstream": format!("http://{bare}"),
             "gateway": format!("http://{}", gateway.address()),
+            "standby": format!("http://{standby}"),
             "admin": format!("http://{}", gateway.admin_address()),
         });
         say(&format!("{}\n", summary.json(options.seconds, &addresses, DOCUMENT)));
@@ -85,11 +92,12 @@ pub(crate) async fn run(options: DemoOptions, json: bool) -> Result<(), Failure>
     Ok(())
 }
 
-async fn start_gateway(upstream: SocketAddr) -> Result<Running, Failure> {
+async fn start_gateway(upstream: SocketAddr, standby: SocketAddr) -> Result<Running, Failure> {
     let config = ResilienceConfig::from_json(DOCUMENT).map_err(|error| Failure::new(error.to_string()))?;
-    let upstream = format!("http://{upstream}").parse().map_err(|error| Failure::new(format!("{error}")))?;
+    let target = |address| format!("http://{address}").parse().map_err(|error| Failure::new(format!("{error}")));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    Running::start(Plan { config, upstream, fallbacks: Vec::new(), listen: any, admin_listen: any }).await
+    let (upstream, fallbacks) = (target(upstream)?, vec![target(standby)?]);
+    Running::start(Plan { config, upstream, fallbacks, listen: any, admin_listen: any }).await
 }
 
 fn uri(address: SocketAddr) -> Uri {

@@ -36,7 +36,7 @@ impl Phase {
             Self::Errors => "20 % are 500",
             Self::RateLimited => "25 % are 429",
             Self::Hangs => "30 % hang",
-            Self::Resets => "30 % are reset",
+            Self::Resets => "30 % reset",
             Self::Outage => "outage",
             Self::Recovery => "recovery",
         }
@@ -57,16 +57,16 @@ impl Phase {
 
     const PARTS: u32 = 15;
 
+    /// When it begins in a demonstration that takes `total`.
+    pub(crate) fn begins(self, total: Duration) -> Duration {
+        let parts: u32 = Self::ALL[..self.index()].iter().map(|it| it.parts()).sum();
+        total * parts / Self::PARTS
+    }
+
     /// The phase at a time of a demonstration that takes `total`.
     pub(crate) fn at(elapsed: Duration, total: Duration) -> Self {
-        let mut end = Duration::ZERO;
-        for phase in Self::ALL {
-            end += total * phase.parts() / Self::PARTS;
-            if elapsed < end {
-                return phase;
-            }
-        }
-        Self::Recovery
+        let began = Self::ALL.into_iter().rev().find(|phase| phase.begins(total) <= elapsed);
+        began.unwrap_or(Self::Healthy)
     }
 
     /// What happens to a request, chosen by a uniformly random percentage, 0 to 99.
@@ -96,6 +96,7 @@ mod tests {
         {
             assert_eq!(Phase::at(Duration::from_secs(second), total), phase, "{second}");
         }
+        assert_eq!(Phase::Outage.begins(total), Duration::from_secs(10));
         assert_eq!(Phase::at(Duration::from_secs(99), total), Phase::Recovery);
         for (index, phase) in Phase::ALL.into_iter().enumerate() {
             assert_eq!(phase.index(), index);

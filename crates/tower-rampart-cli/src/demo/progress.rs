@@ -12,16 +12,20 @@ use tower_rampart::Registry;
 use tower_rampart_core::event::{Event, EventKind};
 
 use super::{
+    circuit::Transition,
     clock::Stopwatch,
     load::Seen,
     phase::Phase,
-    summary::{Shown, Side, Transition},
+    summary::{Shown, Side},
 };
 
 /// How often the numbers are looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// How many looks make a second.
 const TICKS_A_SECOND: u32 = 10;
+
+/// The operation of all requests here: those that name none have it. The stand-by has a circuit of its own, which is not meant.
+const OPERATION: &str = "default";
 
 /// Watches the demonstration.
 #[derive(Debug)]
@@ -45,6 +49,9 @@ impl Progress {
         let (is_quiet, clear) = (self.is_quiet, self.clear());
         move |event| {
             let EventKind::Transition { from, to, .. } = &event.kind else { return };
+            if *event.operation != *OPERATION {
+                return;
+            }
             let transition = Transition { at: watch.elapsed(), from: from.to_string(), to: to.to_string() };
             if !is_quiet {
                 let at = transition.at.as_secs_f64();
@@ -80,22 +87,26 @@ impl Progress {
         if !self.is_quiet {
             tell(self.clear());
         }
+        shown.total = self.watch.total();
         shown.transitions.clone_from(&self.transitions.lock().unwrap_or_else(PoisonError::into_inner));
         shown
     }
 
     fn retries(&self) -> u64 {
-        self.registry.snapshot().operations.iter().map(|it| it.retries).sum()
+        let operations = self.registry.snapshot().operations;
+        operations.iter().filter(|it| *it.operation == *OPERATION).map(|it| it.retries).sum()
     }
 
     fn line(&self, phase: Phase, without: &Side, with: &Side) -> String {
-        let answered = |seen: Seen| seen.ok_percent().map_or_else(|| "   -  ".to_owned(), |it| format!("{it:5.1} %"));
+        let answered = |seen: &Seen| seen.ok_percent().map_or_else(|| "   -   ".to_owned(), |it| format!("{it:5.1} %"));
+        let with = with.tally.of(phase);
+        let stood_in = if with.stood_in > 0 { format!(" ({} by the stand-by)", with.stood_in) } else { String::new() };
         format!(
-            "{:5.1} s  {:<14} answered without {}, with {}",
+            "{:5.1} s  {:<12} answered without {}, with {}{stood_in}",
             self.watch.elapsed().min(self.watch.total()).as_secs_f64(),
             phase.name(),
-            answered(without.tally.of(phase)),
-            answered(with.tally.of(phase)),
+            answered(&without.tally.of(phase)),
+            answered(&with),
         )
     }
 

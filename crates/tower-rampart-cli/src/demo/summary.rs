@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    flaky::Calls,
+    circuit::{Life, Transition},
     load::{Seen, Tally},
     phase::Phase,
+    server::Calls,
 };
 
 /// One side of the comparison while it runs.
@@ -22,14 +23,8 @@ pub(crate) struct Side {
 pub(crate) struct Shown {
     pub(crate) retries: [u64; Phase::ALL.len()],
     pub(crate) transitions: Vec<Transition>,
-}
-
-/// A change of the circuit's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Transition {
-    pub(crate) at: Duration,
-    pub(crate) from: String,
-    pub(crate) to: String,
+    /// How long the demonstration took.
+    pub(crate) total: Duration,
 }
 
 /// One line of the comparison.
@@ -48,6 +43,8 @@ pub(crate) struct Summary {
     pub(crate) phases: Vec<(Phase, Row)>,
     pub(crate) total: Row,
     pub(crate) transitions: Vec<Transition>,
+    /// What the circuit did in the outage.
+    pub(crate) life: Life,
 }
 
 impl Summary {
@@ -73,35 +70,37 @@ impl Summary {
             total.calls_with += row.calls_with;
             total.retries += row.retries;
         }
-        Self { phases, total, transitions: shown.transitions }
-    }
-
-    fn opens(&self) -> usize {
-        self.transitions.iter().filter(|it| it.from == "closed" && it.to == "open").count()
+        let life = Life::of(&shown.transitions, shown.total);
+        Self { phases, total, transitions: shown.transitions, life }
     }
 
     /// What it all comes to, in words.
     pub(crate) fn verdict(&self) -> String {
         let percent = |seen: &Seen| seen.ok_percent().unwrap_or_default();
-        let all = format!(
-            "Without rampart {:.1} % of {} requests were answered; with it {:.1} % of {}, after {} retries.",
+        let mut words = format!(
+            "Without rampart {:.1} % of {} requests were answered; with it {:.1} % of {} ({} of them by the stand-by), after {} retries.",
             percent(&self.total.without),
             self.total.without.requests(),
             percent(&self.total.with),
             self.total.with.requests(),
+            self.total.with.stood_in,
             self.total.retries,
         );
-        let outage = self.phases.iter().find(|(phase, _)| *phase == Phase::Outage).map(|(_, row)| row);
-        let (Some(row), opens @ 1..) = (outage, self.opens()) else { return all };
-        let times = if opens == 1 { "once".to_owned() } else { format!("{opens} times") };
-        format!(
-            "{all} The circuit opened {times}: in the outage clients were told so after {} (p50) instead of {}, \
-             and {} instead of {} calls hit the dead upstream.",
-            wait(row.with.percentile(50)),
-            wait(row.without.percentile(50)),
-            row.calls_with,
-            row.calls_without,
-        )
+        if let Some((_, row)) = self.phases.iter().find(|(phase, _)| *phase == Phase::Outage) {
+            let saved = format!(
+                " In the outage clients waited {} (p50) instead of {}, and {} instead of {} calls hit the dead upstream.",
+                wait(row.with.percentile(50)),
+                wait(row.without.percentile(50)),
+                row.calls_with,
+                row.calls_without,
+            );
+            words.push_str(&saved);
+        }
+        if let Some(life) = self.life.words() {
+            words.push(' ');
+            words.push_str(&life);
+        }
+        words
     }
 
     /// The comparison as one value.
@@ -124,6 +123,7 @@ impl Summary {
             "phases": phases,
             "total": self.total.json(),
             "transitions": transitions,
+            "outage": self.life.json(),
             "verdict": self.verdict(),
         })
     }
@@ -144,6 +144,7 @@ impl Row {
         };
         let mut with = side(&self.with, self.calls_with);
         with["retries"] = self.retries.into();
+        with["standby_answers"] = self.with.stood_in.into();
         json!({"without": side(&self.without, self.calls_without), "with": with})
     }
 }
@@ -158,27 +159,27 @@ pub(crate) fn wait(wait: Option<Duration>) -> String {
     }
 }
 
-fn millis(wait: Duration) -> u64 {
+pub(crate) fn millis(wait: Duration) -> u64 {
     u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
+    use super::{super::load::End, *};
 
-    /// A comparison in which the outage was worse without.
+    /// A comparison in which the outage was worse without, and half was answered by the stand-by.
     pub(crate) fn example() -> Summary {
         let mut outage = Row { calls_without: 10, calls_with: 3, retries: 2, ..Row::default() };
         for second in 0..10 {
-            outage.without.record(second < 1, Duration::from_secs(2));
-            outage.with.record(second < 5, Duration::from_micros(900));
+            outage.without.record(if second < 1 { End::Answered } else { End::Failed }, Duration::from_secs(2));
+            let end = if second < 5 { End::Answered } else { End::StoodIn };
+            outage.with.record(if second < 1 { End::Failed } else { end }, Duration::from_micros(900));
         }
-        let transition =
-            |from: &str, to: &str| Transition { at: Duration::from_secs(9), from: from.into(), to: to.into() };
         Summary {
             phases: vec![(Phase::Healthy, Row::default()), (Phase::Outage, outage.clone())],
             total: outage,
-            transitions: vec![transition("closed", "open"), transition("half_open", "open")],
+            transitions: vec![Transition { at: Duration::from_secs(9), from: "closed".into(), to: "open".into() }],
+            life: Life::default(),
         }
     }
 
@@ -186,9 +187,17 @@ pub(crate) mod tests {
     fn verdict_says_what_clients_got() {
         assert_eq!(
             example().verdict(),
-            "Without rampart 10.0 % of 10 requests were answered; with it 50.0 % of 10, after 2 retries. The circuit opened once: in the \
-             outage clients were told so after <1ms (p50) instead of 2.00s, and 3 instead of 10 calls hit the dead upstream."
+            "Without rampart 10.0 % of 10 requests were answered; with it 90.0 % of 10 (5 of them by the stand-by), after 2 retries. \
+             In the outage clients waited <1ms (p50) instead of 2.00s, and 3 instead of 10 calls hit the dead upstream."
         );
+    }
+
+    #[test]
+    fn verdict_tells_the_life_of_the_circuit() {
+        let life = Life { opened: Some(Duration::from_millis(500)), failed_probes: 1, ..Life::default() };
+        let summary = Summary { life, ..example() };
+        assert!(summary.verdict().contains("dead upstream. The circuit opened 0.5 s into the outage"));
+        assert_eq!(summary.json(15, &json!({}), "{}")["outage"]["failed_probes"], 1);
     }
 
     #[test]
@@ -198,6 +207,7 @@ pub(crate) mod tests {
         assert_eq!(value["phases"][0]["without"]["ok_percent"], Value::Null);
         assert_eq!(value["phases"][1]["without"]["p50_ms"], 2000);
         assert_eq!(value["total"]["with"]["retries"], 2);
+        assert_eq!(value["total"]["with"]["standby_answers"], 5);
         assert_eq!(value["transitions"][0], json!({"at_ms": 9000, "from": "closed", "to": "open"}));
     }
 }

@@ -87,7 +87,7 @@ pub(crate) struct Standbys {
 
 impl Standbys {
     pub(crate) fn new(members: Vec<Standby>) -> Self {
-        Self { count: members.len(), targets: Arc::new(Targets::new(members)) }
+        Self { count: members.len(), targets: Arc::new(Targets::of_services(members)) }
     }
 }
 

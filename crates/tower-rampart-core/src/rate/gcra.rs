@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{exceeded::Exceeded, machine::NANO, pace::Pace};
+use super::{exceeded::Exceeded, machine::NANO, pace::Pace, receipt::Place};
 use crate::Timestamp;
 
 /// The state of the generic cell rate algorithm (ITU-T I.371, virtual scheduling): the time at which all admitted calls are worked off.
@@ -39,10 +39,15 @@ impl Gcra {
         pace.duration(self.debt(pace, now).saturating_add(pace.worth(tokens)).saturating_sub(pace.full()))
     }
 
-    /// The state after a call of this cost is given back.
-    pub(super) fn give_back(self, pace: &Pace, cost: u32, now: Timestamp) -> Self {
+    /// The state with so many ticks given back.
+    pub(super) fn give_back(self, pace: &Pace, ticks: u64, now: Timestamp) -> Self {
         let full = self.tat.min(pace.ticks(now));
-        Self { tat: self.tat.saturating_sub(pace.worth(cost.into())).max(full) }
+        Self { tat: self.tat.saturating_sub(ticks).max(full) }
+    }
+
+    /// Where a call stands that has led to this state.
+    pub(super) fn place(self, pace: &Pace, now: Timestamp) -> Place {
+        Place { taken: pace.ticks(now), full_at: self.tat }
     }
 
     /// The ticks until the bucket is full.

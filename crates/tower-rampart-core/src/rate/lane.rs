@@ -1,6 +1,12 @@
 //! The fast lane: a GCRA in one atomic word, open while nobody waits. Sealing it moves the state under the limiter's mutex.
 
-use super::{gcra::Gcra, pace::Pace};
+use super::{
+    exceeded::Exceeded,
+    gcra::Gcra,
+    pace::Pace,
+    receipt::{Mark, Receipt},
+};
+use crate::Timestamp;
 use crate::sync::{AtomicU64, Ordering};
 
 /// The word of a lane that is closed: whoever finds it asks under the mutex.
@@ -17,32 +23,43 @@ pub(super) struct Lane {
     interval: AtomicU64,
     /// The rest of the pace, and the epoch: burst in bits 0 to 31, shift in 32 to 39, epoch from 40 on.
     shape: AtomicU64,
+    /// The limiter's [`Mark`]. It only changes while the lane is sealed: whoever swaps the word has read what that word includes, or less,
+    /// and less only means that less is given back.
+    mark: AtomicU64,
 }
 
 impl Lane {
     /// A sealed lane.
     pub(super) fn new() -> Self {
-        Self { word: AtomicU64::new(SEALED), interval: AtomicU64::new(1), shape: AtomicU64::new(1) }
+        Self {
+            word: AtomicU64::new(SEALED),
+            interval: AtomicU64::new(1),
+            shape: AtomicU64::new(1),
+            mark: AtomicU64::new(0),
+        }
     }
 
-    /// Replaces the state by what `step` makes of it; `None` if the lane is sealed.
-    pub(super) fn update<E>(&self, step: impl Fn(Gcra, &Pace) -> Result<Gcra, E>) -> Option<Result<(), E>> {
+    /// Takes tokens if they are there; `None` if the lane is sealed.
+    pub(super) fn try_take(&self, cost: u32, now: Timestamp) -> Option<Result<Receipt, Exceeded>> {
         let mut word = self.word.load(Ordering::Acquire);
         while word != SEALED {
-            let next = match step(state(word), &self.pace()) {
-                Ok(next) => encode(next, word & EPOCH_MASK),
-                Err(error) => {
+            let pace = self.pace();
+            let mark = Mark(self.mark.load(Ordering::Acquire));
+            let next = match state(word).take(&pace, cost, now) {
+                Ok(next) => next,
+                Err(exceeded) => {
                     let seen = self.word.load(Ordering::Acquire);
                     if seen == word {
-                        return Some(Err(error));
+                        return Some(Err(exceeded));
                     }
                     // The pace may have been that of another epoch: judge again.
                     word = seen;
                     continue;
                 }
             };
-            match self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(Ok(())),
+            let swapped = encode(next, word & EPOCH_MASK);
+            match self.word.compare_exchange_weak(word, swapped, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(Ok(Receipt { cost, mark, place: next.place(&pace, now) })),
                 Err(seen) => word = seen,
             }
         }
@@ -71,7 +88,8 @@ impl Lane {
     }
 
     /// Opens a sealed lane. Only under the mutex.
-    pub(super) fn open(&self, gcra: Gcra, pace: &Pace) {
+    pub(super) fn open(&self, gcra: Gcra, pace: &Pace, mark: Mark) {
+        self.mark.store(mark.0, Ordering::Release);
         if self.pace() != *pace {
             let epoch = (self.shape.load(Ordering::Relaxed) >> 40) + 1;
             self.interval.store(pace.interval, Ordering::Release);

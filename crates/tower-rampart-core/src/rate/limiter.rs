@@ -7,6 +7,7 @@ use super::{
     exceeded::Exceeded,
     lane::Lane,
     machine::{Machine, NANO},
+    receipt::{Mark, Receipt},
     waiting::Waiting,
 };
 use crate::{
@@ -23,7 +24,8 @@ use crate::{
 /// `burst + rate * t`, what was given back not counted; the windows keep their own promises, see [`Algorithm`](super::Algorithm).
 ///
 /// Reconfiguring mints nothing: what was there before is there after, up to the new burst, and the rest comes in at the new rate.
-/// A sliding window keeps its log, so that no span holds more than the greater of both limits.
+/// A sliding window keeps its log, so that no span holds more than the greater of both limits, unless its period is lengthened: what has
+/// left the shorter span is forgotten and does not come back into the longer one, which is only kept once it has passed.
 ///
 /// # Examples
 /// ```
@@ -43,7 +45,7 @@ pub struct RateLimiter {
     waits: AtomicBool,
     name: Name,
     /// Boxed, so that what every call touches fills one cache line.
-    cold: Mutex<Box<Cold>>,
+    cold: Box<Mutex<Cold>>,
 }
 
 /// What is only touched under the mutex.
@@ -51,6 +53,7 @@ pub struct RateLimiter {
 pub(super) struct Cold {
     pub(super) config: Config,
     pub(super) machine: Machine,
+    pub(super) mark: Mark,
     pub(super) queue: Queue<Waiting>,
     /// The cost of all who wait, together.
     pub(super) queued_cost: u64,
@@ -59,7 +62,7 @@ pub(super) struct Cold {
 /// The locked state with the lane sealed; dropping it opens the lane again if that is its time.
 pub(super) struct Sealed<'a> {
     lane: &'a Lane,
-    cold: MutexGuard<'a, Box<Cold>>,
+    cold: MutexGuard<'a, Cold>,
 }
 
 impl RateLimiter {
@@ -69,13 +72,14 @@ impl RateLimiter {
     /// Names the first field that is out of its range.
     pub fn new(name: impl Into<Name>, config: Config) -> Result<Self, InvalidConfig> {
         config.check()?;
-        let cold = Cold { config, machine: Machine::full(&config), queue: Queue::new(), queued_cost: 0 };
+        let machine = Machine::full(&config);
+        let cold = Cold { config, machine, mark: Mark::default(), queue: Queue::new(), queued_cost: 0 };
         let limiter = Self {
             lane: Lane::new(),
             enabled: AtomicBool::new(config.enabled),
             waits: AtomicBool::new(config.on_limit == OnLimit::Wait),
             name: name.into(),
-            cold: Mutex::new(Box::new(cold)),
+            cold: Box::new(Mutex::new(cold)),
         };
         drop(limiter.seal());
         Ok(limiter)
@@ -105,11 +109,11 @@ impl RateLimiter {
     ///
     /// # Errors
     /// Says when the call would be admitted, those who wait served first; a refusal takes nothing.
-    pub fn try_acquire(&self, cost: u32, now: Timestamp) -> Result<(), Exceeded> {
+    pub fn try_acquire(&self, cost: u32, now: Timestamp) -> Result<Receipt, Exceeded> {
         if !self.is_enabled() {
-            return Ok(());
+            return Ok(Receipt::default());
         }
-        match self.lane.update(|gcra, pace| gcra.take(pace, cost, now)) {
+        match self.lane.try_take(cost, now) {
             Some(answer) => answer,
             None => self.seal().try_take(cost, now),
         }
@@ -130,22 +134,24 @@ impl RateLimiter {
         })
     }
 
-    /// Gives back what a call took that a stage further in refused: at once, in the same step of the same call. Never fills above the burst.
+    /// Gives back what a call took that is not made after all, at any time: a stage further in has refused it, or it was dropped.
     ///
-    /// Calls admitted while the limiter is off took nothing and must not be given back.
-    pub fn give_back(&self, cost: u32, now: Timestamp) {
-        if !self.is_enabled() {
+    /// A call that is given back when it was taken leaves no trace. Later it gives back what it has not used up: what would still be
+    /// missing without the call is missing after it, so that in every interval what was taken in it, and is not given back by its end,
+    /// stays within the promise of the limiter. Time may have used up everything: the bucket would be full by now, the span is over.
+    /// A change of the quota since then, and of the algorithm, uses up what the log of a sliding window does not remember.
+    #[expect(clippy::needless_pass_by_value, reason = "a call is given back only once")]
+    pub fn give_back(&self, receipt: Receipt, now: Timestamp) {
+        if receipt.cost == 0 {
             return;
         }
-        let returned = self.lane.update::<()>(|gcra, pace| Ok(gcra.give_back(pace, cost, now)));
-        if returned.is_none() {
-            let head = {
-                let mut cold = self.seal();
-                cold.machine.give_back(cost, now);
-                cold.queue.head_waker()
-            };
-            wake(head);
-        }
+        let head = {
+            let mut sealed = self.seal();
+            let cold = &mut *sealed;
+            cold.machine.give_back(&receipt, &mut cold.mark, now);
+            cold.queue.head_waker()
+        };
+        wake(head);
     }
 
     /// The tokens that are there, with fractions; calls that wait take none before their turn.
@@ -175,7 +181,8 @@ impl RateLimiter {
             let mut cold = self.seal();
             let old = cold.config;
             if (old.algorithm, old.quota, old.burst_size) != (config.algorithm, config.quota, config.burst_size) {
-                cold.machine.convert(&config, now);
+                let cold = &mut *cold;
+                cold.machine.convert(&config, &mut cold.mark, now);
             }
             cold.config = config;
             self.enabled.store(config.enabled, Ordering::Relaxed);
@@ -197,8 +204,13 @@ impl RateLimiter {
 }
 
 impl Cold {
-    fn try_take(&mut self, cost: u32, now: Timestamp) -> Result<(), Exceeded> {
-        if self.queue.is_empty() { self.machine.try_take(cost, now) } else { Err(self.behind_queue(cost, now)) }
+    fn try_take(&mut self, cost: u32, now: Timestamp) -> Result<Receipt, Exceeded> {
+        if self.queue.is_empty() { self.take(cost, now) } else { Err(self.behind_queue(cost, now)) }
+    }
+
+    /// Takes tokens if they are there, whoever waits.
+    pub(super) fn take(&mut self, cost: u32, now: Timestamp) -> Result<Receipt, Exceeded> {
+        self.machine.try_take(cost, now).map(|place| Receipt { cost, mark: self.mark, place })
     }
 
     /// The refusal of a call that would have to stand behind those who wait.
@@ -227,7 +239,7 @@ impl std::ops::DerefMut for Sealed<'_> {
 impl Drop for Sealed<'_> {
     fn drop(&mut self) {
         if let (Machine::Gcra(gcra, pace), true) = (&self.cold.machine, self.cold.queue.is_empty()) {
-            self.lane.open(*gcra, pace);
+            self.lane.open(*gcra, pace, self.cold.mark);
         }
     }
 }

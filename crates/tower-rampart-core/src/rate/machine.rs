@@ -7,6 +7,7 @@ use super::{
     exceeded::Exceeded,
     gcra::Gcra,
     pace::Pace,
+    receipt::{Mark, Place, Receipt},
     sliding_log::SlidingLog,
     token_bucket::TokenBucket,
     window::{FixedWindow, Span},
@@ -31,11 +32,14 @@ impl Machine {
 
     /// Becomes a machine of another configuration that holds what this one held, up to its own limit: a reload mints no token.
     ///
-    /// A sliding window that stays one keeps its log instead, which says more than a number of tokens.
-    pub(super) fn convert(&mut self, config: &Config, now: Timestamp) {
-        match (&mut *self, config.algorithm) {
-            (Self::SlidingLog(log), Algorithm::SlidingWindow) => log.resize(Span::new(config.quota)),
-            _ => *self = Self::holding(self.nano_tokens(now), config, now),
+    /// A sliding window that stays one keeps its log instead, which says more than a number of tokens. Everywhere else the places of calls
+    /// are lost, and `mark` says so.
+    pub(super) fn convert(&mut self, config: &Config, mark: &mut Mark, now: Timestamp) {
+        if let (Self::SlidingLog(log), Algorithm::SlidingWindow) = (&mut *self, config.algorithm) {
+            log.resize(Span::new(config.quota));
+        } else {
+            *self = Self::holding(self.nano_tokens(now), config, now);
+            mark.new_quota();
         }
     }
 
@@ -61,15 +65,17 @@ impl Machine {
         }
     }
 
-    pub(super) fn try_take(&mut self, cost: u32, now: Timestamp) -> Result<(), Exceeded> {
+    pub(super) fn try_take(&mut self, cost: u32, now: Timestamp) -> Result<Place, Exceeded> {
         self.check(cost, now)?;
-        match self {
-            Self::Gcra(gcra, pace) => *gcra = gcra.take(pace, cost, now)?,
+        Ok(match self {
+            Self::Gcra(gcra, pace) => {
+                *gcra = gcra.take(pace, cost, now)?;
+                gcra.place(pace, now)
+            }
             Self::TokenBucket(bucket) => bucket.take(cost),
             Self::FixedWindow(window) => window.take(cost),
             Self::SlidingLog(log) => log.take(cost, now),
-        }
-        Ok(())
+        })
     }
 
     /// Whether [`Machine::try_take`] would succeed.
@@ -93,13 +99,36 @@ impl Machine {
         }
     }
 
-    pub(super) fn give_back(&mut self, cost: u32, now: Timestamp) {
-        match self {
-            Self::Gcra(gcra, pace) => *gcra = gcra.give_back(pace, cost, now),
-            Self::TokenBucket(bucket) => bucket.give_back(cost),
-            Self::FixedWindow(window) => window.give_back(cost, now),
-            Self::SlidingLog(log) => log.give_back(cost),
-        }
+    /// Gives back what a call has not used up. Nothing if another quota has come since, under which its place says nothing.
+    ///
+    /// In a bucket the calls that came later stand upon it: their places are lowered by what is taken out from beneath them, which `mark`
+    /// counts. A call upon which nothing stands is undone without a trace.
+    pub(super) fn give_back(&mut self, receipt: &Receipt, mark: &mut Mark, now: Timestamp) {
+        let &Receipt { cost, place, mark: then } = receipt;
+        let Some(returned) = mark.since(then) else { return };
+        let beneath = match self {
+            Self::Gcra(gcra, pace) => {
+                let ticks = pace.unused(place, returned, cost, pace.ticks(now));
+                let is_last = returned == 0 && gcra.tat == place.full_at;
+                *gcra = gcra.give_back(pace, ticks, now);
+                if is_last { 0 } else { ticks.div_ceil(pace.interval) }
+            }
+            Self::TokenBucket(bucket) => {
+                let ticks = bucket.unused(place, returned, cost, now);
+                let is_last = returned == 0 && bucket.full_at() == place.full_at;
+                bucket.give_back(ticks);
+                if is_last { 0 } else { bucket.tokens_in(ticks) }
+            }
+            Self::FixedWindow(window) => {
+                window.give_back(place, cost, now);
+                0
+            }
+            Self::SlidingLog(log) => {
+                log.give_back(place, cost, now);
+                0
+            }
+        };
+        mark.returned(beneath);
     }
 
     pub(super) fn nano_tokens(&mut self, now: Timestamp) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Quota;
+use super::{Quota, receipt::Place};
 use crate::{Timestamp, clock::nanos};
 
 /// The last tick. Time stands still from there on (36 years after the origin for limits up to 8 million a second, 100 days at a billion).
@@ -53,6 +53,17 @@ impl Pace {
         self.interval.saturating_mul(tokens)
     }
 
+    /// What a call of this cost, taken at `place`, has not used up `now`, in ticks: what the bucket would hold more had it never come.
+    ///
+    /// Since then `returned` tokens were taken out from beneath later calls, of which some may have been counted before this one: they
+    /// are taken to have been, but never so that the call would have been worked off sooner than after an idle limiter. Between the
+    /// two the bucket was never full, so that this is never more than what the call has cost those who came later.
+    pub(super) fn unused(&self, place: Place, returned: u64, cost: u32, now: u64) -> u64 {
+        let worth = self.worth(cost.into());
+        let full_at = place.full_at.saturating_sub(self.worth(returned)).max(place.taken.saturating_add(worth));
+        full_at.saturating_sub(now).min(worth)
+    }
+
     /// A point in time in ticks, such that a full refill from there on still fits.
     pub(super) fn ticks(&self, now: Timestamp) -> u64 {
         let nanos = now.as_nanos();
@@ -91,7 +102,6 @@ mod tests {
             for tat in [0, torn.ticks(now), LAST_TICK] {
                 let gcra = Gcra { tat };
                 let _ = gcra.take(&torn, 1, now);
-                let _ = gcra.give_back(&torn, 1, now);
                 let _ = gcra.nano_tokens(&torn, now);
                 let _ = gcra.wait(&torn, u64::MAX, now);
             }

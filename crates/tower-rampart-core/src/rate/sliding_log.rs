@@ -2,32 +2,35 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::window::Span;
+use super::{receipt::Place, window::Span};
 use crate::Timestamp;
 
 /// Never more than the limit in any span, wherever it begins.
 ///
 /// One entry of 16 bytes for each admission (or several at the same moment) of the last span, allocated as they come and never more than
-/// the limit: 16 MB at the largest one. Admission is O(1) on average.
+/// the limit: 16 MB at the largest one. Admission is O(1) on average, a refusal O(log n), giving back O(calls that came later).
 #[derive(Debug)]
 pub(super) struct SlidingLog {
     span: Span,
+    /// By time, each at another.
     entries: VecDeque<Entry>,
-    used: u64,
+    /// The calls that have left the span: what the totals of the entries begin at.
+    gone: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     at: u64,
-    cost: u32,
+    /// All calls that were ever logged up to and with this entry, so that a number of calls is found by bisection.
+    total: u64,
 }
 
 impl SlidingLog {
     pub(super) fn holding(tokens: u32, span: Span, now: Timestamp) -> Self {
-        let mut log = Self { span, entries: VecDeque::new(), used: 0 };
+        let mut log = Self { span, entries: VecDeque::new(), gone: 0 };
         match span.limit.saturating_sub(tokens) {
             0 => {}
-            used => log.take(used, now),
+            used => drop(log.take(used, now)),
         }
         log
     }
@@ -50,7 +53,7 @@ impl SlidingLog {
         let calls = calls - spans * limit;
         let later = self.span.length.saturating_mul(spans);
         let now = now.as_nanos();
-        let first = match (self.used + calls).saturating_sub(limit) {
+        let first = match (self.used() + calls).saturating_sub(limit) {
             0 => 0,
             must_go => self.end_of(must_go).saturating_sub(now).max(1),
         };
@@ -58,31 +61,39 @@ impl SlidingLog {
     }
 
     /// Takes what [`SlidingLog::wait`] said is there.
-    pub(super) fn take(&mut self, cost: u32, now: Timestamp) {
-        self.used += u64::from(cost);
+    pub(super) fn take(&mut self, cost: u32, now: Timestamp) -> Place {
+        let total = self.total().saturating_add(cost.into());
         let now = now.as_nanos();
-        match self.entries.back_mut() {
-            Some(last) if last.at >= now => last.cost = last.cost.saturating_add(cost),
-            _ if cost > 0 => self.entries.push_back(Entry { at: now, cost }),
-            _ => {}
-        }
+        let taken = match self.entries.back_mut() {
+            Some(last) if last.at >= now => {
+                last.total = total;
+                last.at
+            }
+            _ if cost > 0 => {
+                self.entries.push_back(Entry { at: now, total });
+                now
+            }
+            _ => now,
+        };
+        Place { taken, full_at: 0 }
     }
 
-    pub(super) fn give_back(&mut self, cost: u32) {
-        let mut left = cost;
-        while left > 0 {
-            let Some(last) = self.entries.back_mut() else { return };
-            let back = left.min(last.cost);
-            (last.cost, left, self.used) = (last.cost - back, left - back, self.used - u64::from(back));
-            if last.cost == 0 {
-                self.entries.pop_back();
-            }
+    /// Takes a call out of the entry that logs it; nothing if that has left the span.
+    pub(super) fn give_back(&mut self, place: Place, cost: u32, now: Timestamp) {
+        self.forget(now);
+        let Ok(index) = self.entries.binary_search_by_key(&place.taken, |entry| entry.at) else { return };
+        let before = index.checked_sub(1).map_or(self.gone, |earlier| self.entries[earlier].total);
+        let logged = self.entries[index].total - before;
+        let back = u64::from(cost).min(logged);
+        self.entries.range_mut(index..).for_each(|entry| entry.total -= back);
+        if back == logged {
+            self.entries.remove(index);
         }
     }
 
     pub(super) fn tokens(&mut self, now: Timestamp) -> u32 {
         self.forget(now);
-        u64::from(self.span.limit).saturating_sub(self.used) as u32
+        u64::from(self.span.limit).saturating_sub(self.used()) as u32
     }
 
     pub(super) fn reset_after(&mut self, now: Timestamp) -> Duration {
@@ -91,13 +102,19 @@ impl SlidingLog {
         Duration::from_nanos(end.saturating_sub(now.as_nanos()))
     }
 
+    /// The calls in the span.
+    fn used(&self) -> u64 {
+        self.total() - self.gone
+    }
+
+    fn total(&self) -> u64 {
+        self.entries.back().map_or(self.gone, |last| last.total)
+    }
+
     /// When so many of the logged calls have left the span.
     fn end_of(&self, calls: u64) -> u64 {
-        let mut gone = 0;
-        let last = self.entries.iter().find(|entry| {
-            gone += u64::from(entry.cost);
-            gone >= calls
-        });
+        let total = self.gone.saturating_add(calls);
+        let last = self.entries.get(self.entries.partition_point(|entry| entry.total < total));
         last.or(self.entries.back()).map_or(0, |entry| entry.at.saturating_add(self.span.length))
     }
 
@@ -106,11 +123,12 @@ impl SlidingLog {
         let is_over = |entry: &Entry| now.saturating_sub(entry.at) >= length;
         if self.entries.back().is_some_and(is_over) {
             // A jump of the clock costs one step, not one per entry.
+            self.gone = self.total();
             self.entries.clear();
-            self.used = 0;
         }
-        while self.entries.front().is_some_and(is_over) {
-            self.used -= self.entries.pop_front().map_or(0, |entry| u64::from(entry.cost));
+        while let Some(entry) = self.entries.front().copied().filter(is_over) {
+            self.gone = entry.total;
+            self.entries.pop_front();
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{machine::NANO, pace::Pace};
+use super::{machine::NANO, pace::Pace, receipt::Place};
 use crate::Timestamp;
 
 /// A bucket that starts full and is refilled evenly (Turner, "New directions in communications", 1986).
@@ -38,12 +38,29 @@ impl TokenBucket {
     }
 
     /// Takes what [`TokenBucket::wait`] said is there.
-    pub(super) fn take(&mut self, cost: u32) {
+    pub(super) fn take(&mut self, cost: u32) -> Place {
         self.level = self.level.saturating_sub(self.pace.worth(cost.into()));
+        Place { taken: self.at, full_at: self.full_at() }
     }
 
-    pub(super) fn give_back(&mut self, cost: u32) {
-        self.level = self.level.saturating_add(self.pace.worth(cost.into())).min(self.pace.full());
+    /// What a call has not used up, in ticks; see [`Pace::unused`].
+    pub(super) fn unused(&mut self, place: Place, returned: u64, cost: u32, now: Timestamp) -> u64 {
+        self.refill(now);
+        self.pace.unused(place, returned, cost, self.at)
+    }
+
+    pub(super) fn give_back(&mut self, ticks: u64) {
+        self.level = self.level.saturating_add(ticks).min(self.pace.full());
+    }
+
+    /// When it is full, if nothing is taken.
+    pub(super) fn full_at(&self) -> u64 {
+        self.at.saturating_add(self.pace.full() - self.level)
+    }
+
+    /// Ticks in tokens, rounded up.
+    pub(super) fn tokens_in(&self, ticks: u64) -> u64 {
+        ticks.div_ceil(self.pace.interval)
     }
 
     pub(super) fn nano_tokens(&mut self, now: Timestamp) -> u64 {

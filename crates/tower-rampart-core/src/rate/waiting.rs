@@ -6,6 +6,7 @@ use super::{
     OnLimit, RateLimiter,
     exceeded::Exceeded,
     limiter::{Cold, wake},
+    receipt::Receipt,
 };
 use crate::Timestamp;
 
@@ -38,16 +39,16 @@ impl Ticket {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission {
     /// The tokens are taken.
-    Granted,
+    Granted(Receipt),
     /// The call waits.
     Queued(Ticket),
 }
 
 /// How it stands with a call that waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Turn {
     /// The tokens are taken, the ticket is used up.
-    Granted,
+    Granted(Receipt),
     /// The call is next: ask again at this time, by a timer of the caller.
     WaitUntil(Timestamp),
     /// Others are before; the waker is woken when the call is next. See also [`Ticket::expires_at`].
@@ -69,11 +70,13 @@ impl RateLimiter {
     /// wait already, one that is not admitted now (`Exceeded`).
     pub fn enqueue(&self, cost: u32, now: Timestamp, latest: Option<Timestamp>) -> Result<Admission, Exceeded> {
         if !self.is_enabled() {
-            return Ok(Admission::Granted);
+            return Ok(Admission::Granted(Receipt::default()));
         }
         let mut cold = self.seal();
-        if cold.queue.is_empty() && cold.machine.try_take(cost, now).is_ok() {
-            return Ok(Admission::Granted);
+        if cold.queue.is_empty()
+            && let Ok(receipt) = cold.take(cost, now)
+        {
+            return Ok(Admission::Granted(receipt));
         }
         let exceeded = cold.behind_queue(cost, now);
         let Some(wait) = exceeded.retry_after else { return Err(exceeded) };
@@ -98,7 +101,7 @@ impl RateLimiter {
             let mut cold = self.seal();
             let turn = cold.judge(ticket.place, now);
             let wakers = match turn {
-                Turn::Granted | Turn::Refused(_) => cold.leave(ticket.place),
+                Turn::Granted(_) | Turn::Refused(_) => cold.leave(ticket.place),
                 Turn::WaitUntil(_) | Turn::Queued => {
                     let replaced = cold.queue.get_mut(ticket.place).and_then(|waiter| waiter.wake_by(waker));
                     Wakers { unused: replaced, next: None }
@@ -136,7 +139,7 @@ impl Cold {
             return Turn::Refused(Exceeded::NEVER);
         };
         if !self.config.enabled {
-            return Turn::Granted;
+            return Turn::Granted(Receipt::default());
         }
         if cost > self.machine.capacity() {
             return Turn::Refused(Exceeded::NEVER);
@@ -149,7 +152,10 @@ impl Cold {
                 _ => Turn::Queued,
             };
         }
-        let Err(exceeded) = self.machine.try_take(cost, now) else { return Turn::Granted };
+        let exceeded = match self.take(cost, now) {
+            Ok(receipt) => return Turn::Granted(receipt),
+            Err(exceeded) => exceeded,
+        };
         let wait = exceeded.retry_after.unwrap_or_default();
         match latest {
             Some(latest) if now.after(wait) > latest => Turn::Refused(Exceeded::too_long(wait)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Quota, exceeded::Exceeded};
+use super::{Quota, exceeded::Exceeded, receipt::Place};
 use crate::{InvalidConfig, Timestamp, clock::nanos};
 
 /// A quota as so many whole calls in one span of time.
@@ -58,13 +58,17 @@ impl FixedWindow {
     }
 
     /// Takes what [`FixedWindow::wait`] said is there.
-    pub(super) fn take(&mut self, cost: u32) {
+    pub(super) fn take(&mut self, cost: u32) -> Place {
         self.used = self.used.saturating_add(cost);
+        Place { taken: self.start, full_at: 0 }
     }
 
-    pub(super) fn give_back(&mut self, cost: u32, now: Timestamp) {
+    /// Uncounts a call in the span that has counted it; nothing if that is over.
+    pub(super) fn give_back(&mut self, place: Place, cost: u32, now: Timestamp) {
         self.turn(now);
-        self.used = self.used.saturating_sub(cost);
+        if place.taken == self.start {
+            self.used = self.used.saturating_sub(cost);
+        }
     }
 
     pub(super) fn tokens(&mut self, now: Timestamp) -> u32 {

@@ -25,12 +25,12 @@ const TOKEN: u64 = 1_000_000;
 /// use tower_rampart_core::{Timestamp, retry::{Budget, BudgetConfig}};
 ///
 /// let budget = Budget::new(BudgetConfig { ratio: 0.5, min_per_second: 1.0, ..BudgetConfig::default() })?;
-/// assert!(budget.try_withdraw(Timestamp::ZERO));
-/// assert!(!budget.try_withdraw(Timestamp::ZERO));
+/// assert!(budget.try_withdraw(Timestamp::ZERO).is_some());
+/// assert!(budget.try_withdraw(Timestamp::ZERO).is_none());
 /// budget.deposit();
 /// budget.deposit();
-/// assert!(budget.try_withdraw(Timestamp::ZERO));
-/// assert!(budget.try_withdraw(Timestamp::from_millis(1000)));
+/// assert!(budget.try_withdraw(Timestamp::ZERO).is_some());
+/// assert!(budget.try_withdraw(Timestamp::from_millis(1000)).is_some());
 /// # Ok::<(), tower_rampart_core::InvalidConfig>(())
 /// ```
 pub struct Budget {
@@ -40,6 +40,21 @@ pub struct Budget {
     ratio: AtomicU64,
     enabled: AtomicBool,
     refill: Mutex<Refill>,
+}
+
+/// What a retry was allowed with, for [`Budget::refund`] where it is not made after all.
+///
+/// Dropped, the token is spent. The default is free, like that of a budget that is off.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Withdrawal {
+    paid: bool,
+}
+
+impl Withdrawal {
+    /// Whether a token was taken for it; if not, there is nothing to refund.
+    pub fn is_paid(&self) -> bool {
+        self.paid
+    }
 }
 
 #[derive(Debug)]
@@ -67,13 +82,16 @@ impl Budget {
 
     /// Adds what a first attempt deposits. At most one atomic addition; nothing if the bucket is full.
     pub fn deposit(&self) {
-        self.add(self.ratio.load(Ordering::Relaxed));
+        let ratio = self.ratio.load(Ordering::Relaxed);
+        if ratio > 0 && self.enabled.load(Ordering::Relaxed) {
+            self.add(ratio);
+        }
     }
 
-    /// Pays for a retry that is about to be made, if there is a token.
-    pub fn try_withdraw(&self, now: Timestamp) -> bool {
+    /// Pays for a retry that is about to be made; `None` if there is no token. A budget that is off allows every retry and takes nothing.
+    pub fn try_withdraw(&self, now: Timestamp) -> Option<Withdrawal> {
         if !self.enabled.load(Ordering::Relaxed) {
-            return true;
+            return Some(Withdrawal::default());
         }
         let mut refill = lock(&self.refill);
         self.refill(&mut refill, now);
@@ -81,12 +99,15 @@ impl Budget {
         let paid = self
             .level
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |level| level.min(capacity).checked_sub(TOKEN));
-        paid.is_ok()
+        paid.is_ok().then_some(Withdrawal { paid: true })
     }
 
-    /// Gives back what a retry paid that was dropped in its wait.
-    pub fn refund(&self) {
-        self.add(TOKEN);
+    /// Gives back what a retry paid that was dropped in its wait; nothing if it paid nothing, whatever the configuration is by now.
+    #[expect(clippy::needless_pass_by_value, reason = "a retry is refunded only once")]
+    pub fn refund(&self, withdrawal: Withdrawal) {
+        if withdrawal.paid {
+            self.add(TOKEN);
+        }
     }
 
     /// The tokens there are, 0 to `capacity`.
@@ -123,7 +144,7 @@ impl Budget {
 
     fn add(&self, amount: u64) {
         let has_room = self.level.load(Ordering::Relaxed) < self.capacity.load(Ordering::Relaxed);
-        if has_room && amount > 0 && self.enabled.load(Ordering::Relaxed) {
+        if has_room {
             self.level.fetch_add(amount, Ordering::Relaxed);
         }
     }

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Budget, Config, Delays, Methods};
+use super::{Budget, Config, Delays, Methods, Withdrawal};
 use crate::{Class, Now, RequestInfo, Timestamp, Verdict};
 
 /// What becomes of a call after an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The answer is a success; there was nothing to decide.
     Accept,
     /// The answer is the last one, and goes to the caller as it is.
     Stop(StopReason),
     /// The call is sent again after this wait. The budget is paid and the attempt counted: whoever drops the call while it waits
-    /// gives the token back with [`Budget::refund`].
-    Wait(Duration),
+    /// gives what was withdrawn back with [`Budget::refund`].
+    Wait(Duration, Withdrawal),
 }
 
 /// Why a call was not sent again although its answer was no success.
@@ -72,8 +72,8 @@ impl StopReason {
 /// let mut attempts = Attempts::new(&Config::default(), 1);
 /// let (request, now) = (RequestInfo::default(), Timestamp::ZERO);
 /// let failed = Class::Transient.into();
-/// assert!(matches!(attempts.decide(&failed, &request, now, None, None), Decision::Wait(_)));
-/// assert!(matches!(attempts.decide(&failed, &request, now, None, None), Decision::Wait(_)));
+/// assert!(matches!(attempts.decide(&failed, &request, now, None, None), Decision::Wait(..)));
+/// assert!(matches!(attempts.decide(&failed, &request, now, None, None), Decision::Wait(..)));
 /// assert_eq!(attempts.decide(&failed, &request, now, None, None), Decision::Stop(StopReason::Attempts));
 /// assert_eq!(attempts.attempt(), 3);
 /// ```
@@ -153,17 +153,19 @@ impl Attempts {
             return Decision::Stop(StopReason::Deadline);
         }
         let wait = self.wait(verdict.class, hint);
+        let mut withdrawal = Withdrawal::default();
         if deadline.is_some() || budget.is_some() {
             let now = now.now();
             if deadline.is_some_and(|deadline| now.after(wait) >= deadline) {
                 return Decision::Stop(StopReason::Deadline);
             }
-            if budget.is_some_and(|budget| !budget.try_withdraw(now)) {
-                return Decision::Stop(StopReason::Budget);
+            if let Some(budget) = budget {
+                let Some(paid) = budget.try_withdraw(now) else { return Decision::Stop(StopReason::Budget) };
+                withdrawal = paid;
             }
         }
         self.attempt += 1;
-        Decision::Wait(wait)
+        Decision::Wait(wait, withdrawal)
     }
 
     fn wait(&mut self, class: Class, hint: Option<Duration>) -> Duration {

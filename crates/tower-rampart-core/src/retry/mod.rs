@@ -9,7 +9,7 @@ mod config;
 mod ladder;
 
 pub use backoff::Delays;
-pub use budget::Budget;
+pub use budget::{Budget, Withdrawal};
 pub use config::{Backoff, BudgetConfig, Config, Jitter, JitterKind, Methods};
 pub use ladder::{Attempts, Decision, StopReason};
 

@@ -62,18 +62,11 @@ impl<S: fmt::Debug> fmt::Debug for Target<S> {
     }
 }
 
-/// A service alone is a target named after nothing but its place.
-impl<S> From<S> for Target<S> {
-    fn from(service: S) -> Self {
-        Self::new("fallback", service)
-    }
-}
-
 /// A chain of services, tried in order until one answers.
 ///
 /// Its members answer with the same types as the service that they stand in for; give each its own circuit by layering it
-/// with a [`ResilienceLayer`](crate::ResilienceLayer) of its own. Made from an array or a `Vec` of services or
-/// [`Target`]s of one type, or from a tuple of two or three of different types.
+/// with a [`ResilienceLayer`](crate::ResilienceLayer) of its own. Made from an array or a `Vec` of services of one type,
+/// from a tuple of two or three [`Target`]s of different types, or by [`Targets::new`] where the members have names and conditions.
 pub struct Targets<S> {
     members: Vec<Member<S>>,
 }
@@ -88,14 +81,20 @@ struct Member<S> {
 
 impl<S> Targets<S> {
     /// A chain of these targets.
-    pub fn new(targets: impl IntoIterator<Item = impl Into<Target<S>>>) -> Self {
+    pub fn new(targets: impl IntoIterator<Item = Target<S>>) -> Self {
         let member = |target: Target<S>| Member {
             name: target.name,
             service: Mutex::new(target.service),
             enabled: target.enabled,
             condition: target.condition,
         };
-        Self { members: targets.into_iter().map(Into::into).map(member).collect() }
+        Self { members: targets.into_iter().map(member).collect() }
+    }
+
+    /// A chain of these services, named `fallback 1`, `fallback 2` and so on in reports.
+    pub fn of_services(services: impl IntoIterator<Item = S>) -> Self {
+        let name = |(index, service)| Target::new(format!("fallback {}", index + 1), service);
+        Self::new(services.into_iter().enumerate().map(name))
     }
 }
 
@@ -107,19 +106,13 @@ impl<S> fmt::Debug for Targets<S> {
 
 impl<S, const N: usize> From<[S; N]> for Targets<S> {
     fn from(services: [S; N]) -> Self {
-        Self::new(services)
+        Self::of_services(services)
     }
 }
 
-impl<S, const N: usize> From<[Target<S>; N]> for Targets<S> {
-    fn from(targets: [Target<S>; N]) -> Self {
-        Self::new(targets)
-    }
-}
-
-impl<S> From<Vec<Target<S>>> for Targets<S> {
-    fn from(targets: Vec<Target<S>>) -> Self {
-        Self::new(targets)
+impl<S> From<Vec<S>> for Targets<S> {
+    fn from(services: Vec<S>) -> Self {
+        Self::of_services(services)
     }
 }
 

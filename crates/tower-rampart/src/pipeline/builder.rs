@@ -9,9 +9,11 @@ use tower_rampart_core::InvalidConfig;
 
 use super::{Custom, NoReport, OnReport, ResilienceLayer, Shared};
 use crate::{
+    Resilience,
     classify::{Auto, Given, IntoClassifier},
     fallback::{NoFallback, Targets, Value, With, WithRequest},
     registry::{OperationError, Registry},
+    reload::ReloadError,
     retry::{Cloned, NotCloned},
 };
 
@@ -28,6 +30,9 @@ pub enum BuildError {
     /// The registry has this operation with another configuration, or has no room for another.
     #[error(transparent)]
     Operation(#[from] OperationError),
+    /// The overrides given in code cannot be laid over a live configuration.
+    #[error(transparent)]
+    Reload(#[from] ReloadError),
 }
 
 /// Builds a [`ResilienceLayer`] from a preset, a document or the environment.
@@ -54,6 +59,8 @@ pub struct PresetBuilder<J = Auto, K = Cloned, A = NoFallback, R = NoReport> {
     /// Laid over the configuration of the operation, whatever it will be called.
     overrides: Vec<String>,
     operation: String,
+    /// The owner of the configuration, where the pipeline follows one.
+    live: Option<Resilience>,
     registry: Option<Registry>,
     seed: Option<u64>,
     capabilities: Capabilities,
@@ -87,12 +94,39 @@ impl PresetBuilder {
         Ok(Self::from_config(ResilienceConfig::from_env()?))
     }
 
+    /// Starts from a live configuration, which the layer then follows: what is reloaded or overridden there is what its calls meet. The numbers are in
+    /// the registry of `resilience`.
+    ///
+    /// What this pipeline can serve is noted there: a later configuration that asks for more is refused. It cannot ask for more than the host
+    /// can, either; see [`Resilience::for_host`].
+    ///
+    /// # Examples
+    /// ```
+    /// use tower_rampart::{PresetBuilder, Resilience, ResilienceLayer, reload::ChangeBy};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let resilience = Resilience::from_preset("production")?;
+    /// let layer: ResilienceLayer = PresetBuilder::from_resilience(&resilience).operation("export").build()?;
+    /// resilience.reload_json(r#"{"retry_attempts": 2}"#, &ChangeBy::new("alice", "10.0.0.7"))?;
+    /// assert_eq!(layer.handle().config().retry.max_attempts, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_resilience(resilience: &Resilience) -> Self {
+        Self {
+            live: Some(resilience.clone()),
+            registry: Some(resilience.registry().clone()),
+            ..Self::from_config(resilience.config())
+        }
+    }
+
     /// Starts from a configuration.
     pub fn from_config(config: ResilienceConfig) -> Self {
         Self {
             config,
             overrides: Vec::new(),
             operation: "default".to_owned(),
+            live: None,
             registry: None,
             seed: None,
             capabilities: Capabilities::function().without(Capability::Fallback),
@@ -114,6 +148,9 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
     }
 
     /// Lays a JSON object of configuration fields over everything else for this operation.
+    ///
+    /// Over a live configuration it stays through every reload, holds for all pipelines of the operation, and a document that it cannot lie over
+    /// is refused.
     ///
     /// # Errors
     /// Lists every violation with its path, value and range.
@@ -216,6 +253,7 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
             config: self.config,
             overrides: self.overrides,
             operation: self.operation,
+            live: self.live,
             registry: self.registry,
             seed: self.seed,
             capabilities: self.capabilities,
@@ -237,14 +275,18 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
     where
         J: IntoClassifier<J2>,
     {
-        let config = self.overridden()?;
         // Whatever the host can do besides: this pipeline sends every request once.
         let capabilities =
             if self.can_clone { self.capabilities } else { self.capabilities.without(Capability::CloneRequest) };
-        config.check(&capabilities)?;
-        let config = config.operation(&self.operation);
-        let registry = self.registry.unwrap_or_default();
-        let machines = registry.machines(&self.operation, config, self.seed)?;
+        let machines = if let Some(live) = &self.live {
+            let registry = self.registry.as_ref().unwrap_or(live.registry());
+            live.owner().adopt(&self.operation, &self.overrides, registry, capabilities, self.seed)?
+        } else {
+            let config = self.overridden()?;
+            config.check(&capabilities)?;
+            let registry = self.registry.unwrap_or_default();
+            registry.machines(&self.operation, config.operation(&self.operation), self.seed, capabilities)?
+        };
         let shared = Shared {
             machines,
             judge: self.judge.into_classifier(),

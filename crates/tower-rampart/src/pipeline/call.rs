@@ -29,7 +29,8 @@ pub(crate) struct Call<J, K, A, R> {
     /// When the attempt in flight has to end, and how long it had.
     pub(crate) attempt_until: Option<(Timestamp, TimeoutKind)>,
     pub(crate) explain: Explain,
-    token: bool,
+    /// The tokens taken and not used yet.
+    token: rate::Receipt,
     rate_ticket: Option<rate::Ticket>,
     queue_ticket: Option<concurrency::Ticket>,
     permit: Option<concurrency::Permit>,
@@ -52,7 +53,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             attempts,
             attempt_until: None,
             explain: Explain::default(),
-            token: false,
+            token: rate::Receipt::default(),
             rate_ticket: None,
             queue_ticket: None,
             permit: None,
@@ -127,11 +128,11 @@ impl<J, K, A, R> Call<J, K, A, R> {
         let admission = if self.settings.rate_waits {
             limiter.enqueue(self.info.cost, now, self.deadline)
         } else {
-            limiter.try_acquire(self.info.cost, now).map(|()| rate::Admission::Granted)
+            limiter.try_acquire(self.info.cost, now).map(rate::Admission::Granted)
         };
         match admission {
-            Ok(rate::Admission::Granted) => {
-                self.token = true;
+            Ok(rate::Admission::Granted(receipt)) => {
+                self.token = receipt;
                 Ok(true)
             }
             Ok(rate::Admission::Queued(ticket)) => {
@@ -145,8 +146,8 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes tokens if they are there.
     pub(crate) fn take_token(&mut self, now: Timestamp) -> Result<(), Rejection> {
         match self.shared.machines.rate.try_acquire(self.info.cost, now) {
-            Ok(()) => {
-                self.token = true;
+            Ok(receipt) => {
+                self.token = receipt;
                 Ok(())
             }
             Err(exceeded) => Err(self.rate_limited(exceeded)),
@@ -176,9 +177,9 @@ impl<J, K, A, R> Call<J, K, A, R> {
         let now = clock::now();
         let Some(ticket) = &self.rate_ticket else { return Turn::Granted(now) };
         match self.shared.machines.rate.poll_ticket(ticket, cx.waker(), now) {
-            rate::Turn::Granted => {
+            rate::Turn::Granted(receipt) => {
                 self.rate_ticket = None;
-                self.token = true;
+                self.token = receipt;
                 self.queued(since, now);
                 Turn::Granted(now)
             }
@@ -264,10 +265,8 @@ impl<J, K, A, R> Call<J, K, A, R> {
             self.shared.machines.operation.started();
             self.shared.machines.budget.deposit();
         }
-        if self.rate_in(rate::Scope::Attempt) {
-            // The next attempt takes its own.
-            self.token = false;
-        }
+        // They are used now; in the scope of attempts the next one takes its own.
+        self.token = rate::Receipt::default();
         self.explain.attempts += 1;
     }
 
@@ -318,11 +317,10 @@ impl<J, K, A, R> Call<J, K, A, R> {
         if let Some(ticket) = self.queue_ticket.take() {
             self.shared.machines.concurrency.cancel(ticket);
         }
-        if self.token && !self.started {
+        if self.token.cost() > 0 {
             // Refused or dropped before anything was sent: the tokens were not used.
-            self.shared.machines.rate.give_back(self.info.cost, clock::now());
+            self.shared.machines.rate.give_back(mem::take(&mut self.token), clock::now());
         }
-        self.token = false;
         if let Some(permit) = self.permit.take() {
             self.shared.machines.concurrency.release(permit);
         }

@@ -32,6 +32,9 @@ impl OperationHandle {
     /// Replaces the configuration of all stages at once for new calls; calls in flight end under the old one. The circuit's
     /// state and window, tokens, permits and budget stay.
     ///
+    /// An operation that follows a [`Resilience`](crate::Resilience) takes on that one's configuration again with the next change there; what is to stay
+    /// belongs into its document or its overrides.
+    ///
     /// # Errors
     /// Names the field that is out of its range; the old configuration stays as a whole.
     pub fn reconfigure(&self, config: OperationConfig) -> Result<(), InvalidConfig> {

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tower_rampart_config::OperationConfig;
+use tower_rampart_config::{Capabilities, Capability, OperationConfig};
 use tower_rampart_core::{
-    InvalidConfig,
+    InvalidConfig, Timestamp,
     breaker::Breaker,
     concurrency::Limiter,
     control::ConfigCell,
@@ -28,6 +28,8 @@ pub(crate) struct Machines {
     pub(crate) seeds: Seeds,
     /// Held while the configuration is replaced, so that two writers cannot interleave their stages.
     config: Mutex<Arc<OperationConfig>>,
+    /// What every pipeline built on these machines can serve.
+    capabilities: Mutex<Capabilities>,
 }
 
 impl Machines {
@@ -50,6 +52,7 @@ impl Machines {
             budget: Arc::new(Budget::new(config.retry.budget)?),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
             config: Mutex::new(Arc::new(config)),
+            capabilities: Mutex::new(Capabilities::all()),
             operation,
         };
         machines.operation.attach_breaker(Arc::clone(&machines.breaker));
@@ -63,18 +66,46 @@ impl Machines {
         Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What every pipeline built on these machines can serve.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        *self.capabilities.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a pipeline which can serve only this is built on these machines.
+    pub(crate) fn narrow(&self, capabilities: Capabilities) {
+        let mut all = self.capabilities.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = Capability::ALL.iter().filter(|it| !capabilities.has(**it));
+        *all = lost.fold(*all, |all, it| all.without(*it));
+    }
+
     /// Replaces the configuration of all stages, or of none.
+    ///
+    /// A stage that is on has its new values before calls are sent to it, and one that goes off keeps its old values until calls are not sent to
+    /// it any more: no call slips between a stage that is off already and another that is not on yet.
     pub(crate) fn reconfigure(&self, config: OperationConfig) -> Result<(), InvalidConfig> {
         check(&config)?;
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
         // Every part was checked above: none of these fails after another was applied.
-        self.breaker.reconfigure(config.circuit_breaker.clone(), now)?;
-        self.rate.reconfigure(config.rate_limit, now)?;
-        self.concurrency.reconfigure(config.concurrency)?;
         self.budget.reconfigure(config.retry.budget)?;
+        self.apply(&config, true, now)?;
         self.settings.store(Settings::from(&config));
+        self.apply(&config, false, now)?;
         *current = Arc::new(config);
+        Ok(())
+    }
+
+    /// Gives the stages that are on, or those that are off, their new values.
+    fn apply(&self, config: &OperationConfig, on: bool, now: Timestamp) -> Result<(), InvalidConfig> {
+        if config.circuit_breaker.enabled == on {
+            self.breaker.reconfigure(config.circuit_breaker.clone(), now)?;
+        }
+        if config.rate_limit.enabled == on {
+            self.rate.reconfigure(config.rate_limit, now)?;
+        }
+        if config.concurrency.enabled == on {
+            self.concurrency.reconfigure(config.concurrency)?;
+        }
         Ok(())
     }
 }

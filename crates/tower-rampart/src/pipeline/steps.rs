@@ -187,9 +187,9 @@ pub(super) fn wait_for_tokens<F, G, Res, E, J, K, A, R>(
     let (verdict, hint) = (rejection.verdict(), rejection.retry_after());
     let budget = Arc::clone(&call.shared.machines.budget);
     match call.attempts.decide_with_hint(&verdict, &call.info, now, call.deadline, Some(&budget), hint) {
-        Decision::Wait(wait) => {
+        Decision::Wait(wait, withdrawal) => {
             call.explain.delays.push(wait);
-            let carry = Carry { last, payment: Payment::new(Some(budget)) };
+            let carry = Carry { last, payment: Payment::new(&budget, withdrawal) };
             Step::Go(State::Waiting { until: now.after(wait), carry })
         }
         Decision::Stop(reason) => stop(call, Carry { last, payment: Payment::default() }, reason, rejection),
@@ -280,8 +280,8 @@ where
             call.stopped(reason);
             Ok(result)
         }
-        Decision::Wait(wait) => {
-            let payment = Payment::new(Some(Arc::clone(budget)));
+        Decision::Wait(wait, withdrawal) => {
+            let payment = Payment::new(budget, withdrawal);
             let now = clock::now();
             if call.circuit_forbids_retry(now) {
                 drop(payment);

@@ -62,7 +62,7 @@ impl Place {
         loop {
             let Some(ticket) = &self.ticket else { return Poll::Ready(Ok(())) };
             match self.limiter.poll_ticket(ticket, cx.waker(), clock::now()) {
-                Turn::Granted => self.ticket = None,
+                Turn::Granted(_spent) => self.ticket = None,
                 Turn::WaitUntil(at) => ready!(timer.as_mut().poll_until(cx, at)),
                 Turn::Queued => match ticket.expires_at() {
                     Some(at) => ready!(timer.as_mut().poll_until(cx, at)),

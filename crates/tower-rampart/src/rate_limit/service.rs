@@ -78,10 +78,10 @@ where
         let admission = if limiter.waits() {
             limiter.enqueue(cost, now, None)
         } else {
-            limiter.try_acquire(cost, now).map(|()| Admission::Granted)
+            limiter.try_acquire(cost, now).map(Admission::Granted)
         };
         match admission {
-            Ok(Admission::Granted) => ResponseFuture::calling(self.inner.call(request)),
+            Ok(Admission::Granted(_spent)) => ResponseFuture::calling(self.inner.call(request)),
             Ok(Admission::Queued(ticket)) => {
                 let place = Place::new(Arc::clone(limiter), ticket);
                 // Call the instance that was readied once it is its turn, keep a fresh one.

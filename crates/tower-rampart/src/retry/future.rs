@@ -12,7 +12,7 @@ use std::{
 use pin_project::pin_project;
 use tower_rampart_core::{
     Classify, RequestInfo, Timestamp,
-    retry::{Attempts, Budget, Decision},
+    retry::{Attempts, Budget, Decision, Withdrawal},
 };
 use tower_service::Service;
 
@@ -54,24 +54,25 @@ enum State<F, T> {
 /// A retry that was paid for; refunded unless it was begun.
 #[derive(Debug, Default)]
 pub(crate) struct Payment {
-    budget: Option<Arc<Budget>>,
+    /// The budget that was paid from, and what; nothing for a retry that was free.
+    paid: Option<(Arc<Budget>, Withdrawal)>,
 }
 
 impl Payment {
-    pub(crate) fn new(budget: Option<Arc<Budget>>) -> Self {
-        Self { budget }
+    pub(crate) fn new(budget: &Arc<Budget>, withdrawal: Withdrawal) -> Self {
+        Self { paid: withdrawal.is_paid().then(|| (Arc::clone(budget), withdrawal)) }
     }
 
     /// The retry begins.
     pub(crate) fn spend(&mut self) {
-        self.budget = None;
+        self.paid = None;
     }
 }
 
 impl Drop for Payment {
     fn drop(&mut self) {
-        if let Some(budget) = &self.budget {
-            budget.refund();
+        if let Some((budget, withdrawal)) = self.paid.take() {
+            budget.refund(withdrawal);
         }
     }
 }
@@ -117,8 +118,8 @@ where
                     let budget = &this.shared.budget;
                     match this.attempts.decide(&verdict, this.info, clock::now, *this.deadline, Some(budget)) {
                         Decision::Accept | Decision::Stop(_) => return Poll::Ready(result),
-                        Decision::Wait(wait) => {
-                            let payment = Payment::new(Some(Arc::clone(budget)));
+                        Decision::Wait(wait, withdrawal) => {
+                            let payment = Payment::new(budget, withdrawal);
                             let until = clock::now().after(wait);
                             this.state.set(State::Waiting { until, last: Some(result), payment });
                         }

@@ -1,0 +1,52 @@
+//! What a limiter gives for the tokens that it takes, and the unit in which returns are counted. The returns themselves are in `machine`.
+
+/// What was taken from one limiter, for [`RateLimiter::give_back`](super::RateLimiter::give_back) where the call is not made after all.
+///
+/// Dropped, the tokens are spent. The default gives nothing back, like the receipt of a limiter that is off.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    pub(super) cost: u32,
+    /// What the limiter had counted in its [`Mark`] at that moment.
+    pub(super) mark: Mark,
+    pub(super) place: Place,
+}
+
+impl Receipt {
+    /// The tokens that were taken.
+    pub fn cost(&self) -> u32 {
+        self.cost
+    }
+}
+
+/// Where in the state of an algorithm a call stands, in that algorithm's unit of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// When it was taken; for a window, the time under which it is counted there.
+    pub(super) taken: u64,
+    /// When the bucket would be full again right after it; the windows need none.
+    pub(super) full_at: u64,
+}
+
+/// What shifts the [`Place`]s that were given out before it: the tokens returned from beneath later calls, and changes of the quota.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark(pub(super) u64);
+
+impl Mark {
+    /// More tokens than are ever returned while a place is still of use: the places before it say nothing any more.
+    const NEW_QUOTA: u64 = 1 << 48;
+
+    /// Counts tokens that were returned from beneath later calls.
+    pub(super) fn returned(&mut self, tokens: u64) {
+        self.0 = self.0.wrapping_add(tokens);
+    }
+
+    /// Counts a change of the quota or the algorithm.
+    pub(super) fn new_quota(&mut self) {
+        self.returned(Self::NEW_QUOTA);
+    }
+
+    /// The tokens returned since `earlier`; `None` if the quota is another since then.
+    pub(super) fn since(self, earlier: Self) -> Option<u64> {
+        Some(self.0.wrapping_sub(earlier.0)).filter(|tokens| *tokens < Self::NEW_QUOTA)
+    }
+}

@@ -1,0 +1,107 @@
+//! Where the first document came from, so that later ones are read the same way.
+
+use std::{io, path::Path};
+
+use tower_rampart_config::{ConfigError, ResilienceConfig};
+
+use super::file::{self, Named};
+
+const DOCUMENT: &str = "RESILIENCE_CUSTOM_CONFIG";
+const FILE: &str = "RESILIENCE_CONFIG_FILE";
+
+/// Where the first document came from. Default: from code, over no environment.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    /// The variables that lie below every document; `None` if it did not come from the environment.
+    variables: Option<Vec<(String, String)>>,
+    file: Option<Named>,
+}
+
+impl Origin {
+    /// The process environment. What is wrong with it, the configuration says.
+    pub(crate) fn environment() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let ours = |name: &str| name.starts_with("RESILIENCE_") || name.starts_with("AI_LIB_");
+        Self::variables(std::env::vars_os().filter_map(text).filter(|(name, _)| ours(name)).collect())
+    }
+
+    fn variables(mut variables: Vec<(String, String)>) -> Self {
+        let file = variables.iter().find(|(name, _)| name == FILE).map(|(_, path)| {
+            let text = file::read(Path::new(path)).map_err(|error| error.to_string());
+            Named::seen(path.into(), text)
+        });
+        variables.retain(|(name, _)| name != FILE && name != DOCUMENT);
+        Self { variables: Some(variables), file }
+    }
+
+    /// The file that the environment names.
+    pub(super) fn take_file(&mut self) -> Option<Named> {
+        self.file.take()
+    }
+
+    /// Reads a document of at most 4096 bytes.
+    pub(super) fn document(&self, text: &str) -> Result<ResilienceConfig, ConfigError> {
+        match &self.variables {
+            None => ResilienceConfig::from_json(text),
+            Some(variables) => {
+                let document = [(DOCUMENT.to_owned(), text.to_owned())];
+                ResilienceConfig::from_vars(variables.iter().cloned().chain(document), |_| unread())
+            }
+        }
+    }
+
+    /// Reads the text of a file, at most 64 KiB.
+    pub(super) fn file(&self, path: &Path, text: &str) -> Result<ResilienceConfig, ConfigError> {
+        match &self.variables {
+            None => ResilienceConfig::from_file_text(text),
+            Some(variables) => {
+                let file = [(FILE.to_owned(), path.display().to_string())];
+                ResilienceConfig::from_vars(variables.iter().cloned().chain(file), |_| Ok(text.to_owned()))
+            }
+        }
+    }
+}
+
+/// No file is asked for where a document was given.
+fn unread() -> io::Result<String> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(all: &[(&str, &str)]) -> Origin {
+        Origin::variables(all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn later_documents_lie_over_the_same_variables() {
+        let origin = variables(&[("RESILIENCE_PRESET", "production"), ("AI_LIB_RPS", "25"), (DOCUMENT, "{}")]);
+        for config in [
+            origin.document(r#"{"retry_attempts": 2}"#).unwrap(),
+            origin.file(Path::new("rampart.json"), r#"{"retry_attempts": 2}"#).unwrap(),
+        ] {
+            assert_eq!(config.preset_name(), "production");
+            assert_eq!(config.base().retry.max_attempts, 2);
+            assert!((config.base().rate_limit.quota.limit - 25.0).abs() < f64::EPSILON);
+        }
+    }
+
+    #[test]
+    fn a_file_may_be_larger_than_a_document() {
+        let text = format!("{{\"retry_attempts\": 2{}}}", " ".repeat(5000));
+        for origin in [Origin::default(), variables(&[])] {
+            assert!(origin.document(&text).is_err());
+            assert!(origin.file(Path::new("rampart.json"), &text).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_file_that_the_environment_names_is_remembered() {
+        let mut origin = variables(&[(FILE, "/nowhere/rampart.json")]);
+        assert_eq!(origin.take_file().unwrap().path, Path::new("/nowhere/rampart.json"));
+    }
+}

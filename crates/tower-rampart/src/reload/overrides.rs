@@ -1,0 +1,208 @@
+//! Overrides of one operation that lie above the document: made at run time, for a time or until they are taken back.
+
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
+
+use tower_rampart_config::Change;
+use tower_rampart_core::Timestamp;
+
+use super::{
+    AuditAction, ChangeBy, ReloadError, Reloaded,
+    owner::{Owner, State},
+    plan::{Basis, Plan},
+};
+use crate::{Resilience, clock};
+
+/// Which override; never used twice by one [`Resilience`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OverrideId(u64);
+
+impl fmt::Display for OverrideId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The text is not the number of an override.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not the number of an override")]
+#[non_exhaustive]
+pub struct UnknownOverrideId;
+
+impl FromStr for OverrideId {
+    type Err = UnknownOverrideId;
+
+    fn from_str(text: &str) -> Result<Self, UnknownOverrideId> {
+        text.parse().map(Self).map_err(|_| UnknownOverrideId)
+    }
+}
+
+/// Fields laid over an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Laid {
+    pub(super) operation: String,
+    pub(super) fields: String,
+}
+
+impl Laid {
+    pub(super) fn new(operation: &str, fields: &str) -> Self {
+        Self { operation: operation.to_owned(), fields: fields.to_owned() }
+    }
+}
+
+/// An override that is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Override {
+    /// Its number.
+    pub id: OverrideId,
+    /// The operation that it lies over.
+    pub operation: String,
+    /// The fields that it sets, as JSON.
+    pub fields: String,
+    /// Who made it, and where from.
+    pub by: ChangeBy,
+    /// When it was made.
+    pub since: SystemTime,
+    /// How long it still holds; `None` until it is taken back.
+    pub expires_in: Option<Duration>,
+}
+
+/// An override as it is kept.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) id: OverrideId,
+    pub(super) laid: Laid,
+    pub(super) by: ChangeBy,
+    pub(super) since: SystemTime,
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Kept {
+    pub(super) fn at(&self, now: Timestamp) -> Override {
+        Override {
+            id: self.id,
+            operation: self.laid.operation.clone(),
+            fields: self.laid.fields.clone(),
+            by: self.by.clone(),
+            since: self.since,
+            expires_in: self.until.map(|until| until.since(now)),
+        }
+    }
+
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+}
+
+/// How long an override that cannot be taken away yet holds on.
+const AGAIN: Duration = Duration::from_secs(60);
+
+impl Owner {
+    /// Takes away the overrides whose time is over.
+    pub(super) fn expire(&self, state: &mut State, now: Timestamp) {
+        while let Some(due) = state.basis.overrides.iter().position(|it| it.is_due(now)) {
+            let Kept { id, by, .. } = state.basis.overrides[due].clone();
+            let mut basis = state.basis.clone();
+            basis.overrides.remove(due);
+            match self.plan(basis) {
+                Ok(plan) => drop(self.commit(state, plan, &by, (AuditAction::Expire, Some(id)))),
+                // A pipeline was built without asking this owner, and cannot serve what lies below the override.
+                Err(error) => {
+                    state.basis.overrides[due].until = Some(now.after(AGAIN));
+                    self.note_expiry(state);
+                    state.refuse(&by, Some(id), &error);
+                }
+            }
+        }
+    }
+}
+
+impl Resilience {
+    /// How many overrides can be in force at once.
+    pub const MAX_OVERRIDES: usize = 100;
+
+    /// Lays fields over one operation, above the document and all earlier overrides, for `ttl` or until it is taken back. They are those that an
+    /// operation's entry in a document takes, at most 4096 bytes.
+    ///
+    /// # Errors
+    /// Lists every violation of the fields, and of what they make of the operation; then nothing has changed.
+    pub fn override_operation(
+        &self,
+        operation: &str,
+        fields: &str,
+        ttl: Option<Duration>,
+        by: &ChangeBy,
+    ) -> Result<OverrideId, ReloadError> {
+        self.owner().change(|owner, state| {
+            let id = OverrideId(state.next_id);
+            let done = owner.lay(state.basis.clone(), id, Laid::new(operation, fields), ttl, by);
+            state.next_id += 1;
+            owner.settle(state, done, by, (AuditAction::Override, Some(id)))?;
+            Ok(id)
+        })
+    }
+
+    /// Says what an override would change, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`override_operation`](Self::override_operation).
+    pub fn dry_run_override(&self, operation: &str, fields: &str) -> Result<Vec<Change>, ReloadError> {
+        self.owner().change(|owner, state| {
+            let id = OverrideId(state.next_id);
+            let plan =
+                owner.lay(state.basis.clone(), id, Laid::new(operation, fields), None, &ChangeBy::code("dry run"))?;
+            Ok(plan.changes)
+        })
+    }
+
+    /// Takes an override back before its time.
+    ///
+    /// # Errors
+    /// If there is no such override, or no longer.
+    pub fn revert(&self, id: OverrideId, by: &ChangeBy) -> Result<Reloaded, ReloadError> {
+        self.owner().change(|owner, state| {
+            let mut basis = state.basis.clone();
+            let Some(at) = basis.overrides.iter().position(|it| it.id == id) else {
+                return Err(ReloadError::UnknownOverride(id));
+            };
+            basis.overrides.remove(at);
+            let done = owner.plan(basis);
+            owner.settle(state, done, by, (AuditAction::Revert, Some(id)))
+        })
+    }
+
+    /// The overrides in force, oldest first. Those given in code are not among them.
+    pub fn overrides(&self) -> Vec<Override> {
+        self.owner().change(|_, state| {
+            let now = clock::now();
+            state.basis.overrides.iter().map(|it| it.at(now)).collect()
+        })
+    }
+}
+
+impl Owner {
+    fn lay(
+        &self,
+        mut basis: Basis,
+        id: OverrideId,
+        laid: Laid,
+        ttl: Option<Duration>,
+        by: &ChangeBy,
+    ) -> Result<Plan, ReloadError> {
+        let max = Resilience::MAX_OVERRIDES;
+        if basis.overrides.len() >= max {
+            return Err(ReloadError::TooManyOverrides { max });
+        }
+        // Laid over what runs, it is judged for itself: what is wrong with it is the caller's to know, and no reason to drop it silently.
+        let present = self.present();
+        let over = present.config.with_operation_overrides(&laid.operation, &laid.fields)?;
+        self.check(&over)?;
+        let until = ttl.map(|ttl| clock::now().after(ttl));
+        basis.overrides.push(Kept { id, laid, by: by.clone(), since: clock::wall(), until });
+        self.plan(basis)
+    }
+}
