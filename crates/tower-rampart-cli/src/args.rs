@@ -8,6 +8,7 @@ use crate::{
     bench::Operation,
     failure::{USAGE_OR_IO, one_line},
     serve::Target,
+    simulate::{self, SimulateOptions},
 };
 
 /// Protects an HTTP service: circuit breaker, retries, timeouts, limits and fallback in front of it.
@@ -35,6 +36,11 @@ pub(crate) enum Command {
     ///
     /// Ends well however slow it is: it measures and does not judge.
     Bench(BenchOptions),
+    /// Replay a trace through the pipeline in virtual time.
+    ///
+    /// Prints JSON Lines always, with --json or without.
+    #[command(after_help = simulate::NOTES)]
+    Simulate(SimulateOptions),
 }
 
 /// What is measured.

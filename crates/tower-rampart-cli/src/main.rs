@@ -6,6 +6,7 @@ mod demo;
 mod failure;
 mod rank;
 mod serve;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => block_on(serve::run(*options, args.json)),
         Command::Demo(options) => block_on(demo::run(options, args.json)),
         Command::Bench(options) => bench::run(&options, args.json),
+        Command::Simulate(options) => simulate::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

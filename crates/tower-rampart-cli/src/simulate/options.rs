@@ -1,0 +1,47 @@
+//! The command line of `simulate`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args as Arguments};
+
+/// What is replayed through what.
+#[derive(Debug, Arguments)]
+#[command(group(ArgGroup::new("through").required(true).args(["preset", "config"])))]
+pub(crate) struct SimulateOptions {
+    /// One of simple, development, production.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) preset: Option<String>,
+    /// A configuration document (JSON); `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The operation whose configuration applies.
+    #[arg(long, value_name = "OP", default_value = "default")]
+    pub(crate) operation: String,
+    /// The trace (JSON Lines); `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// Makes the jitter: the same seed gives the same output, byte for byte.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Replay through this as well, and print only where both differ: a document, or `preset:NAME`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) compare: Option<String>,
+    /// Write a page that shows the replay as a timeline.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// What `--help` says below the options.
+pub(crate) const NOTES: &str = "\
+A trace has one JSON object a line, in time order:
+  {\"at_ms\":0,\"op\":\"call\",\"outcomes\":[\"transient\",\"ok\"],\"latency_ms\":[20,5]}
+  {\"at_ms\":12,\"op\":\"cancel\",\"call\":0}
+  {\"at_ms\":20,\"op\":\"reload\",\"config\":{\"retry_attempts\":2}}
+  {\"at_ms\":30,\"op\":\"observe\"}
+Ops: call, cancel, reset, trip, force_open, force_close, reload, observe. A call may have retry_after_ms, deadline_ms, method, \
+cost and key. Outcomes: ok, transient, permanent, rate_limited, unavailable, ignored, timeout (never answers), panic, \
+connect_error; the last one and the last latency repeat. A fallback that the document has answers well and at once.
+One JSON line is printed for each call when it ends, one for each observation, and the summary last.
+
+Example: what yesterday's outage would have been under tomorrow's configuration
+  rampart simulate --preset production --trace outage.jsonl --compare tomorrow.json --html outage.html";

@@ -1,0 +1,219 @@
+//! The replay: line by line and millisecond by millisecond, under tokio's paused clock. What a call comes to is in `lane`, what is said about it in `output`.
+
+use std::{
+    future::{Future as _, poll_fn},
+    io::{BufRead, Write},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use serde_json::value::RawValue;
+use tokio::time::{Instant, Sleep};
+use tower_rampart::{Timestamp, clock};
+
+use super::{
+    lane::{Call, Lane, Live},
+    output::Output,
+    slots::{Polled, Slots},
+    trace::{Line, Op, Reader, Script},
+};
+use crate::failure::Failure;
+
+/// The most calls in flight at once, so that a trace of calls that never end takes bounded memory.
+const MAX_INFLIGHT: usize = 100_000;
+
+/// Longer than any call that ends by itself can last.
+const FOREVER: Duration = Duration::from_secs(600 * 24 * 60 * 60);
+
+/// A trace on its way through one configuration, or through two side by side.
+pub(crate) struct Replay<R, W> {
+    trace: Reader<R>,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) output: Output<W>,
+    calls: Slots<Call, Live>,
+    woken: Vec<usize>,
+    timer: Pin<Box<Sleep>>,
+    /// When the trace began: as a timer and as a timestamp.
+    start: (Instant, Timestamp),
+    now_ms: u64,
+}
+
+impl<R: BufRead, W: Write> Replay<R, W> {
+    /// Begins now; the clock must be paused.
+    pub(crate) fn new(trace: Reader<R>, lanes: Vec<Lane>, output: Output<W>) -> Self {
+        let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        let start = (timer.deadline(), clock::now());
+        Self { trace, lanes, output, calls: Slots::new(), woken: Vec::new(), timer, start, now_ms: 0 }
+    }
+
+    /// Replays all lines, then runs on until every call that ends by itself has ended.
+    ///
+    /// # Errors
+    /// At the first line that is none, and where output cannot be written.
+    pub(crate) async fn run(&mut self) -> Result<(), Failure> {
+        while let Some(line) = self.trace.next()? {
+            if line.at_ms > self.now_ms {
+                self.pass_until(line.at_ms).await?;
+            }
+            self.take(line)?;
+            self.settle()?;
+        }
+        self.timer.as_mut().reset(self.start.0 + Duration::from_millis(self.now_ms) + FOREVER);
+        poll_fn(|cx| self.poll_end(cx)).await
+    }
+
+    /// Lets time pass. Whatever ends in the last millisecond has ended after it.
+    async fn pass_until(&mut self, at_ms: u64) -> Result<(), Failure> {
+        self.timer.as_mut().reset(self.start.0 + Duration::from_millis(at_ms));
+        poll_fn(|cx| self.poll_pass(cx)).await
+    }
+
+    fn poll_pass(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        loop {
+            self.read_clock();
+            self.settle()?;
+            if self.timer.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.calls.sleep(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        loop {
+            self.read_clock();
+            self.settle()?;
+            let is_over = self.timer.as_mut().poll(cx).is_ready();
+            for index in 0..self.lanes.len() {
+                if is_over || self.lanes[index].is_stuck() {
+                    self.cancel_all(index)?;
+                }
+            }
+            if self.lanes.iter().all(Lane::is_idle) {
+                return Poll::Ready(Ok(()));
+            }
+            if self.calls.sleep(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Time only passes while the task sleeps.
+    fn read_clock(&mut self) {
+        let passed = clock::now().since(self.start.1).as_millis();
+        self.now_ms = u64::try_from(passed).unwrap_or(u64::MAX);
+    }
+
+    /// Polls what was woken, in the order of the lines, until nothing more happens at this moment.
+    fn settle(&mut self) -> Result<(), Failure> {
+        loop {
+            let mut woken = std::mem::take(&mut self.woken);
+            self.calls.take_woken(&mut woken);
+            if woken.is_empty() {
+                self.woken = woken;
+                return Ok(());
+            }
+            let calls = &self.calls;
+            woken.sort_unstable_by_key(|slot| calls.tag(*slot).map(|live| (live.line, live.lane)));
+            for slot in woken.drain(..) {
+                self.poll_call(slot)?;
+            }
+            self.woken = woken;
+        }
+    }
+
+    fn poll_call(&mut self, slot: usize) -> Result<(), Failure> {
+        let answer = match self.calls.poll(slot) {
+            Polled::Pending => {
+                if let Some(live) = self.calls.tag_mut(slot) {
+                    self.lanes[live.lane].goes_on(live, slot);
+                }
+                return Ok(());
+            }
+            Polled::Ended(answer) => Some(answer),
+            Polled::Panicked => None,
+        };
+        let Some(live) = self.calls.remove(slot) else { return Ok(()) };
+        let lane = live.lane;
+        let ended = self.lanes[lane].ended(&live, self.now_ms, &answer);
+        self.output.ended(lane, ended)
+    }
+
+    fn take(&mut self, Line { number, at_ms, op }: Line) -> Result<(), Failure> {
+        for lane in &mut self.lanes {
+            lane.saw(at_ms);
+        }
+        if let Some(mark) = op.mark() {
+            self.output.mark(at_ms, mark);
+        }
+        match op {
+            Op::Call(script) => return self.call(number, script),
+            Op::Cancel(call) => return self.cancel(call),
+            Op::Reload(document) => return self.reload(number, &document),
+            Op::Observe => {
+                for index in 0..self.lanes.len() {
+                    let observed = self.lanes[index].observe(at_ms);
+                    self.output.observed(index, &observed)?;
+                }
+            }
+            Op::Reset => self.lanes.iter().for_each(|lane| lane.breaker().reset()),
+            Op::Trip => self.lanes.iter().for_each(|lane| lane.breaker().trip()),
+            Op::ForceOpen => self.lanes.iter().for_each(|lane| lane.breaker().force_open()),
+            Op::ForceClose => self.lanes.iter().for_each(|lane| lane.breaker().force_close()),
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, number: u64, script: Script) -> Result<(), Failure> {
+        if self.calls.len() >= MAX_INFLIGHT {
+            let message = format!("more than {MAX_INFLIGHT} calls are in flight");
+            return Err(self.trace.refuse(number, &message));
+        }
+        let script = Rc::new(script);
+        for lane in &mut self.lanes {
+            let (call, live) = lane.begin(number, self.now_ms, Rc::clone(&script));
+            let slot = self.calls.insert(call, live);
+            self.woken.push(slot);
+        }
+        while let Some(slot) = self.woken.pop() {
+            self.poll_call(slot)?;
+        }
+        Ok(())
+    }
+
+    fn cancel(&mut self, call: u64) -> Result<(), Failure> {
+        for index in 0..self.lanes.len() {
+            if let Some(slot) = self.lanes[index].slot(call) {
+                self.drop_call(slot)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cancel_all(&mut self, lane: usize) -> Result<(), Failure> {
+        let mut slots = self.calls.occupied();
+        slots.retain(|slot| self.calls.tag(*slot).is_some_and(|live| live.lane == lane));
+        slots.sort_unstable_by_key(|slot| self.calls.tag(*slot).map(|live| live.line));
+        slots.into_iter().try_for_each(|slot| self.drop_call(slot))
+    }
+
+    fn drop_call(&mut self, slot: usize) -> Result<(), Failure> {
+        let Some(live) = self.calls.remove(slot) else { return Ok(()) };
+        let lane = live.lane;
+        let ended = self.lanes[lane].cancelled(&live, self.now_ms);
+        self.output.ended(lane, ended)
+    }
+
+    fn reload(&mut self, number: u64, document: &RawValue) -> Result<(), Failure> {
+        for index in 0..self.lanes.len() {
+            if let Err(error) = self.lanes[index].reload(document) {
+                self.output.refused(index, number, self.now_ms, &error)?;
+            }
+        }
+        Ok(())
+    }
+}
