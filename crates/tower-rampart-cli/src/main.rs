@@ -16,12 +16,15 @@ fn main() -> ExitCode {
         Err(end) => return end,
     };
     let result = runtime().and_then(|runtime| {
-        runtime.block_on(async {
+        let result = runtime.block_on(async {
             match args.command {
                 Command::Serve(options) => serve::run(*options, args.json).await,
                 Command::Demo(options) => demo::run(options, args.json).await,
             }
-        })
+        });
+        // Threads that ask for names cannot be interrupted, and nobody waits for their answer.
+        runtime.shutdown_background();
+        result
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
