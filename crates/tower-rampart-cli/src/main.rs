@@ -32,5 +32,9 @@ fn main() -> ExitCode {
 
 fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?.block_on(command)
+    let runtime = runtime.map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?;
+    let result = runtime.block_on(command);
+    // Threads that ask for names cannot be interrupted, and nobody waits for their answer.
+    runtime.shutdown_background();
+    result
 }

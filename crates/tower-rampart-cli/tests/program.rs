@@ -124,6 +124,57 @@ async fn sigterm_finishes_what_is_in_flight_and_accepts_nothing_more() {
 }
 
 #[tokio::test]
+async fn signal_ends_a_program_that_still_reads_its_configuration() {
+    let path = std::env::temp_dir().join(format!("rampart-fifo-{}", std::process::id()));
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+    let mut child = support::rampart()
+        .args(["serve", "--upstream", "http://127.0.0.1:9", "--config"])
+        .arg(&path)
+        .spawn()
+        .expect("the program starts");
+    // Opens once the program has opened its end.
+    let writer = std::fs::File::create(&path).expect("a reader");
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill runs").success());
+    let ended = tokio::time::timeout(
+        support::PATIENCE / 4,
+        eventually("the program ends", async || child.try_wait().expect("a child")),
+    )
+    .await;
+    let _ = child.kill();
+    drop(writer);
+    std::fs::remove_file(path).expect("the pipe is removed");
+    assert!(ended.is_ok(), "the signal was swallowed");
+}
+
+#[tokio::test]
+async fn nobody_has_to_read_the_log() {
+    let backend = Backend::start(async |_, _| support::status(200));
+    let upstream = format!("http://{}", backend.address);
+    let mut child = support::rampart()
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--upstream", &upstream])
+        .env("RUST_LOG", "trace")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stderr.take());
+    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().expect("standard output"));
+    output.read_line(&mut line).expect("a line");
+    let url = line.trim().strip_prefix("listening on ").expect("an address").to_owned();
+    // HTTP/2 logs each of its steps.
+    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        .http2_only(true)
+        .build_http::<support::Body>();
+    let request = http::Request::get(format!("{url}/")).body(full("")).expect("a request");
+    let answer = within(client.request(request)).await;
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert_eq!(answer.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
 async fn second_signal_ends_at_once() {
     let (_never, _backend, mut gateway, request) = waiting().await;
     gateway.signal("-INT");

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use support::{Backend, Body, Gateway, collect, eventually, full, get, raw, send, status, within};
+use support::{Backend, Body, Gateway, Port, collect, eventually, full, get, raw, send, status, within};
 use tokio::sync::mpsc;
 
 /// A body whose frames are sent through a channel.
@@ -208,4 +208,17 @@ async fn head_and_not_modified_keep_their_length_and_have_no_body() {
     let head = Request::head(format!("{}/", gateway.url)).body(full("")).expect("a request");
     let answer = tokio::time::timeout(Duration::from_secs(5), send(head)).await.expect("no wait for a body");
     assert_eq!((answer.header("content-length"), answer.body.len()), ("5", 0));
+}
+
+#[tokio::test]
+async fn refused_head_has_no_body_over_http2_either() {
+    let nowhere = Port::reserve();
+    let gateway = Gateway::start(nowhere.address, &[]);
+    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Body>();
+    for url in [format!("{}/", gateway.url), format!("{}/health", gateway.admin)] {
+        let request = Request::head(&url).body(full("")).expect("a request");
+        let answer = within(client.request(request)).await.expect("an answer");
+        assert_ne!(answer.headers()["content-length"], "0", "{url}");
+        assert!(within(answer.into_body().collect()).await.expect("the end").to_bytes().is_empty(), "{url}");
+    }
 }

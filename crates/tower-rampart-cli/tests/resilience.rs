@@ -329,6 +329,26 @@ async fn document_states_a_last_answer() {
 }
 
 #[tokio::test]
+async fn stated_answer_stands_in_for_bodies_that_cannot_be_sent_again() {
+    let backend = Backend::start(|request, _| async move {
+        collect(request).await;
+        status(503)
+    });
+    let nowhere = Port::reserve();
+    let more = r#", "http": {"replay_max_bytes": 1000}, "fallback": {"status": 203, "body": "yesterday's"}"#;
+    let none: [&str; 0] = [];
+    let elsewhere = format!("http://{}", nowhere.address);
+    for fallbacks in [&none[..], &["--fallback-upstream", &elsewhere]] {
+        let args = [&["--config", "-"], fallbacks].concat();
+        let gateway = Gateway::start_with(backend.address, &args, Some(&document(more)));
+        for request in [post(&gateway.url, vec![7; 3000]), upload(&gateway.url, 5, &[7; 600])] {
+            let answer = send(request).await;
+            assert_eq!((answer.status.as_u16(), answer.text().as_str()), (203, "yesterday's"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn operation_comes_from_the_header_or_the_route_if_it_is_known() {
     let backend = Backend::start(async |_, _| status(500));
     let more = r#", "operation_overrides": {"once": {"retry": {"max_attempts": 1}}, "twice": {"retry": {"max_attempts": 2}}},

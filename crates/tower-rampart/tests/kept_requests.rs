@@ -25,6 +25,20 @@ impl CloneRequest<u32> for Even {
     }
 }
 
+/// Keeps a copy of every request, and loses it while the call waits: it can be sent when that is asked for the first time only.
+#[derive(Clone, Default)]
+struct Fading(Arc<AtomicU32>);
+
+impl CloneRequest<u32> for Fading {
+    fn clone_request(&self, request: &u32) -> Option<u32> {
+        Some(*request)
+    }
+
+    fn can_send(&self, _request: &u32) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed) == 0
+    }
+}
+
 fn failing(calls: &Arc<AtomicU32>) -> impl tower::Service<u32, Response = (), Error = io::Error, Future: Send> + Clone {
     let calls = Arc::clone(calls);
     service_fn(move |_: u32| {
@@ -52,4 +66,19 @@ async fn a_kept_request_that_cannot_be_sent_is_not_retried_by_the_layer() {
         assert_eq!(layer.layer(failing(&calls)).oneshot(request).await.unwrap_err().to_string(), "reset");
         assert_eq!(calls.load(Ordering::Relaxed), expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kept_request_that_is_lost_while_the_call_waits_is_not_retried() {
+    let calls = Arc::default();
+    let layer = PresetBuilder::new(Preset::Production).cloner(Fading::default()).build().unwrap();
+    let before = layer.handle().signals().retry_budget;
+    let error = layer.layer(failing(&calls)).oneshot(1).await.unwrap_err();
+    assert_eq!((error.inner().unwrap().to_string().as_str(), calls.load(Ordering::Relaxed)), ("reset", 1));
+    assert!(layer.handle().signals().retry_budget >= before, "the retry that was not made is refunded");
+
+    let calls = Arc::default();
+    let layer = RetryLayer::builder().config(retry::Config::default()).cloner(Fading::default()).build().unwrap();
+    assert_eq!(layer.layer(failing(&calls)).oneshot(1).await.unwrap_err().to_string(), "reset");
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
 }

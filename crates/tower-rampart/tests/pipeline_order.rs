@@ -210,6 +210,24 @@ async fn a_rate_limit_of_scope_attempt_takes_a_token_for_each_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_waited_for_its_token_is_refused_by_a_circuit_that_opened_meanwhile() {
+    let layer = layer(&quiet(json!({
+        "retry": {"enabled": false},
+        "rate_limit": {"requests_per_minute": 6, "burst_size": 1, "on_limit": "wait", "scope": "attempt"},
+        "circuit_breaker": {"scope": "attempt", "failure_threshold": 1, "recovery_timeout": "1m"},
+    })));
+    let backend = Backend::always(Reply::transient().after(secs(5)));
+    let service = layer.layer(backend.clone());
+    let first = spawn(&service, 0);
+    settle().await;
+    let second = spawn(&service, 1);
+    assert!(matches!(first.await.unwrap(), Err(Error::Inner(_))));
+    assert_eq!(layer.handle().breaker().state(), State::Open);
+    assert!(matches!(second.await.unwrap(), Err(Error::CircuitOpen(_))));
+    assert_eq!((backend.calls(), layer.handle().signals().rate_remaining), (1, Some(1.0)), "its token was given back");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_total_time_clamps_attempts_and_counts_as_a_failure_inside() {
     let mut document = quiet(json!({}));
     document["timeout"] = json!({"attempt": "2s", "total": "4s"});

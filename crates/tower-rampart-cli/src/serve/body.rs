@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::{Response, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -33,6 +34,16 @@ impl AnswerBody {
 
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
         Self { kind: Kind::Whole(Full::new(bytes.into())), _in_flight: None }
+    }
+
+    /// What is left of an answer to HEAD: its fields, the length that the body would have among them. hyper sees to it only over HTTP/1.
+    pub(crate) fn head_of(answer: Response<Self>) -> Response<Self> {
+        let (mut parts, body) = answer.into_parts();
+        let Kind::Whole(bytes) = &body.kind else { return Response::from_parts(parts, body) };
+        if let Some(length @ 1..) = bytes.size_hint().exact() {
+            parts.headers.entry(CONTENT_LENGTH).or_insert(length.into());
+        }
+        Response::from_parts(parts, Self { kind: Kind::Whole(Full::default()), ..body })
     }
 
     /// Counts the request as in flight until this body is dropped.

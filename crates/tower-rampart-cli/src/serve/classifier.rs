@@ -1,7 +1,7 @@
 //! Judges attempts of the gateway: HTTP's table, and what only the gateway knows of its own errors.
 
 use http::{Request, Response};
-use tower_rampart::http::{HttpClassifier, NotReplayable};
+use tower_rampart::http::HttpClassifier;
 use tower_rampart_core::{Class, Classify, RequestInfo, Verdict};
 
 use super::upstream::UpstreamError;
@@ -25,17 +25,11 @@ impl<B, R> Classify<Request<B>, Response<R>, UpstreamError> for GatewayClassifie
 
     fn classify(&self, request: &RequestInfo, result: Result<&Response<R>, &UpstreamError>) -> Verdict {
         match result {
-            Err(UpstreamError::BodyLost(_) | UpstreamError::NotReplayable(_)) => {
-                Verdict::new(Class::Ignored).with_retry(false).with_fallback(false)
-            }
-            Err(UpstreamError::Broken { is_replayable: false, .. }) => {
-                Verdict::new(Class::Transient).with_retry(false).with_fallback(false)
-            }
+            Err(UpstreamError::BodyLost(_)) => Verdict::new(Class::Ignored).with_retry(false).with_fallback(false),
+            // An answer that needs no body may still stand in.
+            Err(UpstreamError::NotReplayable(_)) => Verdict::new(Class::Ignored).with_retry(false).with_fallback(true),
+            Err(UpstreamError::Broken { is_replayable: false, .. }) => Verdict::new(Class::Transient).with_retry(false),
             Err(UpstreamError::NoTarget(_)) => Verdict::new(Class::Permanent).not_processed(),
-            // Neither a retry nor a fallback could send it: the answer stands.
-            Ok(response) if response.extensions().get::<NotReplayable>().is_some() => {
-                self.http.response(response.status(), response.headers()).with_retry(false).with_fallback(false)
-            }
             other => Classify::<Request<B>, Response<R>, UpstreamError>::classify(&self.http, request, other),
         }
     }

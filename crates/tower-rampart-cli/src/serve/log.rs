@@ -12,7 +12,9 @@ pub(crate) fn init(json: bool) {
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // It would complain on standard error, and panic if that is what broke.
+        .log_internal_errors(false);
     // Fails only if somebody logs already, and then the logs go there.
     let _ = if json { logs.json().try_init() } else { logs.try_init() };
 }

@@ -38,7 +38,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A configuration that is not valid, an address that cannot be had, an upstream that cannot be resolved.
 pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure> {
     log::init(json);
-    let mut signals = Signals::listen()?;
     let plan = Plan {
         config: document::load(options.preset.as_deref(), options.config.as_deref())?,
         upstream: options.upstream.clone(),
@@ -50,6 +49,8 @@ pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure
     for target in targets.clone() {
         target.resolve().await?;
     }
+    // Until here nothing is to be finished, and reading a configuration may take for ever: a signal just ends the program.
+    let mut signals = Signals::listen()?;
     let running = Running::start(plan).await?;
     running.registry().on_event(log::event);
     announce(&running, json);

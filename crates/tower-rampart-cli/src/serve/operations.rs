@@ -16,7 +16,7 @@ use tower_rampart_config::{Route, RouteMatch};
 use super::{
     classifier::GatewayClassifier,
     document::capabilities,
-    standby::{FixedAnswer, Protected, Standby, Standbys},
+    standby::{FixedAnswer, Protected, Standbys},
     target::{InvalidTarget, Target},
     upstream::Upstream,
 };
@@ -114,18 +114,17 @@ impl Builder<'_> {
         let config = self.config.operation(name);
         let mut standbys = Vec::new();
         for target in self.fallbacks {
-            standbys.push(Standby::Upstream(Box::new(self.protected(target)?)));
+            standbys.push(self.protected(target)?);
         }
         let answer = &config.fallback_answer;
         for text in &answer.targets {
             let target: Target =
                 text.parse().map_err(|source| OperationsError::Target { text: text.clone(), source })?;
-            standbys.push(Standby::Upstream(Box::new(self.protected(&target)?)));
+            standbys.push(self.protected(&target)?);
         }
-        if answer.status.is_some() || answer.body.is_some() {
-            standbys.push(Standby::Fixed(FixedAnswer::new(answer.status, answer.body.as_deref())));
-        }
-        let layer = self.stages(name, &config).fallback_answer(Standbys::new(standbys)).build()?;
+        let is_stated = answer.status.is_some() || answer.body.is_some();
+        let last = is_stated.then(|| FixedAnswer::new(answer.status, answer.body.as_deref()));
+        let layer = self.stages(name, &config).fallback_answer(Standbys::new(standbys, last)).build()?;
         Ok(Operation {
             name: name.into(),
             pipeline: layer.layer(self.upstream.clone()),

@@ -3,15 +3,13 @@
 use std::{
     future::{Ready, ready},
     sync::Arc,
-    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderValue, Request, Response, StatusCode, header::CACHE_CONTROL};
-use tower::Service;
 use tower_rampart::{
-    Error, Verdict,
+    Error,
     fallback::{Fallback, Fault, NoFallback, Targets},
     http::ReplayCloner,
     pipeline::{Custom, NoReport, ResilienceService},
@@ -27,13 +25,6 @@ use super::{
 pub(crate) type Protected = ResilienceService<Upstream, Custom<GatewayClassifier>, ReplayCloner, NoFallback, NoReport>;
 
 type GatewayError = Error<UpstreamError>;
-
-/// One of them.
-#[derive(Clone, Debug)]
-pub(crate) enum Standby {
-    Upstream(Box<Protected>),
-    Fixed(FixedAnswer),
-}
 
 /// An answer that a document states.
 #[derive(Clone, Debug)]
@@ -57,53 +48,33 @@ impl FixedAnswer {
     }
 }
 
-impl Service<Request<RequestBody>> for Standby {
-    type Response = Response<AnswerBody>;
-    type Error = GatewayError;
-    type Future =
-        Either<<Protected as Service<Request<RequestBody>>>::Future, Ready<Result<Response<AnswerBody>, GatewayError>>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GatewayError>> {
-        match self {
-            Self::Upstream(service) => service.poll_ready(cx),
-            Self::Fixed(_) => Poll::Ready(Ok(())),
-        }
-    }
-
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        match self {
-            Self::Upstream(service) => Either::Left(service.call(request)),
-            Self::Fixed(answer) => Either::Right(ready(Ok(answer.response()))),
-        }
-    }
-}
-
-/// All of them, tried in order. Without any, requests are not kept for them.
+/// All of them, tried in order. Without upstreams among them, requests are not kept for them.
 #[derive(Clone, Debug)]
 pub(crate) struct Standbys {
-    targets: Arc<Targets<Standby>>,
+    upstreams: Arc<Targets<Protected>>,
+    /// How many upstreams there are.
     count: usize,
+    last: Option<FixedAnswer>,
 }
 
 impl Standbys {
-    pub(crate) fn new(members: Vec<Standby>) -> Self {
-        Self { count: members.len(), targets: Arc::new(Targets::of_services(members)) }
+    pub(crate) fn new(upstreams: Vec<Protected>, last: Option<FixedAnswer>) -> Self {
+        Self { count: upstreams.len(), upstreams: Arc::new(Targets::of_services(upstreams)), last }
     }
 }
 
 impl Fallback<Request<RequestBody>, Response<AnswerBody>, GatewayError> for Standbys {
-    type Future = <Targets<Standby> as Fallback<Request<RequestBody>, Response<AnswerBody>, GatewayError>>::Future;
+    type Future = Either<
+        <Targets<Protected> as Fallback<Request<RequestBody>, Response<AnswerBody>, GatewayError>>::Future,
+        Ready<Result<Response<AnswerBody>, GatewayError>>,
+    >;
 
     fn len(&self) -> usize {
-        self.count
+        self.count + usize::from(self.last.is_some())
     }
 
     fn needs_request(&self) -> bool {
         self.count > 0
-    }
-
-    fn is_enabled(&self, index: usize, verdict: &Verdict) -> bool {
-        Fallback::<Request<RequestBody>, Response<AnswerBody>, GatewayError>::is_enabled(&*self.targets, index, verdict)
     }
 
     fn begin(
@@ -112,6 +83,14 @@ impl Fallback<Request<RequestBody>, Response<AnswerBody>, GatewayError> for Stan
         request: Option<Request<RequestBody>>,
         fault: Fault<Response<AnswerBody>, GatewayError>,
     ) -> Result<Self::Future, Fault<Response<AnswerBody>, GatewayError>> {
-        self.targets.begin(index, request, fault)
+        if index < self.count {
+            // A body that went by cannot be sent elsewhere either.
+            let whole = request.filter(|request| request.body().is_readable());
+            return self.upstreams.begin(index, whole, fault).map(Either::Left);
+        }
+        match &self.last {
+            Some(answer) => Ok(Either::Right(ready(Ok(answer.response())))),
+            None => Err(fault),
+        }
     }
 }

@@ -80,7 +80,7 @@ pub trait Fallback<Req, Res, E> {
     /// Begins answer `index`.
     ///
     /// # Errors
-    /// Gives the fault back where there is no such answer.
+    /// Gives the fault back where there is no such answer, or none without the request; the next one is tried then.
     fn begin(&self, index: usize, request: Option<Req>, fault: Fault<Res, E>) -> Result<Self::Future, Fault<Res, E>>;
 }
 

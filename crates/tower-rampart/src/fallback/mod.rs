@@ -83,13 +83,13 @@ impl<Req> Walk<Req> {
         self.next < answer.len() && config.applies(verdict)
     }
 
-    /// Begins the next answer, or gives the fault back: nothing is left, or the request is gone.
+    /// Begins the next answer that can do with what is left of the request, or gives the fault back: there is none.
     pub(crate) fn step<A, K, Res, E>(
         &mut self,
         verdict: &Verdict,
         answer: &A,
         cloner: &K,
-        fault: Fault<Res, E>,
+        mut fault: Fault<Res, E>,
     ) -> Result<A::Future, Fault<Res, E>>
     where
         A: Fallback<Req, Res, E>,
@@ -101,16 +101,14 @@ impl<Req> Walk<Req> {
             if !answer.is_enabled(index, verdict) {
                 continue;
             }
-            let request = if answer.needs_request() {
-                let Some(request) = self.spare.take() else { return Err(fault) };
-                if self.next < answer.len() {
-                    self.spare = cloner.clone_request(&request);
-                }
-                Some(request)
-            } else {
-                None
-            };
-            return answer.begin(index, request, fault);
+            let request = self.spare.take();
+            if self.next < answer.len() {
+                self.spare = request.as_ref().and_then(|request| cloner.clone_request(request));
+            }
+            match answer.begin(index, request, fault) {
+                Ok(future) => return Ok(future),
+                Err(back) => fault = back,
+            }
         }
         Err(fault)
     }

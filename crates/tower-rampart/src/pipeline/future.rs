@@ -191,9 +191,11 @@ where
                         steps::out_of_patience(call, *since, patience)
                     }
                 }
-                StateProjection::Beginning { carry } => steps::begin_again(call, mem::take(carry)),
+                StateProjection::Beginning { carry } => {
+                    steps::begin_again(call, mem::take(carry), this.request.as_ref())
+                }
                 StateProjection::AttemptRateQueue { since, carry } => match call.poll_rate(cx, *since) {
-                    Turn::Granted(now) => steps::admit_attempt(call, mem::take(carry), now),
+                    Turn::Granted(now) => steps::enter_attempt_circuit(call, mem::take(carry), now),
                     Turn::Refused(rejection) => steps::wait_for_tokens(call, mem::take(carry), rejection, clock::now()),
                     Turn::Wait(until) => {
                         ready!(poll_at(this.timer.as_mut(), cx, until));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tower_rampart_core::{
-    Outcome, Rejection, Timestamp, Verdict, breaker, rate,
+    Rejection, Timestamp, Verdict, breaker, rate,
     rejection::{OverloadReason, TimeoutKind},
     retry::{Decision, StopReason},
 };
@@ -130,23 +130,54 @@ pub(super) fn enter_circuit<F, G, Res, E, J, K, A, R>(
     begin(call, Carry::default(), now)
 }
 
-/// Begins a further attempt, unless the circuit has opened meanwhile.
-pub(super) fn begin_again<F, G, Res, E, J, K, A, R>(
+/// Begins a further attempt, unless meanwhile the circuit has opened or the request was lost.
+pub(super) fn begin_again<F, G, Req, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
-) -> Step<F, G, Res, E> {
+    spare: Option<&Req>,
+) -> Step<F, G, Res, E>
+where
+    K: CloneRequest<Req>,
+{
     let now = clock::now();
     match carry.last {
         Some(last) if call.circuit_forbids_retry(now) => {
             call.stopped(StopReason::CircuitOpen);
             Step::Answered(last)
         }
+        Some(last) if !spare.is_some_and(|request| call.shared.cloner.can_send(request)) => {
+            // More of it went by, while the call waited, than is kept.
+            call.stopped(StopReason::NotIdempotent);
+            Step::Answered(last)
+        }
         last => begin(call, Carry { last, payment: carry.payment }, now),
     }
 }
 
-/// Asks the stages that take attempts as their samples.
+/// Asks the stages that take attempts as their samples. Who may have to wait for tokens holds no place in the circuit meanwhile.
 fn begin<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    carry: Carry<Res, E>,
+    now: Timestamp,
+) -> Step<F, G, Res, E> {
+    if !call.rate_in(rate::Scope::Attempt) {
+        return enter_attempt_circuit(call, carry, now);
+    }
+    if call.circuit_in(breaker::Scope::Attempt)
+        && let Err(refused) = call.shared.machines.breaker.peek(now)
+    {
+        let rejection = call.circuit_open(refused);
+        return stop(call, carry, StopReason::CircuitOpen, rejection);
+    }
+    match call.enter_rate(now) {
+        Ok(true) => enter_attempt_circuit(call, carry, now),
+        Ok(false) => Step::Go(State::AttemptRateQueue { since: now, carry }),
+        Err(rejection) => wait_for_tokens(call, carry, rejection, now),
+    }
+}
+
+/// Asks the circuit, if it takes attempts as its samples; a call that it refuses gives its tokens back.
+pub(super) fn enter_attempt_circuit<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
     now: Timestamp,
@@ -156,18 +187,11 @@ fn begin<F, G, Res, E, J, K, A, R>(
     {
         return stop(call, carry, StopReason::CircuitOpen, rejection);
     }
-    if !call.rate_in(rate::Scope::Attempt) {
-        return admit_attempt(call, carry, now);
-    }
-    match call.enter_rate(now) {
-        Ok(true) => admit_attempt(call, carry, now),
-        Ok(false) => Step::Go(State::AttemptRateQueue { since: now, carry }),
-        Err(rejection) => wait_for_tokens(call, carry, rejection, now),
-    }
+    admit_attempt(call, carry, now)
 }
 
 /// The attempt is made, unless it is the first and the stages that admitted it are not those of one configuration.
-pub(super) fn admit_attempt<F, G, Res, E, J, K, A, R>(
+fn admit_attempt<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
     now: Timestamp,
@@ -190,9 +214,6 @@ pub(super) fn wait_for_tokens<F, G, Res, E, J, K, A, R>(
     rejection: Rejection,
     now: Timestamp,
 ) -> Step<F, G, Res, E> {
-    if call.circuit_in(breaker::Scope::Attempt) {
-        call.leave_circuit(Outcome::Ignored, None);
-    }
     // The retry that was paid for is not made; the next wait is paid anew.
     let Carry { last, payment } = carry;
     drop(payment);
@@ -256,9 +277,6 @@ pub(super) fn out_of_patience<F, G, Res, E, J, K, A, R>(
 /// The time of the whole call is over while it waits.
 #[cold]
 pub(super) fn past_deadline<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>) -> Step<F, G, Res, E> {
-    if call.circuit_in(breaker::Scope::Attempt) {
-        call.leave_circuit(Outcome::Ignored, None);
-    }
     let rejection = call.timed_out(TimeoutKind::Total);
     refuse(call, rejection)
 }

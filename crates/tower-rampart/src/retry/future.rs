@@ -127,6 +127,13 @@ where
                 }
                 StateProjection::Waiting { until, last, payment } => {
                     ready!(this.timer.as_mut().poll_until(cx, *until));
+                    if !this.spare.as_ref().is_some_and(|it| this.shared.cloner.can_send(it)) {
+                        // More of the request went by, while the call waited, than is kept.
+                        drop(mem::take(payment));
+                        return Poll::Ready(
+                            last.take().expect("the last answer is kept until the next attempt begins"),
+                        );
+                    }
                     let (last, payment) = (last.take(), mem::take(payment));
                     this.state.set(State::Readying { last, payment });
                 }
