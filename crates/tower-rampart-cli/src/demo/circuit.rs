@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{phase::Phase, summary::millis};
+use super::{
+    phase::Phase,
+    summary::{millis, wait},
+};
 
 /// A change of the circuit's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,14 +53,14 @@ impl Life {
 
     /// What it did, in a sentence; `None` if it did not open.
     pub(crate) fn words(&self) -> Option<String> {
-        let opened = self.opened?.as_secs_f64();
+        let opened = wait(Some(self.opened?));
         let probes = match self.failed_probes {
             0 => String::new(),
             1 => ", tried the upstream once in vain".to_owned(),
             many => format!(", tried the upstream {many} times in vain"),
         };
         let closed = match self.closed {
-            Some(after) => format!(" and closed {:.1} s after its end", after.as_secs_f64()),
+            after @ Some(_) => format!(" and closed {} after its end", wait(after)),
             None => " and was not closed again in time".to_owned(),
         };
         let before = match self.opened_before {
@@ -65,7 +68,7 @@ impl Life {
             1 => "; it had opened once before".to_owned(),
             many => format!("; it had opened {many} times before"),
         };
-        Some(format!("The circuit opened {opened:.1} s into the outage{probes}{closed}{before}."))
+        Some(format!("The circuit opened {opened} into the outage{probes}{closed}{before}."))
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -109,7 +112,7 @@ mod tests {
         assert_eq!(
             life.words().as_deref(),
             Some(
-                "The circuit opened 0.5 s into the outage, tried the upstream 2 times in vain and closed 0.4 s after its end; \
+                "The circuit opened 500ms into the outage, tried the upstream 2 times in vain and closed 410ms after its end; \
                  it had opened once before."
             )
         );
@@ -124,7 +127,7 @@ mod tests {
         let life = life(&[(10_500, "closed", "open"), (14_900, "open", "half_open")]);
         assert_eq!(
             life.words().as_deref(),
-            Some("The circuit opened 0.5 s into the outage and was not closed again in time.")
+            Some("The circuit opened 500ms into the outage and was not closed again in time.")
         );
     }
 

@@ -196,7 +196,7 @@ pub(crate) mod tests {
     fn verdict_tells_the_life_of_the_circuit() {
         let life = Life { opened: Some(Duration::from_millis(500)), failed_probes: 1, ..Life::default() };
         let summary = Summary { life, ..example() };
-        assert!(summary.verdict().contains("dead upstream. The circuit opened 0.5 s into the outage"));
+        assert!(summary.verdict().contains("dead upstream. The circuit opened 500ms into the outage"));
         assert_eq!(summary.json(15, &json!({}), "{}")["outage"]["failed_probes"], 1);
     }
 
