@@ -55,7 +55,7 @@ pub(super) fn tripped(
         if failure_rate.is_some_and(|threshold| rate(tally.failed, tally.judged) >= threshold) {
             return Some(TransitionReason::FailureRate);
         }
-        if config.slow_rule().is_some_and(|threshold| rate(tally.slow, tally.judged) >= threshold) {
+        if config.slow_call_rate_threshold.is_some_and(|threshold| rate(tally.slow, tally.judged) >= threshold) {
             return Some(TransitionReason::SlowCallRate);
         }
     }
