@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{ClassKind, Code, InvalidConfig, Outcome, Verdict};
+use crate::{
+    ClassKind, Code, InvalidConfig, Outcome, Verdict,
+    invalid::{DAY, MAX_COUNT, MIN},
+};
 
 /// What one sample of the breaker is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -120,7 +123,7 @@ impl Default for Config {
             slow_call_duration: None,
             slow_call_rate_threshold: None,
             recovery_timeout: Duration::from_secs(60),
-            recovery_timeout_max: Duration::from_secs(24 * 60 * 60),
+            recovery_timeout_max: DAY,
             recovery_backoff: 1.0,
             recovery_jitter: 0.0,
             half_open_max_calls: 1,
@@ -133,13 +136,6 @@ impl Default for Config {
         }
     }
 }
-
-/// The shortest duration of the document, where zero is not allowed.
-pub(crate) const MIN: Duration = Duration::from_millis(1);
-/// The longest duration of the document.
-pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The largest count of the document.
-pub(crate) const MAX_COUNT: u32 = 1_000_000;
 
 impl Config {
     /// Checks every range, and that no rule is given without what it needs.

@@ -269,6 +269,11 @@ impl Breaker {
         }
     }
 
+    /// How often the state has changed.
+    pub(crate) fn state_changes(&self) -> u64 {
+        lock(&self.core).machine.changes().all
+    }
+
     /// Closes it, whatever the state, and forgets windows, runs and grown recovery times. Totals stay.
     pub fn reset(&self, now: Timestamp) {
         let mut core = lock(&self.core);
