@@ -327,7 +327,7 @@ fn threads_lose_no_count() {
 #[test]
 fn permit_and_breaker_are_small() {
     assert!(size_of::<Permit>() <= 24, "{}", size_of::<Permit>());
-    assert!(size_of::<Breaker>() <= 512, "{}", size_of::<Breaker>());
+    assert!(size_of::<Breaker>() <= 256, "{}", size_of::<Breaker>());
 }
 
 // The map of breakers

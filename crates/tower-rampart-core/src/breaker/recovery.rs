@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::Config;
-
 use crate::{clock::nanos, invalid::MIN, random::SplitMix64};
 
 /// The open time after `failed_rounds` rounds of probes that failed since the circuit was last closed.
