@@ -54,6 +54,7 @@ pub(crate) fn check_operation(
     let judge = Judge { operation, config: merged.resolve(), merged };
     let mut found = judge.ordered();
     found.extend(judge.quota());
+    found.extend(judge.slow_calls());
     if found.is_empty() {
         found.extend(judge.machines());
     }
@@ -143,6 +144,21 @@ impl Judge<'_> {
         Some(
             Violation::new(place, ViolationCode::Missing, message)
                 .suggest("Add requests_per_second, requests_per_minute, or limit with period"),
+        )
+    }
+
+    /// A share of slow calls says nothing where no call is slow.
+    fn slow_calls(&self) -> Option<Violation> {
+        let breaker = &self.config.circuit_breaker;
+        let threshold = breaker.slow_call_rate_threshold?;
+        if breaker.slow_call_duration.is_some() {
+            return None;
+        }
+        let [given, needed] = ["slow_call_rate_threshold", "slow_call_duration"].map(|it| join("circuit_breaker", it));
+        let message = format!("{given} ({threshold}) needs {needed} beside it{}", self.whose());
+        Some(
+            Violation::new(self.place(&given), ViolationCode::CrossField, message)
+                .suggest(format!("Add {needed}, or remove {given}")),
         )
     }
 

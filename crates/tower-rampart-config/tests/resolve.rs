@@ -236,6 +236,16 @@ fn a_twin_or_a_contradiction_is_refused_where_it_stands() {
             ViolationCode::ForbiddenPattern,
         ),
         (r#"{"gateway": {"routes": {"nowhere": "a"}}}"#, "gateway.routes.nowhere", ViolationCode::UnknownValue),
+        (
+            r#"{"circuit_breaker": {"slow_call_rate_threshold": 0.5}}"#,
+            "circuit_breaker.slow_call_rate_threshold",
+            ViolationCode::CrossField,
+        ),
+        (
+            r#"{"operation_overrides": {"a": {"circuit_breaker": {"slow_call_rate_threshold": 0.5}}}}"#,
+            "operation_overrides.a.circuit_breaker.slow_call_rate_threshold",
+            ViolationCode::CrossField,
+        ),
         (r#"{"circuit_breaker": {"monitor": ["x", 42]}}"#, "circuit_breaker.monitor[1]", ViolationCode::UnknownValue),
     ];
     for (text, path, code) in cases {
@@ -243,6 +253,20 @@ fn a_twin_or_a_contradiction_is_refused_where_it_stands() {
         let found: Vec<_> = result.violations.iter().map(|it| (it.path.as_str(), it.code)).collect();
         assert!(found.contains(&(path, code)), "{text}: {found:?}");
         assert!(ResilienceConfig::from_json(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_slow_call_rule_may_take_its_halves_from_the_base_and_the_override() {
+    let valid = [
+        r#"{"circuit_breaker": {"slow_call_duration": "1s"}}"#,
+        r#"{"circuit_breaker": {"slow_call_duration": "1s", "slow_call_rate_threshold": 0.5}}"#,
+        r#"{"circuit_breaker": {"slow_call_duration": "1s"},
+            "operation_overrides": {"a": {"circuit_breaker": {"slow_call_rate_threshold": 0.5}}}}"#,
+    ];
+    for text in valid {
+        let result = validate(text, Limits::text(), &Capabilities::all(), None);
+        assert!(result.violations.is_empty(), "{text}: {:?}", result.errors);
     }
 }
 

@@ -1,6 +1,14 @@
-//! The error of a configuration value outside its range; whole documents are judged by `tower-rampart-config`.
+//! The error of a configuration value outside its range, and the ends of the ranges that all stages share; whole documents are judged by
+//! `tower-rampart-config`.
 
-use std::fmt;
+use std::{fmt, time::Duration};
+
+/// The shortest duration of the document, where zero is not allowed.
+pub(crate) const MIN: Duration = Duration::from_millis(1);
+/// The longest duration of the document.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The largest count of the document.
+pub(crate) const MAX_COUNT: u32 = 1_000_000;
 
 /// A configuration value that a machine cannot run on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -35,12 +43,7 @@ impl InvalidConfig {
     }
 
     /// Checks that `value` lies in `min..=max`.
-    pub fn duration(
-        field: &'static str,
-        value: std::time::Duration,
-        min: std::time::Duration,
-        max: std::time::Duration,
-    ) -> Result<(), Self> {
+    pub fn duration(field: &'static str, value: Duration, min: Duration, max: Duration) -> Result<(), Self> {
         if value >= min && value <= max {
             return Ok(());
         }

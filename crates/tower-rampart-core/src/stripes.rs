@@ -22,19 +22,8 @@ impl<T> Stripes<T> {
 
     /// The stripe of this thread.
     pub(crate) fn mine(&self) -> &T {
-        self.at(thread())
-    }
-
-    /// The stripe of this thread, and the index that [`Stripes::at`] finds it by.
-    pub(crate) fn mine_and_where(&self) -> (usize, &T) {
-        let index = thread() & (self.0.len() - 1);
-        (index, self.at(index))
-    }
-
-    /// The stripe of an index.
-    pub(crate) fn at(&self, index: usize) -> &T {
         // The number of stripes is a power of two, so that the mask keeps the index inside.
-        &self.0[index & (self.0.len() - 1)]
+        &self.0[thread() & (self.0.len() - 1)]
     }
 
     pub(crate) fn iter(&self) -> slice::Iter<'_, CachePadded<T>> {
@@ -53,7 +42,7 @@ impl<'a, T> IntoIterator for &'a Stripes<T> {
 
 /// One for each processor, rounded up to a power of two, at most [`MOST`].
 #[cfg(not(loom))]
-fn count() -> usize {
+pub(crate) fn count() -> usize {
     static COUNT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
     *COUNT.get_or_init(|| {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -63,12 +52,12 @@ fn count() -> usize {
 
 /// Under loom one stripe, so that the threads of a model meet.
 #[cfg(loom)]
-const fn count() -> usize {
+pub(crate) const fn count() -> usize {
     1
 }
 
 /// The number of this thread: threads are numbered as they come, so that a few threads never share a stripe.
-fn thread() -> usize {
+pub(crate) fn thread() -> usize {
     // Not loom's atomics: they exist only inside a model, and the number decides nothing but where a count is kept.
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     thread_local! {

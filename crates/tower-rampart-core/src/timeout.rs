@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{InvalidConfig, Timestamp};
+use crate::{
+    InvalidConfig, Timestamp,
+    invalid::{DAY, MIN},
+};
 
 /// The configuration of the timeouts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,10 +33,9 @@ impl Config {
     /// # Errors
     /// Names the first field that is out of its range.
     pub fn check(&self) -> Result<(), InvalidConfig> {
-        let (min, max) = (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
         for (field, value) in [("timeout.attempt", self.attempt), ("timeout.total", self.total)] {
             if let Some(value) = value {
-                InvalidConfig::duration(field, value, min, max)?;
+                InvalidConfig::duration(field, value, MIN, DAY)?;
             }
         }
         Ok(())

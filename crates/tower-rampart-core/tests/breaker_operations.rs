@@ -21,6 +21,16 @@ use tower_rampart_core::{
 // Operators
 
 #[test]
+fn share_of_slow_calls_without_a_duration_is_an_error_that_names_it() {
+    let alone = config(|it| it.slow_call_rate_threshold = Some(0.5));
+    let error = alone.check().unwrap_err();
+    assert_eq!(error.field, "circuit_breaker.slow_call_rate_threshold");
+    assert!(error.to_string().contains("slow_call_duration"), "{error}");
+    assert!(Breaker::new("test", alone).is_err());
+    assert_eq!(config(|it| it.slow_call_duration = Some(ms(1))).check(), Ok(()));
+}
+
+#[test]
 fn forced_open_stays_until_told_otherwise() {
     let breaker = breaker(|_| {});
     breaker.force_open(at(0));
@@ -317,7 +327,7 @@ fn threads_lose_no_count() {
 #[test]
 fn permit_and_breaker_are_small() {
     assert!(size_of::<Permit>() <= 24, "{}", size_of::<Permit>());
-    assert!(size_of::<Breaker>() <= 512, "{}", size_of::<Breaker>());
+    assert!(size_of::<Breaker>() <= 256, "{}", size_of::<Breaker>());
 }
 
 // The map of breakers

@@ -230,6 +230,30 @@ fn a_breaker_without_an_operation_is_shown_once_and_one_with_an_operation_too() 
 }
 
 #[test]
+fn transitions_are_counted_on_when_another_breaker_is_attached() {
+    let registry = registry();
+    let operation = registry.operation("a").unwrap();
+    let expect = |transitions: f64| {
+        let samples = parse(&registry.prometheus_text());
+        assert_is(&samples, "rampart_circuit_transitions_total", &[("operation", "a")], transitions);
+    };
+    let (first, second) = (breaker("a"), breaker("a"));
+    operation.attach_breaker(Arc::clone(&first));
+    first.trip(NOW);
+    first.reset(NOW);
+    expect(2.0);
+    second.trip(NOW);
+    operation.attach_breaker(Arc::clone(&second));
+    expect(2.0);
+    second.reset(NOW);
+    expect(3.0);
+    operation.attach_breaker(Arc::clone(&second));
+    first.trip(NOW);
+    operation.attach_breaker(first);
+    expect(3.0);
+}
+
+#[test]
 fn counters_do_not_go_down_at_a_reset() {
     let registry = registry();
     busy(&registry, "a");

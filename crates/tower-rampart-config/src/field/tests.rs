@@ -97,6 +97,7 @@ fn roomy() -> OperationConfig {
     let mut config = OperationConfig::default();
     config.retry.backoff.min = Duration::ZERO;
     config.retry.backoff.max = LONGEST;
+    config.circuit_breaker.slow_call_duration = Some(LONGEST);
     config.circuit_breaker.recovery_timeout = SHORTEST;
     config.circuit_breaker.recovery_timeout_max = LONGEST;
     config

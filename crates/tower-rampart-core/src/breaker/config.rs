@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{ClassKind, Code, InvalidConfig, Outcome, Verdict};
+use crate::{
+    ClassKind, Code, InvalidConfig, Outcome, Verdict,
+    invalid::{DAY, MAX_COUNT, MIN},
+};
 
 /// What one sample of the breaker is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -79,9 +82,9 @@ pub struct Config {
     pub minimum_calls: u32,
     /// The window of the rates. Default: the last 100 outcomes.
     pub window: Window,
-    /// From which duration on a call is slow, 1 ms to 24 h. Default: off.
+    /// From which duration on a call is slow, 1 ms to 24 h. Alone it only counts them. Default: off.
     pub slow_call_duration: Option<Duration>,
-    /// Share of slow calls in the window, above 0 to 1, at or above which the circuit opens. Default: off.
+    /// Share of slow calls in the window, above 0 to 1, at or above which the circuit opens; needs `slow_call_duration`. Default: off.
     pub slow_call_rate_threshold: Option<f64>,
     /// How long the circuit stays open, 1 ms to 24 h. Default: 60 s.
     pub recovery_timeout: Duration,
@@ -120,7 +123,7 @@ impl Default for Config {
             slow_call_duration: None,
             slow_call_rate_threshold: None,
             recovery_timeout: Duration::from_secs(60),
-            recovery_timeout_max: Duration::from_secs(24 * 60 * 60),
+            recovery_timeout_max: DAY,
             recovery_backoff: 1.0,
             recovery_jitter: 0.0,
             half_open_max_calls: 1,
@@ -134,18 +137,11 @@ impl Default for Config {
     }
 }
 
-/// The shortest duration of the document, where zero is not allowed.
-pub(crate) const MIN: Duration = Duration::from_millis(1);
-/// The longest duration of the document.
-pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The largest count of the document.
-pub(crate) const MAX_COUNT: u32 = 1_000_000;
-
 impl Config {
-    /// Checks every range.
+    /// Checks every range, and that no rule is given without what it needs.
     ///
     /// # Errors
-    /// Names the first field that is out of its range.
+    /// Names the first field that is out of its range or stands alone.
     pub fn check(&self) -> Result<(), InvalidConfig> {
         let rate = |field, value: Option<f64>| match value {
             Some(value) if !(value > 0.0 && value <= 1.0) => {
@@ -164,6 +160,10 @@ impl Config {
             InvalidConfig::duration("circuit_breaker.slow_call_duration", slow, MIN, DAY)?;
         }
         rate("circuit_breaker.slow_call_rate_threshold", self.slow_call_rate_threshold)?;
+        if let (Some(threshold), None) = (self.slow_call_rate_threshold, self.slow_call_duration) {
+            let expected = "beside circuit_breaker.slow_call_duration, without which no call is slow";
+            return Err(InvalidConfig::new("circuit_breaker.slow_call_rate_threshold", threshold, expected));
+        }
         InvalidConfig::duration("circuit_breaker.recovery_timeout", self.recovery_timeout, MIN, DAY)?;
         InvalidConfig::duration(
             "circuit_breaker.recovery_timeout_max",
@@ -200,12 +200,9 @@ impl Config {
 
     /// Whether any rule looks at the window; without one, a success has nothing to tell the machine.
     pub(super) fn is_windowed(&self) -> bool {
-        self.failure_rate_threshold.is_some() || self.slow_rule().is_some() || self.abandoned_rate_threshold < 1.0
-    }
-
-    /// The threshold of the slow-call rule, if the rule is on: it needs both of its fields.
-    pub(super) fn slow_rule(&self) -> Option<f64> {
-        self.slow_call_duration.and(self.slow_call_rate_threshold)
+        self.failure_rate_threshold.is_some()
+            || self.slow_call_rate_threshold.is_some()
+            || self.abandoned_rate_threshold < 1.0
     }
 }
 

@@ -1,18 +1,24 @@
 //! The totals of a breaker, striped over threads so that counting a success disturbs no other thread.
 
 use crate::{
-    Outcome,
-    stripes::{self, Stripes},
+    Outcome, stripes,
     sync::{AtomicU64, Ordering},
 };
 
+/// The fewest stripes, so that few threads on few processors have lines that are not neighbours. Under loom one, so that threads meet.
+const LEAST: usize = if cfg!(loom) { 1 } else { 4 };
+
 /// Sums that only grow. Each thread adds to a stripe of its own, where there are enough.
+///
+/// A stripe is one cache line, half of what the registry has for each, because there may be a breaker for each host or tenant. Processors
+/// that fetch lines in pairs are met by giving threads that came one after the other lines that are not neighbours.
 #[derive(Debug)]
 pub(super) struct Counters {
-    stripes: Stripes<Stripe>,
+    stripes: Box<[Stripe]>,
 }
 
 #[derive(Debug, Default)]
+#[repr(align(64))]
 struct Stripe {
     successful: AtomicU64,
     failed: AtomicU64,
@@ -42,11 +48,16 @@ pub(super) struct Totals {
 
 impl Counters {
     pub(super) fn new() -> Self {
-        Self { stripes: Stripes::new(stripes::MOST, Stripe::default) }
+        Self::striped(stripes::count().max(LEAST))
+    }
+
+    /// With a power of two of stripes.
+    fn striped(stripes: usize) -> Self {
+        Self { stripes: (0..stripes).map(|_| Stripe::default()).collect() }
     }
 
     pub(super) fn end(&self, outcome: Outcome) {
-        let stripe = self.stripes.mine();
+        let stripe = self.mine();
         let total = match outcome {
             Outcome::Success => &stripe.successful,
             Outcome::Failure => &stripe.failed,
@@ -58,23 +69,32 @@ impl Counters {
 
     /// Remembers how many successes this thread has counted.
     pub(super) fn witness(&self) -> Witness {
-        let (index, stripe) = self.stripes.mine_and_where();
+        let index = place(stripes::thread(), self.stripes.len());
         // No more stripes than sixteen; of the count the last bits tell whether it moved.
-        Witness { stripe: index as u8, successful: stripe.successful.load(Ordering::Relaxed) as u16 }
+        Witness { stripe: index as u8, successful: self.at(index).successful.load(Ordering::Relaxed) as u16 }
     }
 
     /// Whether the thread that remembered has counted a success since.
     pub(super) fn moved_since(&self, witness: Witness) -> bool {
-        let stripe = self.stripes.at(usize::from(witness.stripe));
+        let stripe = self.at(usize::from(witness.stripe));
         stripe.successful.load(Ordering::Relaxed) as u16 != witness.successful
     }
 
     pub(super) fn reject(&self) {
-        self.stripes.mine().rejected.fetch_add(1, Ordering::Relaxed);
+        self.mine().rejected.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn slow(&self) {
-        self.stripes.mine().slow.fetch_add(1, Ordering::Relaxed);
+        self.mine().slow.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn mine(&self) -> &Stripe {
+        self.at(place(stripes::thread(), self.stripes.len()))
+    }
+
+    fn at(&self, index: usize) -> &Stripe {
+        // The number of stripes is a power of two, so that the mask keeps the index inside.
+        &self.stripes[index & (self.stripes.len() - 1)]
     }
 
     pub(super) fn successful(&self) -> u64 {
@@ -93,10 +113,41 @@ impl Counters {
     }
 }
 
+/// The index of a thread's stripe: its number rotated by a bit, so that the next thread's lies two lines on.
+fn place(thread: usize, stripes: usize) -> usize {
+    let thread = thread & (stripes - 1);
+    (thread << 1 | usize::from(thread >= stripes / 2)) & (stripes - 1)
+}
+
 #[cfg(test)]
 #[cfg(not(loom))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn closed_breaker_with_its_counters_keeps_its_size() {
+        let breaker = size_of::<crate::breaker::Breaker>();
+        for (stripes, most) in [(LEAST, 512), (stripes::MOST, 1280)] {
+            let bytes = breaker + size_of_val(&*Counters::striped(stripes).stripes);
+            assert!(bytes <= most, "{bytes} bytes with {stripes} stripes");
+        }
+        assert!((LEAST..=stripes::MOST).contains(&Counters::new().stripes.len()));
+        assert_eq!(
+            size_of::<crate::breaker::Config>() + 16,
+            224,
+            "with the counts of its Arc, as the breaker's page says"
+        );
+    }
+
+    #[test]
+    fn every_stripe_is_some_threads_and_the_next_threads_is_no_neighbour() {
+        for stripes in [4_usize, 8, 16] {
+            let mut places: Vec<usize> = (0..stripes).map(|it| place(it, stripes)).collect();
+            assert!(places.windows(2).take(stripes / 2 - 1).all(|it| it[0].abs_diff(it[1]) == 2), "{places:?}");
+            places.sort_unstable();
+            assert!(places.into_iter().eq(0..stripes));
+        }
+    }
 
     #[test]
     fn every_thread_is_counted() {

@@ -28,7 +28,7 @@
 //! # Ok::<(), tower_rampart_core::InvalidConfig>(())
 //! ```
 
-pub(crate) mod config;
+mod config;
 mod counters;
 mod permit;
 mod probes;
@@ -46,6 +46,7 @@ mod word;
 pub use config::{Config, HalfOpenPolicy, Matcher, Scope, Window};
 pub use permit::{Permit, Refused};
 pub use registry::{Breakers, BreakersError};
+pub(crate) use rules::rate;
 pub use shared::Breaker;
 pub use snapshot::Snapshot;
 pub use transition::{Transition, TransitionReason};

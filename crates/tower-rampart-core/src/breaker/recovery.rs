@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Config, config::MIN};
-use crate::{clock::nanos, random::SplitMix64};
+use super::Config;
+use crate::{clock::nanos, invalid::MIN, random::SplitMix64};
 
 /// The open time after `failed_rounds` rounds of probes that failed since the circuit was last closed.
 ///

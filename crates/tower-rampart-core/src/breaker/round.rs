@@ -32,12 +32,13 @@ impl Round {
         let outcomes = self.succeeded + self.failed;
         match config.half_open_policy {
             HalfOpenPolicy::FirstFailure if self.failed > 0 => Some(false),
-            HalfOpenPolicy::FirstFailure if self.slow > 0 && config.slow_rule().is_some() => Some(false),
+            HalfOpenPolicy::FirstFailure if self.slow > 0 && config.slow_call_rate_threshold.is_some() => Some(false),
             HalfOpenPolicy::FirstFailure => (self.succeeded >= config.success_threshold).then_some(true),
             HalfOpenPolicy::Rate if outcomes < config.half_open_max_calls => None,
             HalfOpenPolicy::Rate => {
                 let failure_rate = config.failure_rate_threshold.unwrap_or(DEFAULT_PROBE_FAILURE_RATE);
-                let slow = config.slow_rule().is_some_and(|it| rate(self.slow.into(), outcomes.into()) >= it);
+                let slow =
+                    config.slow_call_rate_threshold.is_some_and(|it| rate(self.slow.into(), outcomes.into()) >= it);
                 Some(!slow && rate(self.failed.into(), outcomes.into()) < failure_rate)
             }
         }

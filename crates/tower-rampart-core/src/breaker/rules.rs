@@ -55,7 +55,7 @@ pub(super) fn tripped(
         if failure_rate.is_some_and(|threshold| rate(tally.failed, tally.judged) >= threshold) {
             return Some(TransitionReason::FailureRate);
         }
-        if config.slow_rule().is_some_and(|threshold| rate(tally.slow, tally.judged) >= threshold) {
+        if config.slow_call_rate_threshold.is_some_and(|threshold| rate(tally.slow, tally.judged) >= threshold) {
             return Some(TransitionReason::SlowCallRate);
         }
     }
@@ -68,7 +68,7 @@ pub(super) fn tripped(
     (abandoned_count && down).then_some(TransitionReason::AbandonedCalls)
 }
 
-/// A share of a number of calls, 0 if there are none.
-pub(super) fn rate(part: u64, of: u64) -> f64 {
-    if of == 0 { 0.0 } else { part as f64 / of as f64 }
+/// A share of a number of calls, 0 to 1; 0 if there are none.
+pub(crate) fn rate(part: u64, of: u64) -> f64 {
+    if of == 0 { 0.0 } else { (part as f64 / of as f64).min(1.0) }
 }

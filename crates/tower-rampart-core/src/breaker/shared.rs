@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fmt,
     hash::{BuildHasher, RandomState},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -41,6 +42,9 @@ const UNDELIVERED: usize = 1024;
 /// The protocol: the machine changes only under its lock, and whoever changed it publishes its summary, one atomic word, before the lock is released.
 /// A call that acts on the word alone takes effect at the moment of its load. The word names the generation, so a summary of an earlier one is never
 /// taken for the present; it says "quiet" only while no run of failures exists, so that no success that should end a run can miss it.
+///
+/// Closed, it takes at most 512 bytes on up to four processors and 1.3 KB on sixteen, its counters included. Its configuration (224 bytes),
+/// the windows of its rules, its probes and its observers come on top, where there are any.
 pub struct Breaker {
     word: AtomicU64,
     /// The end of the recovery time, in nanoseconds; published before the word that says open.
@@ -57,6 +61,13 @@ struct Core {
     machine: Machine,
     /// The successes that had been counted at the last failure.
     successes_before: u64,
+    /// Boxed, because most breakers have none.
+    audience: Option<Box<Audience>>,
+}
+
+/// Who is told of transitions, and of which not yet.
+#[derive(Default)]
+struct Audience {
     observers: Arc<Vec<Observer>>,
     undelivered: VecDeque<Transition>,
     /// A thread is telling the observers, and will go on until all is told.
@@ -80,13 +91,7 @@ impl Breaker {
             name,
             config,
             counters: Counters::new(),
-            core: Mutex::new(Core {
-                machine,
-                successes_before: 0,
-                observers: Arc::default(),
-                undelivered: VecDeque::new(),
-                delivering: false,
-            }),
+            core: Mutex::new(Core { machine, successes_before: 0, audience: None }),
         })
     }
 
@@ -269,6 +274,11 @@ impl Breaker {
         }
     }
 
+    /// How often the state has changed.
+    pub(crate) fn state_changes(&self) -> u64 {
+        lock(&self.core).machine.changes().all
+    }
+
     /// Closes it, whatever the state, and forgets windows, runs and grown recovery times. Totals stay.
     pub fn reset(&self, now: Timestamp) {
         let mut core = lock(&self.core);
@@ -325,9 +335,10 @@ impl Breaker {
     /// If it panics, the panic ends there. A slow one holds up the others: 1024 transitions wait for it, then the oldest is forgotten.
     pub fn on_transition(&self, observer: impl Fn(&Transition) + Send + Sync + 'static) {
         let mut core = lock(&self.core);
-        let mut observers = Vec::clone(&core.observers);
+        let audience = core.audience.get_or_insert_default();
+        let mut observers = Vec::clone(&audience.observers);
         observers.push(Arc::new(observer));
-        core.observers = Arc::new(observers);
+        audience.observers = Arc::new(observers);
     }
 
     fn command(&self, now: Timestamp, command: impl FnOnce(&mut Machine) -> Option<Change>) {
@@ -357,23 +368,24 @@ impl Breaker {
             self.word.store(word.0, Ordering::Release);
         }
         let Some(Change { from, to, reason, would_be }) = change else { return };
-        if core.observers.is_empty() {
-            return;
+        let Some(audience) = &mut core.audience else { return };
+        if audience.undelivered.len() >= UNDELIVERED {
+            audience.undelivered.pop_front();
         }
-        if core.undelivered.len() >= UNDELIVERED {
-            core.undelivered.pop_front();
+        let name = Arc::clone(&self.name);
+        audience.undelivered.push_back(Transition { name, from, to, at: now, reason, would_be });
+        if !mem::replace(&mut audience.delivering, true) {
+            self.deliver(core);
         }
-        core.undelivered.push_back(Transition { name: Arc::clone(&self.name), from, to, at: now, reason, would_be });
-        if core.delivering {
-            return;
-        }
-        core.delivering = true;
-        self.deliver(core);
     }
 
     fn deliver<'a>(&'a self, mut core: MutexGuard<'a, Core>) {
-        while let Some(transition) = core.undelivered.pop_front() {
-            let observers = Arc::clone(&core.observers);
+        while let Some(audience) = &mut core.audience {
+            let Some(transition) = audience.undelivered.pop_front() else {
+                audience.delivering = false;
+                return;
+            };
+            let observers = Arc::clone(&audience.observers);
             drop(core);
             for observer in observers.iter() {
                 // Nothing of ours is borrowed by the observer, so a panic leaves nothing half done.
@@ -381,7 +393,6 @@ impl Breaker {
             }
             core = lock(&self.core);
         }
-        core.delivering = false;
     }
 }
 

@@ -30,8 +30,11 @@ enum Mode {
 #[derive(Debug)]
 enum Phase {
     Closed,
-    Open { until: Timestamp },
-    HalfOpen(Round),
+    Open {
+        until: Timestamp,
+    },
+    /// Boxed, like the window: most breakers are closed and need neither.
+    HalfOpen(Box<Round>),
 }
 
 /// What became of an outcome.
@@ -55,7 +58,7 @@ pub(super) struct Machine {
     runs: Runs,
     /// Rounds of probes that failed since the circuit was last closed.
     failed_rounds: u32,
-    window: Option<Window>,
+    window: Option<Box<Window>>,
     random: SplitMix64,
     changes: Changes,
     last_failure: Option<Timestamp>,
@@ -66,7 +69,7 @@ impl Machine {
     /// A closed machine; the configuration has been checked.
     pub(super) fn new(config: Arc<Config>, seed: u64) -> Self {
         Self {
-            window: config.is_windowed().then(|| Window::new(config.window)),
+            window: config.is_windowed().then(|| Box::new(Window::new(config.window))),
             config,
             mode: Mode::Normal,
             phase: Phase::Closed,
@@ -134,7 +137,7 @@ impl Machine {
     fn half_open_if_due(&mut self, now: Timestamp) -> Option<Change> {
         match self.phase {
             Phase::Open { until } if now >= until => self.shift(TransitionReason::RecoveryElapsed, |machine| {
-                machine.enter(Phase::HalfOpen(Round::new()));
+                machine.enter(Phase::HalfOpen(Box::new(Round::new())));
             }),
             _ => None,
         }
@@ -189,7 +192,7 @@ impl Machine {
         if self.mode == Mode::ForcedClosed {
             return None;
         }
-        let reason = tripped(&self.config, self.runs, self.window.as_ref(), now)?;
+        let reason = tripped(&self.config, self.runs, self.window.as_deref(), now)?;
         self.shift(reason, |machine| machine.open(retry_after, now))
     }
 
@@ -271,9 +274,11 @@ impl Machine {
     pub(super) fn reconfigure(&mut self, config: Arc<Config>, now: Timestamp) -> Option<Change> {
         self.shift(TransitionReason::Reconfigured, |machine| {
             let kind = config.is_windowed().then_some(config.window);
-            machine.window = kind.map(|kind| match machine.window.take() {
-                Some(window) => window.carried_into(kind, now),
-                None => Window::new(kind),
+            machine.window = kind.map(|kind| {
+                Box::new(match machine.window.take() {
+                    Some(window) => window.carried_into(kind, now),
+                    None => Window::new(kind),
+                })
             });
             machine.config = config;
         })
@@ -297,7 +302,7 @@ impl Machine {
 
     fn empty_window(&mut self) {
         if self.window.is_some() {
-            self.window = Some(Window::new(self.config.window));
+            self.window = Some(Box::new(Window::new(self.config.window)));
         }
     }
 

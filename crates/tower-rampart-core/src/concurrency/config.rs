@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     InvalidConfig,
-    breaker::config::{DAY, MAX_COUNT},
+    invalid::{DAY, MAX_COUNT},
 };
 
 /// The configuration of a concurrency limiter.

@@ -5,7 +5,7 @@ use std::time::Duration;
 pub use crate::breaker::Scope;
 use crate::{
     InvalidConfig,
-    breaker::config::{DAY, MAX_COUNT, MIN},
+    invalid::{DAY, MAX_COUNT, MIN},
 };
 
 /// The algorithm of a rate limiter.

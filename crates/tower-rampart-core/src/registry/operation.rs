@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     ClassKind, Outcome, Rejection, Stage, Timestamp,
-    breaker::Breaker,
+    breaker::{self, Breaker},
     concurrency::Limiter,
     event::{Event, EventKind},
     rate::RateLimiter,
@@ -160,7 +160,7 @@ impl Operation {
     /// an older one of its name, and makes events of its transitions (once, however many operations share it).
     pub fn attach_breaker(&self, breaker: Arc<Breaker>) {
         self.shared.watch(&breaker);
-        lock(&self.parts).breaker = Some(breaker);
+        lock(&self.parts).replace_breaker(breaker);
     }
 
     /// Shows this rate limiter as the operation's.
@@ -225,6 +225,15 @@ impl Operation {
             Some((then, latencies_then)) => (totals.since(then), latencies.since(latencies_then)),
             None => (totals, latencies),
         }
+    }
+
+    /// How the circuit stands `now`, and how often it changed under all breakers that were attached. Read in one step with which breaker that
+    /// is, so that no count goes down when another takes its place.
+    pub(super) fn circuit(&self, now: Timestamp) -> Option<(breaker::Snapshot, u64)> {
+        let parts = lock(&self.parts);
+        let breaker = parts.read_breaker(now)?;
+        let transitions = parts.transitions(&breaker);
+        Some((breaker, transitions))
     }
 
     /// The machines that were attached.

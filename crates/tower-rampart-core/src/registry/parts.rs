@@ -14,6 +14,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) breaker: Option<Arc<Breaker>>,
+    /// What the transitions of the breaker are counted on top of, wrapping: those of the breakers before it, less its own from before.
+    transitions_base: u64,
     pub(crate) rate: Option<Arc<RateLimiter>>,
     pub(crate) concurrency: Option<Arc<Limiter>>,
     pub(crate) budget: Option<Arc<Budget>>,
@@ -86,6 +88,20 @@ impl Parts {
                 config.queue_timeout != Some(Duration::ZERO) && limiter.queued() < config.queue_size as usize;
             limiter.peek().is_err() && !may_wait
         })
+    }
+
+    /// Puts a breaker in the place of another. The transitions of the operation are counted on from where they were.
+    pub(super) fn replace_breaker(&mut self, breaker: Arc<Breaker>) {
+        if let Some(before) = &self.breaker {
+            let total = self.transitions_base.wrapping_add(before.state_changes());
+            self.transitions_base = total.wrapping_sub(breaker.state_changes());
+        }
+        self.breaker = Some(breaker);
+    }
+
+    /// The transitions of the operation's circuit, whichever breaker made them; never fewer than before.
+    pub(super) fn transitions(&self, breaker: &breaker::Snapshot) -> u64 {
+        self.transitions_base.wrapping_add(breaker.state_changes)
     }
 
     /// What the circuit breaker counted.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Outcome, Stage, Timestamp,
-    breaker::{self, State},
+    breaker::State,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
 };
@@ -47,7 +47,8 @@ struct Reading {
 /// What is printed about one circuit: an operation's, or a named breaker of its own.
 struct Circuit {
     operation: Name,
-    breaker: breaker::Snapshot,
+    state: State,
+    transitions: u64,
 }
 
 impl Reading {
@@ -73,17 +74,17 @@ fn circuits(registry: &Registry, operations: &[Arc<Operation>], now: Timestamp) 
     let mut circuits = Vec::new();
     let mut shown = HashSet::new();
     for operation in operations {
-        let parts = operation.parts();
-        shown.extend(parts.breaker.as_ref().map(Arc::as_ptr));
-        if let Some(breaker) = parts.read_breaker(now) {
-            circuits.push(Circuit { operation: Name::clone(operation.name()), breaker });
+        shown.extend(operation.breaker().as_ref().map(Arc::as_ptr));
+        if let Some((breaker, transitions)) = operation.circuit(now) {
+            circuits.push(Circuit { operation: Name::clone(operation.name()), state: breaker.state, transitions });
         }
     }
     let names: HashSet<Name> = circuits.iter().map(|it| Name::clone(&it.operation)).collect();
     for breaker in registry.breakers().all() {
         let is_new = !shown.contains(&Arc::as_ptr(&breaker)) && !names.contains(breaker.name());
         if is_new && breaker.config().enabled {
-            circuits.push(Circuit { operation: Name::clone(breaker.name()), breaker: breaker.snapshot(now) });
+            let (operation, breaker) = (Name::clone(breaker.name()), breaker.snapshot(now));
+            circuits.push(Circuit { operation, state: breaker.state, transitions: breaker.state_changes });
         }
     }
     circuits
@@ -219,13 +220,13 @@ impl Encoder {
         for it in circuits {
             for state in State::ALL {
                 let labels = [("operation", &*it.operation), ("state", state.as_str())];
-                self.sample("rampart_circuit_state", &labels, u8::from(it.breaker.state == state));
+                self.sample("rampart_circuit_state", &labels, u8::from(it.state == state));
             }
         }
         self.counter("rampart_circuit_transitions_total", "Changes of the state of the circuit.");
         for it in circuits {
             let labels = [("operation", &*it.operation)];
-            self.sample("rampart_circuit_transitions_total", &labels, it.breaker.state_changes);
+            self.sample("rampart_circuit_transitions_total", &labels, it.transitions);
         }
     }
 

@@ -113,7 +113,7 @@ impl OperationSnapshot {
 
     pub(super) fn new(name: &Name, totals: &Totals, latencies: &Latencies, parts: &Parts, now: Timestamp) -> Self {
         let (success, failure) = (totals.outcome(Outcome::Success), totals.outcome(Outcome::Failure));
-        let failure_rate = ratio(failure, success + failure);
+        let failure_rate = breaker::rate(failure, success + failure);
         Self {
             operation: Name::clone(name),
             admitted: totals.started,
@@ -160,9 +160,4 @@ impl LatencySnapshot {
             max,
         }
     }
-}
-
-/// The share of `part` in `whole`; 0 if there is nothing.
-pub(super) fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { (part as f64 / whole as f64).clamp(0.0, 1.0) }
 }

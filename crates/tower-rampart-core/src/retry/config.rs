@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{
     InvalidConfig,
-    breaker::config::{DAY, MAX_COUNT},
     classify::Method,
+    invalid::{DAY, MAX_COUNT, MIN},
 };
 
 /// The growth of the wait between attempts: before retry `n` it is `clamp(base * factor^(n-1), min, max)`.
@@ -173,7 +173,7 @@ impl Config {
         InvalidConfig::duration("retry.backoff.min", self.backoff.min, Duration::ZERO, DAY)?;
         InvalidConfig::duration("retry.backoff.max", self.backoff.max, self.backoff.min, DAY)?;
         InvalidConfig::duration("retry.jitter.max", self.jitter.max, Duration::ZERO, DAY)?;
-        InvalidConfig::duration("retry.retry_after_max", self.retry_after_max, Duration::from_millis(1), DAY)?;
+        InvalidConfig::duration("retry.retry_after_max", self.retry_after_max, MIN, DAY)?;
         self.budget.check()
     }
 }
