@@ -1,6 +1,7 @@
 //! The program `rampart`: parses the command line, runs one command, ends with its exit code. What the commands do is in their modules.
 
 mod args;
+mod commands;
 mod demo;
 mod failure;
 mod serve;
@@ -16,18 +17,29 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(end) => return end,
     };
+    let json = args.json;
     let result = match args.command {
-        Command::Serve(options) => block_on(serve::run(*options, args.json)),
-        Command::Demo(options) => block_on(demo::run(options, args.json)),
-        Command::Simulate(options) => simulate::run(&options),
+        Command::Serve(options) => block_on(serve::run(*options, json)),
+        Command::Demo(options) => block_on(demo::run(options, json)),
+        Command::Simulate(options) => simulate::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Validate(options) => commands::validate(&options, json),
+        Command::Presets(options) => commands::presets(&options, json),
+        Command::Recommend(options) => commands::recommend(&options, json),
+        Command::Migrate(options) => commands::migrate(&options, json),
+        Command::Schema => commands::schema(),
+        Command::Completions(options) => commands::completions(&options, args::definition(), json),
+        Command::Man(options) => commands::man(&options, args::definition(), json),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => failure.report(),
     }
 }
 
-fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?.block_on(command)
+    runtime
+        .map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?
+        .block_on(command)
+        .map(|()| ExitCode::SUCCESS)
 }
