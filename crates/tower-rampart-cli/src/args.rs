@@ -2,10 +2,13 @@
 
 use std::{ffi::OsString, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use clap::{Args as Arguments, Parser, Subcommand, error::ErrorKind};
+use clap::{Args as Arguments, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     bench::Operation,
+    commands::{
+        CompletionsOptions, ManOptions, MigrateOptions, PresetsOptions, RecommendOptions, ValidateOptions, notes,
+    },
     failure::{USAGE_OR_IO, one_line},
     serve::Target,
     simulate::{self, SimulateOptions},
@@ -41,6 +44,32 @@ pub(crate) enum Command {
     /// Prints JSON Lines always, with --json or without.
     #[command(after_help = simulate::NOTES)]
     Simulate(SimulateOptions),
+    /// Say all that is wrong with a configuration document.
+    #[command(after_help = notes::VALIDATE)]
+    Validate(ValidateOptions),
+    /// List the presets, or show what one comes to, field by field.
+    #[command(after_help = notes::PRESETS)]
+    Presets(PresetsOptions),
+    /// Recommend a preset for an environment.
+    #[command(after_help = notes::RECOMMEND)]
+    Recommend(RecommendOptions),
+    /// Turn the variables of older systems into a document.
+    #[command(after_help = notes::MIGRATE)]
+    Migrate(MigrateOptions),
+    /// Print the JSON Schema of the configuration document.
+    #[command(after_help = notes::SCHEMA)]
+    Schema,
+    /// Print a script that completes this command line in a shell.
+    #[command(after_help = notes::COMPLETIONS)]
+    Completions(CompletionsOptions),
+    /// Print the manual page of the program or of a command.
+    #[command(after_help = notes::MAN)]
+    Man(ManOptions),
+}
+
+/// The command line as data, to generate from.
+pub(crate) fn definition() -> clap::Command {
+    Args::command()
 }
 
 /// What is measured.
@@ -125,8 +154,6 @@ fn complaint(error: &clap::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn complaint_of(args: &[&str]) -> String {

@@ -2,6 +2,8 @@
 
 use std::{fmt, io::Write as _, process::ExitCode};
 
+use tower_rampart_config::ConfigError;
+
 /// The exit code of bad usage and of failed I/O.
 pub(crate) const USAGE_OR_IO: u8 = 2;
 
@@ -18,6 +20,12 @@ impl Failure {
 
     pub(crate) fn lines(lines: Vec<String>) -> Self {
         Self { lines }
+    }
+
+    /// All that is wrong with a configuration, each in one line.
+    pub(crate) fn of_config(error: &ConfigError) -> Self {
+        let origin = error.origin().map(|it| format!("{it}: ")).unwrap_or_default();
+        Self::lines(error.violations().iter().map(|it| format!("{origin}{it}")).collect())
     }
 
     /// Says on standard error what is wrong, each in one line.
