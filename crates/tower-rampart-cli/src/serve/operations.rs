@@ -202,3 +202,24 @@ impl Builder<'_> {
             .cloner(cloner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipeline_of_a_standby_keeps_its_name_wherever_it_is_listed() {
+        let mut numbers = StandbyNumbers::default();
+        let [a, b] = ["http://a", "http://b"].map(|text| target(text).expect("an upstream"));
+        assert_eq!([numbers.name(&a), numbers.name(&b)], ["fallback#1", "fallback#2"]);
+        assert_eq!([numbers.name(&b), numbers.name(&a)], ["fallback#2", "fallback#1"]);
+    }
+
+    #[test]
+    fn target_of_any_operation_must_be_an_upstream() {
+        let text = r#"{"operation_overrides": {"a": {"fallback": {"targets": ["http://b", "https://c"]}}}}"#;
+        let config = ResilienceConfig::from_json(text).expect("a document");
+        let error = Operations::check(&config).expect_err("TLS is not built in");
+        assert!(error.to_string().starts_with("fallback.targets: 'https://c'"), "{error}");
+    }
+}

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::FutureExt as _;
 use tokio::{signal::unix::Signal, sync::mpsc};
 use tower_rampart::{
     Registry, Resilience, ResilienceConfig,
@@ -88,12 +89,16 @@ impl Source {
             // Nobody listens any more when the program ends.
             let _ = tell.send(event.kind.clone());
         });
-        if let Some(path) = &self.file
+        // Begun before the file is looked at: what touches it from the look on is noticed.
+        let mut maintained = pin!(self.reader.maintain());
+        if maintained.as_mut().now_or_never().is_some() {
+            return;
+        }
+        if let Some(path) = self.file.clone().or_else(|| self.reader.file())
             && let Err(error) = self.reader.watch(path)
         {
             tracing::warn!("{error}; it is read again on SIGHUP only");
         }
-        let mut maintained = pin!(self.reader.maintain());
         loop {
             tokio::select! {
                 () = &mut maintained => return,
