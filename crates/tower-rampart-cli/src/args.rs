@@ -97,6 +97,11 @@ configuration has it, else the one of the first route that fits (gateway.routes)
 Refusals are answered with 429 (rate limit), 503 (open circuit, too many in flight), 504 (timeout) and 502 (upstream not \
 reached), with `Retry-After` where the time is known, as JSON or as problem+json by `Accept`.
 `Upgrade` (WebSocket, h2c upgrade) is not passed on: the upstream answers as if it had not been asked for.
+Without --preset and --config the environment decides: RESILIENCE_PRESET, over it RESILIENCE_CUSTOM_CONFIG (a document) or \
+RESILIENCE_CONFIG_FILE (a file of one, watched), else the older systems' variables, else the preset that suits what the \
+environment looks like; `simple` if it looks like nothing. The log says which it was.
+A file that changes, or is told to by SIGHUP, is read again: requests in flight end as they began, circuits, limits and budgets \
+keep their state. One that is not valid changes nothing; the log says why, and `rampart_reloads_total` in /metrics counts both.
 The admin address serves /health and /metrics, and is for loopback only. SIGTERM and SIGINT finish what is in flight (at most \
 30 seconds); a second one ends at once.";
 
@@ -109,10 +114,10 @@ pub(crate) struct ServeOptions {
     /// Answers when the upstream does not; tried in order, may be given several times.
     #[arg(long, value_name = "URL")]
     pub(crate) fallback_upstream: Vec<Target>,
-    /// One of simple, development, production. Without it and without --config: simple.
+    /// One of simple, development, production. Without it and without --config, the environment decides (see below).
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     pub(crate) preset: Option<String>,
-    /// A configuration document (JSON); `-` is standard input.
+    /// A configuration document (JSON), watched for changes; `-` is standard input, read once.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where clients are served; port 0 picks a free one.

@@ -1,4 +1,4 @@
-//! What the gateway itself counts: requests in flight with their bodies, and answers by their class. All else comes from the registry.
+//! What the gateway itself counts: requests in flight with their bodies, answers by their class, and reloads. All else comes from the registry.
 
 use std::{
     fmt::Write as _,
@@ -15,6 +15,8 @@ use http::StatusCode;
 pub(crate) struct Counters {
     in_flight: AtomicU64,
     answers: [AtomicU64; 5],
+    reloads_applied: AtomicU64,
+    reloads_refused: AtomicU64,
 }
 
 /// A request in flight, until it is dropped.
@@ -36,6 +38,16 @@ impl Counters {
         self.answers[class].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a document that traffic runs on from now on.
+    pub(crate) fn reload_applied(&self) {
+        self.reloads_applied.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a document that changed nothing because it was refused.
+    pub(crate) fn reload_refused(&self) {
+        self.reloads_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The counters in the text format of Prometheus.
     pub(crate) fn prometheus_text(&self) -> String {
         let mut text = String::from(
@@ -53,6 +65,14 @@ impl Counters {
         for (class, count) in (1..).zip(&self.answers) {
             let count = count.load(Ordering::Relaxed);
             line(format_args!("rampart_gateway_answers_total{{status=\"{class}xx\"}} {count}\n"));
+        }
+        line(format_args!(
+            "# HELP rampart_reloads_total Configurations that were read after the first, by what became of them.\n\
+             # TYPE rampart_reloads_total counter\n"
+        ));
+        for (result, count) in [("applied", &self.reloads_applied), ("refused", &self.reloads_refused)] {
+            let count = count.load(Ordering::Relaxed);
+            line(format_args!("rampart_reloads_total{{result=\"{result}\"}} {count}\n"));
         }
         text
     }
@@ -77,6 +97,17 @@ mod tests {
         assert!(counters.prometheus_text().contains("rampart_gateway_in_flight 1\n"));
         drop(second);
         assert_eq!(counters.in_flight(), 0);
+    }
+
+    #[test]
+    fn reloads_are_counted_by_their_result() {
+        let counters = Counters::default();
+        counters.reload_applied();
+        counters.reload_refused();
+        counters.reload_refused();
+        let text = counters.prometheus_text();
+        assert!(text.contains("rampart_reloads_total{result=\"applied\"} 1\n"), "{text}");
+        assert!(text.contains("rampart_reloads_total{result=\"refused\"} 2\n"), "{text}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Where the configuration of the gateway comes from: a preset, a file, standard input. What a document may say is `tower_rampart_config`'s business.
+//! Reads the first configuration of the gateway: a preset, a file, standard input, the environment. What a document may say is `tower_rampart_config`'s
+//! business, how later ones are met is in `source`.
 
 use std::{
     fs::File,
@@ -6,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use tower_rampart_config::{Capabilities, Capability, ConfigError, Preset, ResilienceConfig};
+use tower_rampart_config::{Capabilities, Capability, ConfigError, Loaded, ResilienceConfig};
 
 use crate::failure::Failure;
 
@@ -24,34 +25,53 @@ pub(crate) fn capabilities() -> Capabilities {
         .with(Capability::FallbackAnswer)
 }
 
-/// The configuration that the command line asks for.
+/// The configuration of a preset.
+///
+/// # Errors
+/// Names the presets there are.
+pub(crate) fn of_preset(name: &str) -> Result<ResilienceConfig, Failure> {
+    servable(ResilienceConfig::named(name)).map_err(|error| refusal(&error, "--preset"))
+}
+
+/// The configuration of a file.
 ///
 /// # Errors
 /// Says all that is wrong with it, each in one line.
-pub(crate) fn load(preset: Option<&str>, file: Option<&Path>) -> Result<ResilienceConfig, Failure> {
-    let (origin, config) = match (preset, file) {
-        (_, Some(path)) => {
-            let origin = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
-            let text = read(path).map_err(|error| Failure::new(format!("cannot read {origin}: {error}")))?;
-            (origin, ResilienceConfig::from_file_text(&text))
-        }
-        (Some(name), None) => ("--preset".to_owned(), ResilienceConfig::named(name)),
-        (None, None) => ("the preset".to_owned(), Ok(ResilienceConfig::from_preset(Preset::Simple))),
-    };
-    let refused = |error: ConfigError| {
-        Failure::lines(error.violations().iter().map(|violation| format!("{origin}: {violation}")).collect())
-    };
-    let config = config.map_err(refused)?;
-    config.check(&capabilities()).map_err(refused)?;
+pub(crate) fn of_file(path: &Path) -> Result<ResilienceConfig, Failure> {
+    of_reader(File::open(path), &path.display().to_string())
+}
+
+/// The configuration of a document on standard input.
+///
+/// # Errors
+/// Says all that is wrong with it, each in one line.
+pub(crate) fn of_standard_input() -> Result<ResilienceConfig, Failure> {
+    of_reader(Ok(stdin().lock()), "standard input")
+}
+
+/// The configuration that the process environment asks for.
+///
+/// # Errors
+/// Says all that is wrong with it, each in one line that names the variable.
+pub(crate) fn of_environment() -> Result<Loaded, Failure> {
+    let loaded = Loaded::from_env().and_then(|loaded| loaded.config.check(&capabilities()).map(|()| loaded));
+    loaded.map_err(|error| refusal(&error, "the environment"))
+}
+
+fn of_reader(reader: std::io::Result<impl Read>, origin: &str) -> Result<ResilienceConfig, Failure> {
+    let mut text = String::new();
+    let read = reader.and_then(|it| it.take(MAX_BYTES).read_to_string(&mut text));
+    read.map_err(|error| Failure::new(format!("cannot read {origin}: {error}")))?;
+    servable(ResilienceConfig::from_file_text(&text)).map_err(|error| refusal(&error, origin))
+}
+
+fn servable(config: Result<ResilienceConfig, ConfigError>) -> Result<ResilienceConfig, ConfigError> {
+    let config = config?;
+    config.check(&capabilities())?;
     Ok(config)
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    if path == Path::new("-") {
-        stdin().lock().take(MAX_BYTES).read_to_string(&mut text)?;
-    } else {
-        File::open(path)?.take(MAX_BYTES).read_to_string(&mut text)?;
-    }
-    Ok(text)
+fn refusal(error: &ConfigError, origin: &str) -> Failure {
+    let origin = error.origin().unwrap_or(origin);
+    Failure::lines(error.violations().iter().map(|violation| format!("{origin}: {violation}")).collect())
 }

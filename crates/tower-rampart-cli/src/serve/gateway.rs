@@ -11,25 +11,20 @@ use tower_rampart::{
 };
 
 use super::{
-    answer::Trouble,
-    body::AnswerBody,
-    counters::Counters,
-    headers,
-    listener::Handler,
-    operations::{HEADER, Operations},
+    answer::Trouble, body::AnswerBody, counters::Counters, headers, listener::Handler, live::Live, operations::HEADER,
     upstream::UpstreamError,
 };
 
 /// What all requests share.
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway {
-    operations: Arc<Operations>,
+    live: Arc<Live>,
     counters: Arc<Counters>,
 }
 
 impl Gateway {
-    pub(crate) fn new(operations: Operations, counters: Arc<Counters>) -> Self {
-        Self { operations: Arc::new(operations), counters }
+    pub(crate) fn new(live: Arc<Live>, counters: Arc<Counters>) -> Self {
+        Self { live, counters }
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<AnswerBody> {
@@ -38,13 +33,13 @@ impl Gateway {
             return Trouble::NotImplemented.answer(None, &accept);
         }
         let (mut parts, body) = request.into_parts();
-        let operation = self.operations.of(&parts);
+        let operation = self.live.operation_of(&parts);
         if headers::prepare(&mut parts, peer.ip()).is_err() {
             return Trouble::BadRequest.answer(None, &accept);
         }
         parts.headers.remove(HEADER);
         let request = Request::from_parts(parts, ReplayBody::new(body, operation.replay_max_bytes));
-        match operation.pipeline.clone().oneshot(request).await {
+        match operation.pipeline.oneshot(request).await {
             Ok(mut response) => {
                 headers::remove_hop_by_hop(response.headers_mut());
                 response

@@ -22,8 +22,12 @@ pub(crate) fn init(json: bool) {
 /// Logs one event of the registry.
 pub(crate) fn event(event: &Event) {
     match &event.kind {
-        EventKind::Transition { .. } | EventKind::ReloadRefused { .. } => {
-            tracing::warn!(operation = %event.operation, "{}", event.kind);
+        EventKind::Transition { .. } => tracing::warn!(operation = %event.operation, "{}", event.kind),
+        // Each violation stands in a line of its own.
+        EventKind::ReloadRefused { reason } => {
+            for line in reason.lines() {
+                tracing::warn!(operation = %event.operation, "reload refused: {line}");
+            }
         }
         kind => tracing::info!(operation = %event.operation, "{kind}"),
     }

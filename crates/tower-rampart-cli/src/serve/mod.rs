@@ -9,10 +9,12 @@ pub(crate) mod document;
 mod gateway;
 mod headers;
 mod listener;
+mod live;
 mod log;
 mod operations;
 mod running;
 mod shutdown;
+mod source;
 mod standby;
 mod target;
 mod upstream;
@@ -20,13 +22,13 @@ mod upstream;
 use std::{io::Write as _, time::Duration};
 
 use serde_json::json;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, signal::unix::SignalKind};
 
-use self::shutdown::Signals;
 pub(crate) use self::{
     running::{Plan, Running},
     target::Target,
 };
+use self::{shutdown::Signals, source::Source};
 use crate::{args::ServeOptions, failure::Failure};
 
 /// How long to look, at the start, whether an upstream accepts connections.
@@ -38,8 +40,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A configuration that is not valid, an address that cannot be had, an upstream that cannot be resolved.
 pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure> {
     log::init(json);
+    let source = Source::open(options.preset.as_deref(), options.config.as_deref())?;
     let plan = Plan {
-        config: document::load(options.preset.as_deref(), options.config.as_deref())?,
+        config: source.config(),
         upstream: options.upstream.clone(),
         fallbacks: options.fallback_upstream.clone(),
         listen: options.listen,
@@ -51,8 +54,10 @@ pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure
     }
     // Until here nothing is to be finished, and reading a configuration may take for ever: a signal just ends the program.
     let mut signals = Signals::listen()?;
-    let running = Running::start(plan).await?;
+    let hangup = shutdown::listen(SignalKind::hangup())?;
+    let mut running = Running::start(plan).await?;
     running.registry().on_event(log::event);
+    running.follow(source, hangup);
     announce(&running, json);
     for target in targets {
         tokio::spawn(probe(target.clone()));

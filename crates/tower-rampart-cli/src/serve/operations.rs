@@ -1,11 +1,11 @@
-//! The pipelines of all operations that the configuration knows, and which of them a request belongs to. The set is fixed at the start, so that no client can make it grow.
+//! The pipelines of all operations that the configuration knows, and which of them a request belongs to. The set is fixed by the document, so that no client can make it grow; how another document takes its place is in `live`.
 
 use std::{collections::HashMap, sync::Arc};
 
 use http::{HeaderMap, HeaderName, request::Parts};
 use tower::Layer as _;
 use tower_rampart::{
-    BuildError, OperationConfig, PresetBuilder, Registry, ResilienceConfig,
+    BuildError, OperationConfig, PresetBuilder, Resilience, ResilienceConfig,
     classify::Given,
     fallback::NoFallback,
     http::{HttpClassifier, ReplayCloner},
@@ -55,30 +55,60 @@ pub(crate) struct Operations {
     routes: Vec<Route>,
 }
 
+/// The upstreams that ever stood by, by the numbers of their pipelines: a circuit belongs to its upstream through every reload, wherever the document
+/// lists it. No more than the registry has room for.
+#[derive(Debug, Default)]
+pub(crate) struct StandbyNumbers(Vec<Target>);
+
+impl StandbyNumbers {
+    /// No name that a document can use, so that no operation can be mistaken for it.
+    fn name(&mut self, target: &Target) -> String {
+        let known = self.0.iter().position(|it| it == target);
+        let index = known.unwrap_or_else(|| {
+            self.0.push(target.clone());
+            self.0.len() - 1
+        });
+        format!("fallback#{}", index + 1)
+    }
+}
+
 impl Operations {
-    /// Builds the pipelines of the default operation, of those that are configured by name, and of those that routes name.
+    /// Builds the pipelines of the default operation, of those that are configured by name, and of those that routes name, on what runs now.
     ///
     /// `fallbacks` are tried before those that the configuration has. Each has one circuit for all operations.
     ///
     /// # Errors
     /// If the configuration names targets that are none, or asks for what a gateway cannot do.
     pub(crate) fn new(
-        config: &ResilienceConfig,
-        registry: &Registry,
+        resilience: &Resilience,
         upstream: &Upstream,
         fallbacks: &[Target],
+        numbers: &mut StandbyNumbers,
     ) -> Result<Self, OperationsError> {
-        let mut builder = Builder { config, registry, upstream, fallbacks, protected: Vec::new() };
-        let routes = config.gateway().routes.clone();
-        let known = config.operation_names().into_iter().chain(routes.iter().map(|route| route.operation.as_str()));
+        let config = resilience.config();
+        let mut builder = Builder { config: &config, resilience, upstream, fallbacks, numbers, protected: Vec::new() };
         let default = builder.operation(DEFAULT)?;
         let mut named = HashMap::from([(DEFAULT.to_owned(), default.clone())]);
-        for name in known {
+        for name in known(&config) {
             if !named.contains_key(name) {
                 named.insert(name.to_owned(), builder.operation(name)?);
             }
         }
-        Ok(Self { default, named, routes })
+        Ok(Self { default, named, routes: config.gateway().routes.clone() })
+    }
+
+    /// Checks what only a gateway can: whether the targets of all operations are upstreams.
+    ///
+    /// # Errors
+    /// Names the first that is none.
+    pub(crate) fn check(config: &ResilienceConfig) -> Result<(), OperationsError> {
+        let all = std::iter::once(DEFAULT).chain(known(config)).map(|name| config.operation(name));
+        for operation in all {
+            for text in &operation.fallback_answer.targets {
+                target(text)?;
+            }
+        }
+        Ok(())
     }
 
     /// The operation of a request: what its header names, or else the first route that fits, or else the default.
@@ -93,6 +123,16 @@ impl Operations {
     }
 }
 
+/// The operations that the configuration or one of its routes names.
+fn known(config: &ResilienceConfig) -> impl Iterator<Item = &str> {
+    let routes = &config.gateway().routes;
+    config.operation_names().into_iter().chain(routes.iter().map(|route| route.operation.as_str()))
+}
+
+fn target(text: &str) -> Result<Target, OperationsError> {
+    text.parse().map_err(|source| OperationsError::Target { text: text.to_owned(), source })
+}
+
 fn fits(matches: &RouteMatch, headers: &HeaderMap, path: &str) -> bool {
     match matches {
         RouteMatch::Header { name, value } => headers.get_all(name).iter().any(|it| it.as_bytes() == value.as_bytes()),
@@ -102,9 +142,10 @@ fn fits(matches: &RouteMatch, headers: &HeaderMap, path: &str) -> bool {
 
 struct Builder<'a> {
     config: &'a ResilienceConfig,
-    registry: &'a Registry,
+    resilience: &'a Resilience,
     upstream: &'a Upstream,
     fallbacks: &'a [Target],
+    numbers: &'a mut StandbyNumbers,
     /// The upstreams that stand by, each with one pipeline for all operations.
     protected: Vec<(Target, Protected)>,
 }
@@ -118,9 +159,7 @@ impl Builder<'_> {
         }
         let answer = &config.fallback_answer;
         for text in &answer.targets {
-            let target: Target =
-                text.parse().map_err(|source| OperationsError::Target { text: text.clone(), source })?;
-            standbys.push(self.protected(&target)?);
+            standbys.push(self.protected(&target(text)?)?);
         }
         let is_stated = answer.status.is_some() || answer.body.is_some();
         let last = is_stated.then(|| FixedAnswer::new(answer.status, answer.body.as_deref()));
@@ -137,8 +176,7 @@ impl Builder<'_> {
         if let Some((_, service)) = self.protected.iter().find(|(known, _)| known == target) {
             return Ok(service.clone());
         }
-        // No name that a document can use, so that no operation can be mistaken for it.
-        let name = format!("fallback#{}", self.protected.len() + 1);
+        let name = self.numbers.name(target);
         let layer = self.stages(&name, &self.config.base()).build()?;
         let service = layer.layer(self.upstream.to(target.clone()));
         self.protected.push((target.clone(), service.clone()));
@@ -156,11 +194,31 @@ impl Builder<'_> {
             .permanent_status(config.classify.permanent_status.iter().copied())
             .deadline_headers(config.http.deadline_headers.iter().filter_map(header));
         let cloner = ReplayCloner::new().attempt_header(config.http.attempt_header.as_ref().and_then(header));
-        PresetBuilder::from_config(self.config.clone())
+        PresetBuilder::from_resilience(self.resilience)
             .operation(name)
-            .registry(self.registry)
             .capabilities(capabilities())
             .classifier(GatewayClassifier::new(http))
             .cloner(cloner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipeline_of_a_standby_keeps_its_name_wherever_it_is_listed() {
+        let mut numbers = StandbyNumbers::default();
+        let [a, b] = ["http://a", "http://b"].map(|text| target(text).expect("an upstream"));
+        assert_eq!([numbers.name(&a), numbers.name(&b)], ["fallback#1", "fallback#2"]);
+        assert_eq!([numbers.name(&b), numbers.name(&a)], ["fallback#2", "fallback#1"]);
+    }
+
+    #[test]
+    fn target_of_any_operation_must_be_an_upstream() {
+        let text = r#"{"operation_overrides": {"a": {"fallback": {"targets": ["http://b", "https://c"]}}}}"#;
+        let config = ResilienceConfig::from_json(text).expect("a document");
+        let error = Operations::check(&config).expect_err("TLS is not built in");
+        assert!(error.to_string().starts_with("fallback.targets: 'https://c'"), "{error}");
     }
 }

@@ -3,16 +3,18 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{net::TcpListener, signal::unix::Signal, sync::watch, task::JoinSet};
 use tower_rampart::{Registry, ResilienceConfig};
+use tower_rampart_core::event::EventKind;
 
 use super::{
     admin::Admin,
     counters::Counters,
     gateway::Gateway,
     listener::{self, Handler},
-    operations::Operations,
+    live::Live,
     shutdown::{Signals, drain},
+    source::Source,
     target::Target,
     upstream::Upstream,
 };
@@ -35,9 +37,12 @@ pub(crate) struct Running {
     admin_address: SocketAddr,
     registry: Registry,
     counters: Arc<Counters>,
+    live: Arc<Live>,
     graceful: Arc<GracefulShutdown>,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
+    /// Aborted when dropped.
+    followers: JoinSet<()>,
 }
 
 impl Running {
@@ -54,8 +59,15 @@ impl Running {
         }
         let (registry, counters) = (Registry::new(), Arc::new(Counters::default()));
         let upstream = Upstream::new(plan.upstream);
-        let operations = Operations::new(&plan.config, &registry, &upstream, &plan.fallbacks)
+        let live = Live::new(plan.config, &registry, upstream, plan.fallbacks, Arc::clone(&counters))
             .map_err(|error| Failure::new(error.to_string()))?;
+        let live = Arc::new(live);
+        let counted = Arc::clone(&counters);
+        registry.on_event(move |event| {
+            if matches!(event.kind, EventKind::ReloadRefused { .. }) {
+                counted.reload_refused();
+            }
+        });
         let (listener, address) = listener::bind(plan.listen).await?;
         let (admin_listener, admin_address) = listener::bind(plan.admin_listen).await?;
         let mut running = Self {
@@ -63,11 +75,13 @@ impl Running {
             admin_address,
             registry: registry.clone(),
             counters: Arc::clone(&counters),
+            live: Arc::clone(&live),
             graceful: Arc::new(GracefulShutdown::new()),
             stop: watch::Sender::new(false),
             listeners: JoinSet::new(),
+            followers: JoinSet::new(),
         };
-        running.accept(listener, Gateway::new(operations, Arc::clone(&counters)));
+        running.accept(listener, Gateway::new(live, Arc::clone(&counters)));
         running.accept(admin_listener, Admin::new(registry, counters));
         Ok(running)
     }
@@ -75,6 +89,11 @@ impl Running {
     fn accept(&mut self, listener: TcpListener, handler: impl Handler) {
         let (graceful, stop) = (Arc::clone(&self.graceful), self.stop.subscribe());
         self.listeners.spawn(async move { listener::accept(listener, handler, &graceful, stop).await });
+    }
+
+    /// Follows what the source says from now on, and reads it again when told to by `hangup`.
+    pub(crate) fn follow(&mut self, source: Source, hangup: Signal) {
+        self.followers.spawn(source.follow(Arc::clone(&self.live), hangup));
     }
 
     /// Where clients are served.

@@ -1,4 +1,4 @@
-//! When to stop: the signals, and how long what is in flight may still take.
+//! The signals that end the program, and how long what is in flight may still take.
 
 use std::time::Duration;
 
@@ -10,6 +10,14 @@ use crate::failure::Failure;
 
 /// How long requests in flight may take to finish after the first signal.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Listens for one kind of signal, which from now on does only what the program does about it.
+///
+/// # Errors
+/// Fails if the system refuses.
+pub(crate) fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")))
+}
 
 /// SIGTERM and SIGINT.
 #[derive(Debug)]
@@ -24,7 +32,6 @@ impl Signals {
     /// # Errors
     /// Fails if the system refuses.
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot listen for signals: {error}")));
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 

@@ -64,7 +64,12 @@ impl Gateway {
     }
 
     pub fn start_with(upstream: SocketAddr, args: &[&str], stdin: Option<&str>) -> Self {
-        let mut child = rampart()
+        Self::start_as(rampart(), upstream, args, stdin)
+    }
+
+    /// In a prepared environment.
+    pub fn start_as(mut program: Command, upstream: SocketAddr, args: &[&str], stdin: Option<&str>) -> Self {
+        let mut child = program
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--upstream", &format!("http://{upstream}")])
             .args(args)
