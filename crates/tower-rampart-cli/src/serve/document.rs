@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use tower_rampart_config::{Capabilities, Capability, ConfigError, Loaded, ResilienceConfig};
+use tower_rampart_config::{Capabilities, Capability, ConfigError, Loaded, Preset, ResilienceConfig};
 
 use crate::failure::Failure;
 
@@ -47,6 +47,18 @@ pub(crate) fn of_file(path: &Path) -> Result<ResilienceConfig, Failure> {
 /// Says all that is wrong with it, each in one line.
 pub(crate) fn of_standard_input() -> Result<ResilienceConfig, Failure> {
     of_reader(Ok(stdin().lock()), "standard input")
+}
+
+/// The configuration of a file, of standard input (`-`) or of a preset, `simple` without any.
+///
+/// # Errors
+/// Says all that is wrong with it, each in one line.
+pub(crate) fn load(preset: Option<&str>, file: Option<&Path>) -> Result<ResilienceConfig, Failure> {
+    match file {
+        Some(path) if path == Path::new("-") => of_standard_input(),
+        Some(path) => of_file(path),
+        None => of_preset(preset.unwrap_or(Preset::Simple.as_str())),
+    }
 }
 
 /// The configuration that the process environment asks for.
