@@ -365,6 +365,8 @@ fn bad_line_ends_the_replay_after_what_came_before_it() {
     let input = format!("{}not json\n", trace(&[call(0, &["ok"])]));
     let output = rampart(&["simulate", "--preset", "simple", "--trace", "-"], &input);
     assert_eq!(output.status.code(), Some(2));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.starts_with(r#"{"call":0,"#) && printed.lines().count() == 1, "{printed}");
     assert_eq!(
         String::from_utf8_lossy(&output.stderr).lines().collect::<Vec<_>>(),
         ["rampart: standard input: line 2: expected ident (column 2)"]
