@@ -28,6 +28,7 @@
 //! # Ok::<(), tower_rampart_core::InvalidConfig>(())
 //! ```
 
+mod audience;
 mod config;
 mod counters;
 mod permit;

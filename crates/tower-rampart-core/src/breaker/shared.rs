@@ -1,10 +1,8 @@
 //! The breaker that threads share: the machine of `state` behind a short lock, an atomic summary that spares most calls the lock, totals, observers.
 
 use std::{
-    collections::VecDeque,
     fmt,
     hash::{BuildHasher, RandomState},
-    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -12,6 +10,7 @@ use std::{
 
 use super::{
     Config, Permit, Refused, Snapshot, State, Transition,
+    audience::Audience,
     config::plain_outcome,
     counters::Counters,
     rules::rate,
@@ -24,9 +23,6 @@ use crate::{
     rejection::Name,
     sync::{AtomicU64, ConfigCell, Mutex, MutexGuard, Ordering, lock},
 };
-
-/// Transitions that wait for a slow observer; beyond that the oldest are forgotten.
-const UNDELIVERED: usize = 1024;
 
 /// A circuit breaker, shared by reference between all callers of one service.
 ///
@@ -55,23 +51,12 @@ pub struct Breaker {
     core: Mutex<Core>,
 }
 
-type Observer = Arc<dyn Fn(&Transition) + Send + Sync>;
-
 struct Core {
     machine: Machine,
     /// The successes that had been counted at the last failure.
     successes_before: u64,
     /// Boxed, because most breakers have none.
     audience: Option<Box<Audience>>,
-}
-
-/// Who is told of transitions, and of which not yet.
-#[derive(Default)]
-struct Audience {
-    observers: Arc<Vec<Observer>>,
-    undelivered: VecDeque<Transition>,
-    /// A thread is telling the observers, and will go on until all is told.
-    delivering: bool,
 }
 
 impl Breaker {
@@ -335,10 +320,7 @@ impl Breaker {
     /// If it panics, the panic ends there. A slow one holds up the others: 1024 transitions wait for it, then the oldest is forgotten.
     pub fn on_transition(&self, observer: impl Fn(&Transition) + Send + Sync + 'static) {
         let mut core = lock(&self.core);
-        let audience = core.audience.get_or_insert_default();
-        let mut observers = Vec::clone(&audience.observers);
-        observers.push(Arc::new(observer));
-        audience.observers = Arc::new(observers);
+        core.audience.get_or_insert_default().add(Arc::new(observer));
     }
 
     fn command(&self, now: Timestamp, command: impl FnOnce(&mut Machine) -> Option<Change>) {
@@ -369,23 +351,14 @@ impl Breaker {
         }
         let Some(Change { from, to, reason, would_be }) = change else { return };
         let Some(audience) = &mut core.audience else { return };
-        if audience.undelivered.len() >= UNDELIVERED {
-            audience.undelivered.pop_front();
-        }
         let name = Arc::clone(&self.name);
-        audience.undelivered.push_back(Transition { name, from, to, at: now, reason, would_be });
-        if !mem::replace(&mut audience.delivering, true) {
+        if audience.keep(Transition { name, from, to, at: now, reason, would_be }) {
             self.deliver(core);
         }
     }
 
     fn deliver<'a>(&'a self, mut core: MutexGuard<'a, Core>) {
-        while let Some(audience) = &mut core.audience {
-            let Some(transition) = audience.undelivered.pop_front() else {
-                audience.delivering = false;
-                return;
-            };
-            let observers = Arc::clone(&audience.observers);
+        while let Some((transition, observers)) = core.audience.as_deref_mut().and_then(Audience::next) {
             drop(core);
             for observer in observers.iter() {
                 // Nothing of ours is borrowed by the observer, so a panic leaves nothing half done.
