@@ -100,8 +100,8 @@ reached), with `Retry-After` where the time is known, as JSON or as problem+json
 Without --preset and --config the environment decides: RESILIENCE_PRESET, over it RESILIENCE_CUSTOM_CONFIG (a document) or \
 RESILIENCE_CONFIG_FILE (a file of one, watched), else the older systems' variables, else the preset that suits what the \
 environment looks like; `simple` if it looks like nothing. The log says which it was.
-A file that changes, or is told to by SIGHUP, is read again: requests in flight end as they began, circuits, limits and budgets \
-keep their state. One that is not valid changes nothing; the log says why, and `rampart_reloads_total` in /metrics counts both.
+The file is read again when it changes and on SIGHUP: requests in flight end as they began, circuits, limits and budgets keep \
+their state. One that is not valid changes nothing; the log says why, and `rampart_reloads_total` in /metrics counts both.
 The admin address serves /health and /metrics, and is for loopback only. SIGTERM and SIGINT finish what is in flight (at most \
 30 seconds); a second one ends at once.";
 
