@@ -1,7 +1,5 @@
 //! The gateway under another configuration while requests flow: what changes, what stays, what is refused. Over real sockets and files.
 
-#![expect(clippy::float_cmp, reason = "counters are whole numbers")]
-
 mod support;
 
 use std::{

@@ -104,6 +104,13 @@ impl<J, K, A, R> Call<J, K, A, R> {
         }
     }
 
+    /// Ends the circuit's permit of a call or an attempt that is not sent: it says nothing about the service behind.
+    pub(crate) fn leave_unsent_circuit(&mut self) {
+        if !self.started || self.circuit_in(breaker::Scope::Attempt) {
+            self.leave_circuit(Outcome::Ignored, None);
+        }
+    }
+
     /// Ends the circuit's permit as an answer says.
     pub(crate) fn judge_circuit(&mut self, verdict: &Verdict) {
         if self.circuit.is_some() {

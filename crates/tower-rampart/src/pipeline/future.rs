@@ -177,7 +177,7 @@ where
                     Turn::Refused(rejection) => steps::refuse(call, rejection),
                     Turn::Wait(until) => {
                         ready!(poll_at(this.timer.as_mut(), cx, until));
-                        if call.is_past_deadline() { steps::past_deadline(call) } else { continue }
+                        if call.is_past_deadline() { steps::past_deadline(call, Carry::default()) } else { continue }
                     }
                 },
                 StateProjection::PermitQueue { since, until } => {
@@ -199,7 +199,7 @@ where
                     Turn::Refused(rejection) => steps::wait_for_tokens(call, mem::take(carry), rejection, clock::now()),
                     Turn::Wait(until) => {
                         ready!(poll_at(this.timer.as_mut(), cx, until));
-                        if call.is_past_deadline() { steps::past_deadline(call) } else { continue }
+                        if call.is_past_deadline() { steps::past_deadline(call, mem::take(carry)) } else { continue }
                     }
                 },
                 StateProjection::Readying { last } => {
@@ -218,7 +218,7 @@ where
                             if call.attempts.may_retry() {
                                 *this.request = cloner.clone_request(&request);
                             }
-                            cloner.stamp(&mut request, call.attempts.attempt());
+                            cloner.stamp(&mut request, call.explain.attempts);
                             Step::Go(State::Calling(call.inside(|| service.call(request))))
                         }
                     }

@@ -200,6 +200,9 @@ fn admit_attempt<F, G, Res, E, J, K, A, R>(
         call.renew();
         return enter(call, clock::now());
     }
+    if call.deadline.is_some_and(|deadline| now >= deadline) {
+        return past_deadline(call, carry);
+    }
     let Carry { last, mut payment } = carry;
     payment.spend();
     call.begin_attempt(now);
@@ -270,15 +273,19 @@ pub(super) fn out_of_patience<F, G, Res, E, J, K, A, R>(
             let rejection = call.overloaded(OverloadReason::QueueTimeout);
             refuse(call, rejection)
         }
-        Patience::Total => past_deadline(call),
+        Patience::Total => past_deadline(call, Carry::default()),
     }
 }
 
-/// The time of the whole call is over while it waits.
+/// The time of the whole call is over before the next attempt: the last real answer comes back, if there is one.
 #[cold]
-pub(super) fn past_deadline<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>) -> Step<F, G, Res, E> {
+pub(super) fn past_deadline<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    carry: Carry<Res, E>,
+) -> Step<F, G, Res, E> {
+    call.leave_unsent_circuit();
     let rejection = call.timed_out(TimeoutKind::Total);
-    refuse(call, rejection)
+    stop(call, carry, StopReason::Deadline, rejection)
 }
 
 /// An attempt has ended: the circuit counts it, the ladder decides whether there is another.

@@ -28,10 +28,11 @@ impl Resilience {
         let held = Arc::downgrade(&self.inner);
         let mut signal = self.owner().signal.subscribe();
         async move {
+            // Before the look at the file: what touches it from then on is noticed.
+            let mut touches = *signal.borrow_and_update();
             if let Some(inner) = held.upgrade() {
                 Self { inner }.watch_named();
             }
-            let mut touches = *signal.borrow_and_update();
             loop {
                 let Some(resilience) = held.upgrade().map(|inner| Self { inner }) else { return };
                 let ends = resilience.owner().next_expiry();

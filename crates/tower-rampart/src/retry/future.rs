@@ -11,7 +11,7 @@ use std::{
 
 use pin_project::pin_project;
 use tower_rampart_core::{
-    Classify, RequestInfo, Timestamp,
+    Class, Classify, RequestInfo, Timestamp,
     retry::{Attempts, Budget, Decision, Withdrawal},
 };
 use tower_service::Service;
@@ -32,6 +32,8 @@ where
     service: S,
     /// The request of the next attempt, while one is possible.
     spare: Option<Req>,
+    /// The last real error, which comes back where the attempt after it is refused by a stage further in.
+    failure: Option<S::Error>,
     info: RequestInfo,
     attempts: Attempts,
     deadline: Option<Timestamp>,
@@ -91,7 +93,7 @@ where
         deadline: Option<Timestamp>,
     ) -> Self {
         let state = State::Calling(future);
-        Self { shared, service, spare, info, attempts, deadline, state, timer: Timer::new() }
+        Self { shared, service, spare, failure: None, info, attempts, deadline, state, timer: Timer::new() }
     }
 }
 
@@ -117,7 +119,12 @@ where
                     }
                     let budget = &this.shared.budget;
                     match this.attempts.decide(&verdict, this.info, clock::now, *this.deadline, Some(budget)) {
-                        Decision::Accept | Decision::Stop(_) => return Poll::Ready(result),
+                        Decision::Accept => return Poll::Ready(result),
+                        Decision::Stop(_) => {
+                            let is_refusal = verdict.class == Class::Ignored && verdict.unprocessed;
+                            let failure = if is_refusal { this.failure.take() } else { None };
+                            return Poll::Ready(failure.map_or(result, Err));
+                        }
                         Decision::Wait(wait, withdrawal) => {
                             let payment = Payment::new(budget, withdrawal);
                             let until = clock::now().after(wait);
@@ -145,7 +152,7 @@ where
                     };
                     payment.spend();
                     // The last answer's body, if it has one, is dropped before the next attempt.
-                    drop(last.take());
+                    *this.failure = last.take().and_then(Result::err);
                     if this.attempts.may_retry() {
                         *this.spare = this.shared.cloner.clone_request(&request);
                     }

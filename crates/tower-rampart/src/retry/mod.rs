@@ -12,7 +12,8 @@
 //! | the wait (the server's hint, else the backoff) fits the time left | `deadline` |
 //! | the budget pays | `budget` |
 //!
-//! Where it stops, the last real answer or error comes back as it is: there is no "retries exhausted".
+//! Where it stops, the last real answer or error comes back as it is: there is no "retries exhausted", and where a circuit
+//! further in refuses a retry, the error before it comes back and not the refusal.
 //!
 //! The request is cloned only while a further attempt is possible; a request that cannot be cloned is sent once.
 //!

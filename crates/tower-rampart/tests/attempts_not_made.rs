@@ -1,4 +1,4 @@
-//! Requests that were kept for another attempt and can no longer be sent: the last real answer comes back.
+//! Attempts that are not made, because the request, the circuit or the time is gone: the last real answer comes back.
 
 use std::{
     io,
@@ -6,10 +6,14 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use tower::{Layer, ServiceExt, service_fn};
-use tower_rampart::{CloneRequest, Preset, PresetBuilder, RetryLayer, retry};
+use tower_rampart::{
+    CircuitBreakerLayer, Class, Classify, CloneRequest, Error, Preset, PresetBuilder, RequestInfo, RetryLayer, Verdict,
+    breaker, retry,
+};
 
 /// Keeps a copy of every request, and sends only those that are even.
 #[derive(Clone)]
@@ -81,4 +85,45 @@ async fn a_kept_request_that_is_lost_while_the_call_waits_is_not_retried() {
     let layer = RetryLayer::builder().config(retry::Config::default()).cloner(Fading::default()).build().unwrap();
     assert_eq!(layer.layer(failing(&calls)).oneshot(1).await.unwrap_err().to_string(), "reset");
     assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_a_circuit_further_in_refuses_gives_the_real_error_back() {
+    let calls = Arc::default();
+    let mut config = breaker::Config::default();
+    config.failure_threshold = 1;
+    let stack = RetryLayer::new(retry::Config::default())
+        .unwrap()
+        .layer(CircuitBreakerLayer::new(config).unwrap().layer(failing(&calls).map_err(Error::Inner)));
+    let error = stack.oneshot(1).await.unwrap_err();
+    assert_eq!(error.inner().map(ToString::to_string).as_deref(), Some("reset"), "{error}");
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_time_is_over_is_not_sent() {
+    let calls = Arc::default();
+    let layer = PresetBuilder::new(Preset::Production).classifier(NoTime).build().unwrap();
+    let error = layer.layer(failing(&calls)).oneshot(1).await.unwrap_err();
+    assert!(error.is_timeout());
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+    let numbers = layer.handle().snapshot();
+    assert_eq!((numbers.admitted, numbers.inflight), (0, 0));
+    assert_eq!(layer.handle().breaker().snapshot().failed, 0, "nothing was asked");
+}
+
+/// Says of every request that its time is over.
+#[derive(Clone)]
+struct NoTime;
+
+impl<Res> Classify<u32, Res, io::Error> for NoTime {
+    fn request(&self, _request: &u32) -> RequestInfo {
+        let mut info = RequestInfo::default();
+        info.time_left = Some(Duration::ZERO);
+        info
+    }
+
+    fn classify(&self, _request: &RequestInfo, result: Result<&Res, &io::Error>) -> Verdict {
+        if result.is_ok() { Class::Success.into() } else { Class::Transient.into() }
+    }
 }
