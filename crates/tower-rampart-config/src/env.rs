@@ -69,6 +69,10 @@ impl Surroundings<'static> {
             return Ok(surroundings);
         }
         let text = read_file(Path::new(DOTENV)).map_err(|error| unreadable(DOTENV, DOTENV, error))?;
+        if text.len() > Limits::file().bytes {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "it has more than 64 KiB");
+            return Err(unreadable(DOTENV, DOTENV, error));
+        }
         surroundings.with_dotenv(DOTENV, &text)
     }
 }
@@ -276,8 +280,12 @@ fn numbers(surroundings: &Surroundings<'_>, violations: &mut Vec<Violation>) -> 
     entries
 }
 
-/// Reads at most one byte more than a document may have, so that a wrong path cannot fill the memory.
+/// Reads at most one byte more than a document may have, so that a wrong path cannot fill the memory. What is no regular file is not opened: a
+/// pipe may never end.
 fn read_file(path: &Path) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
     let most = Limits::file().bytes as u64 + 1;
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;

@@ -11,8 +11,8 @@ use std::{
 
 use tower::{Layer, ServiceExt, service_fn};
 use tower_rampart::{
-    CircuitBreakerLayer, Class, Classify, CloneRequest, Error, Preset, PresetBuilder, RequestInfo, RetryLayer, Verdict,
-    breaker, retry,
+    CircuitBreakerLayer, Class, Classify, CloneRequest, Error, Preset, PresetBuilder, RateLimitLayer, RequestInfo,
+    RetryLayer, Verdict, breaker, rate_limit, retry,
 };
 
 /// Keeps a copy of every request, and sends only those that are even.
@@ -98,6 +98,29 @@ async fn a_retry_that_a_circuit_further_in_refuses_gives_the_real_error_back() {
     let error = stack.oneshot(1).await.unwrap_err();
     assert_eq!(error.inner().map(ToString::to_string).as_deref(), Some("reset"), "{error}");
     assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_refusals_in_a_row_the_later_one_comes_back() {
+    let mut config = rate_limit::Config::per_second(1.0);
+    config.burst_size = 1;
+    let limit = RateLimitLayer::new(config).unwrap();
+    let inner = service_fn(|_: u32| async { Ok::<_, Error<io::Error>>(()) });
+    let mut retries = retry::Config::default();
+    retries.max_attempts = 2;
+    retries.jitter.kind = retry::JitterKind::None;
+    let stack = RetryLayer::new(retries).unwrap().layer(limit.layer(inner));
+    stack.clone().oneshot(1).await.unwrap();
+    let waiting = tokio::spawn(stack.oneshot(2));
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    // Another takes the token that the retry waited for.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let taken = limit.layer(service_fn(|_: u32| async { Ok::<_, Error<io::Error>>(()) })).oneshot(3).await;
+    let answer = waiting.await.unwrap();
+    assert!(taken.is_ok() != answer.is_ok(), "one token, one call");
+    if let Err(error) = answer {
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(1)), "as the second refusal says");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -270,6 +270,57 @@ async fn a_new_operation_starts_with_all_that_its_overrides_give() {
     assert!(service.ready().await.unwrap().call(()).await.unwrap_err().is_rate_limited());
 }
 
+#[test]
+fn observers_of_a_switched_circuit_may_ask_for_all_that_a_reload_holds() {
+    let resilience = first();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    resilience.registry().on_event({
+        let (resilience, seen) = (resilience.clone(), Arc::clone(&seen));
+        move |event| {
+            if let EventKind::Transition { to, .. } = &event.kind {
+                let enabled = resilience.operation("export").handle().config().circuit_breaker.enabled;
+                seen.lock().unwrap().push((
+                    to.as_str(),
+                    enabled,
+                    resilience.audit().len(),
+                    resilience.document().base().circuit_breaker.enabled,
+                ));
+            }
+        }
+    });
+    drop(resilience.operation("export"));
+    let off = r#"{"preset": "simple", "circuit_breaker": {"enabled": false}}"#;
+    resilience.reload_json(off, &alice()).unwrap();
+    let seen = seen.lock().unwrap();
+    assert!(!seen.is_empty() && seen.iter().all(|it| *it == ("disabled", false, 1, false)), "{seen:?}");
+}
+
+#[test]
+fn a_pipeline_that_only_an_override_lets_be_served_is_not_built() {
+    let resilience = first();
+    resilience.override_operation("export", r#"{"retry_attempts": 1}"#, None, &alice()).unwrap();
+    let built = PresetBuilder::from_resilience(&resilience).operation("export").without_cloning();
+    let built: Result<ResilienceLayer<tower_rampart::classify::DefaultClassifier, _>, _> = built.build();
+    assert!(built.is_err(), "the override ends, and then it could not be served");
+    let id = resilience.overrides()[0].id;
+    resilience.revert(id, &alice()).unwrap();
+}
+
+#[test]
+fn a_long_refusal_is_kept_short() {
+    let resilience = first();
+    let fields: Vec<String> = (0..45).map(|it| format!(r#""ä{it}": 0"#)).collect();
+    let document =
+        format!(r#"{{"operation_overrides": {{"a": {{{0}}}, "b": {{{0}}}, "c": {{{0}}}}}}}"#, fields.join(","));
+    let error = resilience.reload_json(&document, &alice()).unwrap_err().to_string();
+    let kept = resilience.audit().last().unwrap().detail.clone().unwrap();
+    assert!(
+        error.len() > 5000 && kept.len() <= 4100 && error.starts_with(kept.trim_end_matches('…')),
+        "{}",
+        kept.len()
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reload_from_an_observer_of_a_reload_is_made_after_it() {
     let resilience = first();

@@ -67,6 +67,8 @@ impl Live {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         // What the library cannot know of a gateway, before anything is changed.
         Operations::check(&document).inspect_err(|error| self.refuse(error.to_string()))?;
+        Operations::check_room(&document, &self.fallbacks, &mut numbers, self.resilience.registry())
+            .inspect_err(|error| self.refuse(error.to_string()))?;
         let before = self.resilience.document();
         self.resilience.reload(document, by)?;
         match Operations::new(&self.resilience, &self.upstream, &self.fallbacks, &mut numbers) {
@@ -75,7 +77,7 @@ impl Live {
                 self.counters.reload_applied();
                 Ok(())
             }
-            // The registry has no room for the operations that are new.
+            // Others have taken the registry's room meanwhile.
             Err(error) => {
                 self.resilience.reload(before, by)?;
                 self.refuse(error.to_string());

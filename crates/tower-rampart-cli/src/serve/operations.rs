@@ -1,11 +1,14 @@
 //! The pipelines of all operations that the configuration knows, and which of them a request belongs to. The set is fixed by the document, so that no client can make it grow; how another document takes its place is in `live`.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use http::{HeaderMap, HeaderName, request::Parts};
 use tower::Layer as _;
 use tower_rampart::{
-    BuildError, OperationConfig, PresetBuilder, Resilience, ResilienceConfig,
+    BuildError, OperationConfig, PresetBuilder, Registry, Resilience, ResilienceConfig,
     classify::Given,
     fallback::NoFallback,
     http::{HttpClassifier, ReplayCloner},
@@ -37,6 +40,8 @@ pub(crate) enum OperationsError {
     Build(#[from] BuildError),
     #[error("fallback.targets: '{text}' is no upstream: {source}")]
     Target { text: String, source: InvalidTarget },
+    #[error("there is no room for {0} more operations and upstreams that stand by")]
+    Full(usize),
 }
 
 /// One operation.
@@ -73,6 +78,34 @@ impl StandbyNumbers {
 }
 
 impl Operations {
+    /// Checks that the registry has room for what is new in a configuration.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub(crate) fn check_room(
+        config: &ResilienceConfig,
+        fallbacks: &[Target],
+        numbers: &mut StandbyNumbers,
+        registry: &Registry,
+    ) -> Result<(), OperationsError> {
+        let mut names = BTreeSet::from([DEFAULT.to_owned()]);
+        names.extend(known(config).map(str::to_owned));
+        let mut targets = fallbacks.to_vec();
+        for name in &names {
+            for text in &config.operation(name).fallback_answer.targets {
+                targets.push(target(text)?);
+            }
+        }
+        let known_before = numbers.0.len();
+        names.extend(targets.iter().map(|it| numbers.name(it)));
+        let new = names.iter().filter(|it| registry.get(it).is_none()).count();
+        if registry.operations().len() + new > tower_rampart_core::registry::Registry::MAX_OPERATIONS {
+            numbers.0.truncate(known_before);
+            return Err(OperationsError::Full(new));
+        }
+        Ok(())
+    }
+
     /// Builds the pipelines of the default operation, of those that are configured by name, and of those that routes name, on what runs now.
     ///
     /// `fallbacks` are tried before those that the configuration has. Each has one circuit for all operations.

@@ -59,10 +59,7 @@ impl Source {
         let loaded = document::of_environment()?;
         let reader = Resilience::from_env_for_host(&Registry::new(), capabilities())
             .map_err(|error| Failure::lines(error.to_string().lines().map(str::to_owned).collect()))?;
-        let mut warnings = loaded.warnings;
-        if let (Some(file), None) = (&loaded.file, reader.file()) {
-            warnings.push(format!("{file} is named in .env, not by the process environment, and so it is not watched"));
-        }
+        let warnings = loaded.warnings;
         let origin = match (&loaded.file, &loaded.recommendation) {
             (Some(file), _) => format!("RESILIENCE_CONFIG_FILE ({file})"),
             (None, Some(it)) => format!("preset {}, as for {}", it.recommended_preset, it.environment_detected),

@@ -1,6 +1,6 @@
 //! One configuration under replay: its pipeline, its calls in flight, what they came to. The trace and the time are in `replay`.
 
-use std::{cell::Cell, collections::HashMap, rc::Rc};
+use std::{collections::HashMap, rc::Rc};
 
 use serde_json::value::RawValue;
 use tower::{Layer as _, Service as _};
@@ -63,31 +63,38 @@ pub(crate) struct Lane {
     breaker: breaker::Handle,
     operation: String,
     preset: String,
-    standby: Rc<Cell<bool>>,
     report: LastReport,
     patience: Patience,
     live: HashMap<u64, usize>,
     stuck: usize,
+    /// After a reload, what ends a waiting call cannot be told beforehand.
+    is_reloaded: bool,
     counter: Counter,
+}
+
+/// What an operation runs on in a replay: a call takes whether it has a fallback with its other settings, and keeps it through reloads.
+fn replayed(mut config: OperationConfig) -> OperationConfig {
+    config.fallback.enabled &= has_fallback(&config);
+    config
 }
 
 impl Lane {
     /// # Errors
     /// If the configuration asks for what a replay cannot do.
     pub(crate) fn new(number: usize, config: &ResilienceConfig, operation: &str, seed: u64) -> Result<Self, Failure> {
-        let resolved = config.operation(operation);
-        let (standby, report) = (Rc::new(Cell::new(has_fallback(&resolved))), LastReport::default());
+        let (resolved, report) = (replayed(config.operation(operation)), LastReport::default());
         let layer = PresetBuilder::from_config(config.clone())
             .operation(operation)
             .seed(seed)
             .capabilities(capabilities())
             .classifier(ByWord)
-            .fallback_answer(Standby(Rc::clone(&standby)))
+            .fallback_answer(Standby)
             .reporter(report.clone())
             .report_all(true)
             .build()
             .map_err(|error| Failure::lines(error.to_string().lines().map(str::to_owned).collect()))?;
         let handle = layer.handle();
+        handle.reconfigure(resolved.clone()).expect("a document that was validated has every value in its range");
         Ok(Self {
             number,
             service: layer.layer(Backend),
@@ -95,11 +102,11 @@ impl Lane {
             handle,
             operation: operation.to_owned(),
             preset: config.preset_name().to_owned(),
-            standby,
             report,
             patience: Patience::of(&resolved),
             live: HashMap::new(),
             stuck: 0,
+            is_reloaded: false,
             counter: Counter::default(),
         })
     }
@@ -154,7 +161,8 @@ impl Lane {
 
     /// Whether no call in flight will ever end by itself: what hangs has no timeout, and what waits, waits for that.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.stuck == self.live.len()
+        !self.is_reloaded
+            && self.stuck == self.live.len()
             && !self.live.is_empty()
             && self.handle.snapshot().rate.is_none_or(|rate| rate.queued == 0)
     }
@@ -227,11 +235,11 @@ impl Lane {
     pub(crate) fn reload(&mut self, document: &RawValue) -> Result<(), ConfigError> {
         let config = Presets::builtin().load_over(&self.preset, document.get(), Limits::file())?;
         config.check(&capabilities())?;
-        let resolved = config.operation(&self.operation);
-        let (patience, standby) = (Patience::of(&resolved), has_fallback(&resolved));
+        let resolved = replayed(config.operation(&self.operation));
+        let patience = Patience::of(&resolved);
         self.handle.reconfigure(resolved).expect("a document that was validated has every value in its range");
         self.patience = patience;
-        self.standby.set(standby);
+        self.is_reloaded = true;
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ use crate::failure::Failure;
 /// The most calls in flight at once, so that a trace of calls that never end takes bounded memory.
 const MAX_INFLIGHT: usize = 100_000;
 
-/// Longer than any call that ends by itself can last.
+/// Longer than nothing can happen while a call goes on that ends by itself.
 const FOREVER: Duration = Duration::from_secs(600 * 24 * 60 * 60);
 
 /// A trace on its way through one configuration, or through two side by side.
@@ -38,6 +38,8 @@ pub(crate) struct Replay<R, W> {
     /// When the trace began: as a timer and as a timestamp.
     start: (Instant, Timestamp),
     now_ms: u64,
+    /// When a call was last polled, once the trace is over.
+    active_ms: u64,
 }
 
 impl<R: BufRead, W: Write> Replay<R, W> {
@@ -45,7 +47,7 @@ impl<R: BufRead, W: Write> Replay<R, W> {
     pub(crate) fn new(trace: Reader<R>, lanes: Vec<Lane>, output: Output<W>) -> Self {
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         let start = (timer.deadline(), clock::now());
-        Self { trace, lanes, output, calls: Slots::new(), woken: Vec::new(), timer, start, now_ms: 0 }
+        Self { trace, lanes, output, calls: Slots::new(), woken: Vec::new(), timer, start, now_ms: 0, active_ms: 0 }
     }
 
     /// Replays all lines, then runs on until every call that ends by itself has ended.
@@ -60,7 +62,7 @@ impl<R: BufRead, W: Write> Replay<R, W> {
             self.take(line)?;
             self.settle()?;
         }
-        self.timer.as_mut().reset(self.start.0 + Duration::from_millis(self.now_ms) + FOREVER);
+        self.wait_for_the_next();
         poll_fn(|cx| self.poll_end(cx)).await
     }
 
@@ -83,11 +85,23 @@ impl<R: BufRead, W: Write> Replay<R, W> {
         }
     }
 
+    /// From now on it is waited for what happens next.
+    fn wait_for_the_next(&mut self) {
+        self.active_ms = self.now_ms;
+        self.timer.as_mut().reset(self.start.0 + Duration::from_millis(self.now_ms) + FOREVER);
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
             self.read_clock();
-            self.settle()?;
+            if self.settle()? {
+                self.wait_for_the_next();
+            }
             let is_over = self.timer.as_mut().poll(cx).is_ready();
+            if is_over {
+                // Nothing has happened since.
+                self.now_ms = self.active_ms;
+            }
             for index in 0..self.lanes.len() {
                 if is_over || self.lanes[index].is_stuck() {
                     self.cancel_all(index)?;
@@ -109,14 +123,17 @@ impl<R: BufRead, W: Write> Replay<R, W> {
     }
 
     /// Polls what was woken, in the order of the lines, until nothing more happens at this moment.
-    fn settle(&mut self) -> Result<(), Failure> {
+    /// Gives whether anything was woken.
+    fn settle(&mut self) -> Result<bool, Failure> {
+        let mut any = false;
         loop {
             let mut woken = std::mem::take(&mut self.woken);
             self.calls.take_woken(&mut woken);
             if woken.is_empty() {
                 self.woken = woken;
-                return Ok(());
+                return Ok(any);
             }
+            any = true;
             let calls = &self.calls;
             woken.sort_unstable_by_key(|slot| calls.tag(*slot).map(|live| (live.line, live.lane)));
             for slot in woken.drain(..) {

@@ -88,8 +88,7 @@ struct Raw<'a> {
     #[serde(borrow)]
     key: Option<&'a RawValue>,
     cost: Option<u32>,
-    #[serde(borrow)]
-    method: Option<&'a str>,
+    method: Option<String>,
     call: Option<u64>,
     #[serde(borrow)]
     config: Option<&'a RawValue>,
@@ -225,7 +224,7 @@ fn script(raw: Raw<'_>) -> Result<Script, String> {
         retry_after: raw.retry_after_ms.map(Duration::from_millis),
         time_left: raw.deadline_ms.map(Duration::from_millis),
         cost,
-        method: method(raw.method.unwrap_or("GET"))?,
+        method: method(raw.method.as_deref().unwrap_or("GET"))?,
     })
 }
 

@@ -26,6 +26,9 @@ pub(super) const RULES: &[Rule] = &[
     probe_outlives_slot,
 ];
 
+/// So many waits are followed one by one; growth so slow that it goes on beyond them counts as none from there.
+const FOLLOWED: usize = 10_000;
+
 /// The waits between `attempts` attempts, without jitter.
 struct Waits {
     /// Their sum.
@@ -39,12 +42,12 @@ fn waits(config: &OperationConfig, attempts: u32, total: Duration) -> Waits {
     let jitter = Jitter { kind: JitterKind::None, ..config.retry.jitter };
     let mut waits = Waits { sum: Duration::ZERO, begun: 1 };
     let mut left = attempts.saturating_sub(1);
-    for wait in Delays::new(backoff, jitter, 0) {
+    for (followed, wait) in Delays::new(backoff, jitter, 0).enumerate() {
         if left == 0 {
             break;
         }
         // Waits never shrink: at their highest they stay, and so they do without growth.
-        let settled = wait == backoff.max || backoff.base.is_zero() || backoff.factor <= 1.0;
+        let settled = wait == backoff.max || backoff.base.is_zero() || backoff.factor <= 1.0 || followed >= FOLLOWED;
         let times = if settled { left } else { 1 };
         let room = total.saturating_sub(waits.sum).as_nanos().saturating_sub(1);
         let fitting = room.checked_div(wait.as_nanos()).unwrap_or(if waits.sum < total { u128::MAX } else { 0 });

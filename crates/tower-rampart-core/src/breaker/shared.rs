@@ -306,12 +306,28 @@ impl Breaker {
     /// # Errors
     /// Names the first field out of its range; nothing has changed then.
     pub fn reconfigure(&self, config: Config, now: Timestamp) -> Result<(), InvalidConfig> {
+        if self.reconfigure_untold(config, now)? {
+            self.tell();
+        }
+        Ok(())
+    }
+
+    /// Does the same for callers that hold locks which observers may want: if the answer is `true`, they have to [`tell`](Self::tell) once they
+    /// hold none, and nobody else will.
+    ///
+    /// # Errors
+    /// Names the first field out of its range; nothing has changed then.
+    pub fn reconfigure_untold(&self, config: Config, now: Timestamp) -> Result<bool, InvalidConfig> {
         config.check()?;
         let mut core = lock(&self.core);
         self.config.store(config);
         let change = core.machine.reconfigure(self.config.load(), now);
-        self.publish(core, change, now);
-        Ok(())
+        Ok(self.keep(&mut core, change, now))
+    }
+
+    /// Tells the observers what [`reconfigure_untold`](Self::reconfigure_untold) kept for them.
+    pub fn tell(&self) {
+        self.deliver(lock(&self.core));
     }
 
     /// Tells `observer` every transition from now on, one after another in their order.
@@ -341,6 +357,13 @@ impl Breaker {
 
     /// Makes the machine's change seen, releases it, and tells the observers.
     fn publish(&self, mut core: MutexGuard<'_, Core>, change: Option<Change>, now: Timestamp) {
+        if self.keep(&mut core, change, now) {
+            self.deliver(core);
+        }
+    }
+
+    /// Makes the machine's change seen, and keeps it for the observers; whether the caller has to tell them.
+    fn keep(&self, core: &mut Core, change: Option<Change>, now: Timestamp) -> bool {
         if let Some(until) = core.machine.open_until() {
             self.open_until.store(until.as_nanos(), Ordering::Release);
         }
@@ -349,12 +372,10 @@ impl Breaker {
         if self.word() != word {
             self.word.store(word.0, Ordering::Release);
         }
-        let Some(Change { from, to, reason, would_be }) = change else { return };
-        let Some(audience) = &mut core.audience else { return };
+        let Some(Change { from, to, reason, would_be }) = change else { return false };
+        let Some(audience) = &mut core.audience else { return false };
         let name = Arc::clone(&self.name);
-        if audience.keep(Transition { name, from, to, at: now, reason, would_be }) {
-            self.deliver(core);
-        }
+        audience.keep(Transition { name, from, to, at: now, reason, would_be })
     }
 
     fn deliver<'a>(&'a self, mut core: MutexGuard<'a, Core>) {

@@ -86,23 +86,32 @@ impl Machines {
     /// it any more. Calls that were sent to it before find out by the [`Switches`]: none slips between a stage that is off already and another
     /// that is not on yet.
     pub(crate) fn reconfigure(&self, config: OperationConfig) -> Result<(), InvalidConfig> {
+        if self.reconfigure_untold(config)? {
+            self.breaker.tell();
+        }
+        Ok(())
+    }
+
+    /// Does the same, but the answer is whether the circuit's observers are still to be told: they may want locks that the caller holds.
+    pub(crate) fn reconfigure_untold(&self, config: OperationConfig) -> Result<bool, InvalidConfig> {
         check(&config)?;
         let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
         // Every part was checked above: none of these fails after another was applied.
         self.budget.reconfigure(config.retry.budget)?;
-        self.apply(&config, true, now)?;
+        let on = self.apply(&config, true, now)?;
         self.settings.store(Settings::from(&config));
         self.switches.count(&current, &config);
-        self.apply(&config, false, now)?;
+        let off = self.apply(&config, false, now)?;
         *current = Arc::new(config);
-        Ok(())
+        Ok(on || off)
     }
 
-    /// Gives the stages that are on, or those that are off, their new values.
-    fn apply(&self, config: &OperationConfig, on: bool, now: Timestamp) -> Result<(), InvalidConfig> {
+    /// Gives the stages that are on, or those that are off, their new values; whether the circuit's observers are to be told.
+    fn apply(&self, config: &OperationConfig, on: bool, now: Timestamp) -> Result<bool, InvalidConfig> {
+        let mut untold = false;
         if config.circuit_breaker.enabled == on {
-            self.breaker.reconfigure(config.circuit_breaker.clone(), now)?;
+            untold = self.breaker.reconfigure_untold(config.circuit_breaker.clone(), now)?;
         }
         if config.rate_limit.enabled == on {
             self.rate.reconfigure(config.rate_limit, now)?;
@@ -110,7 +119,7 @@ impl Machines {
         if config.concurrency.enabled == on {
             self.concurrency.reconfigure(config.concurrency)?;
         }
-        Ok(())
+        Ok(untold)
     }
 }
 

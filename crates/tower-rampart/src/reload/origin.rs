@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use tower_rampart_config::{ConfigError, ResilienceConfig};
+use tower_rampart_config::{ConfigError, ResilienceConfig, Surroundings};
 
 use super::file::{self, Named};
 
@@ -18,13 +18,12 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The process environment. What is wrong with it, the configuration says.
+    /// The process environment and its file `.env`. What is wrong with them, the configuration says.
     pub(crate) fn environment() -> Self {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
         let ours = |name: &str| name.starts_with("RESILIENCE_") || name.starts_with("AI_LIB_");
-        Self::variables(std::env::vars_os().filter_map(text).filter(|(name, _)| ours(name)).collect())
+        let all = Surroundings::of_process().ok();
+        let all = all.iter().flat_map(Surroundings::vars).filter(|(name, _)| ours(name));
+        Self::variables(all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
     fn variables(mut variables: Vec<(String, String)>) -> Self {

@@ -34,6 +34,9 @@ use crate::{
 /// The name that the events of a configuration carry in the place of an operation's.
 const CONFIGURATION: &str = "configuration";
 
+/// The most of a refusal's reason that is kept and told, in bytes; the caller has all of it.
+const MOST_OF_A_REASON: usize = 4096;
+
 /// The configuration that runs.
 #[derive(Debug)]
 pub(crate) struct Present {
@@ -70,6 +73,8 @@ pub(super) struct State {
     pub(super) audit: Audit,
     /// What observers are told once nothing is held any more.
     events: Vec<EventKind>,
+    /// Whose circuits have observers to be told then.
+    untold: Vec<Arc<Machines>>,
 }
 
 impl Owner {
@@ -84,6 +89,7 @@ impl Owner {
                 next_id: 1,
                 audit: Audit::new(),
                 events: Vec::new(),
+                untold: Vec::new(),
             }),
             origin,
             host,
@@ -123,12 +129,15 @@ impl Owner {
 
     /// Makes a change, one after another, and then tells observers.
     pub(super) fn change<R>(&self, act: impl FnOnce(&Self, &mut State) -> R) -> R {
-        let (result, events) = {
+        let (result, untold, events) = {
             let mut state = lock(&self.state);
             self.expire(&mut state, clock::now());
             let result = act(self, &mut state);
-            (result, mem::take(&mut state.events))
+            (result, mem::take(&mut state.untold), mem::take(&mut state.events))
         };
+        for machines in untold {
+            machines.breaker.tell();
+        }
         for kind in events {
             self.registry.emit(&Event::new(clock::now(), Name::from(CONFIGURATION), kind));
         }
@@ -172,7 +181,10 @@ impl Owner {
                 let name: &str = machines.operation.name();
                 let own = if named.contains(name) { config.operation(name) } else { base.clone() };
                 if *machines.config() != own {
-                    machines.reconfigure(own).expect("a validated configuration is within the machines' own ranges");
+                    let untold = machines.reconfigure_untold(own);
+                    if untold.expect("a validated configuration is within the machines' own ranges") {
+                        state.untold.push(machines);
+                    }
                 }
             }
         }
@@ -206,6 +218,10 @@ impl Owner {
     /// The machines of an operation of plain functions, which follow from now on.
     pub(crate) fn follow(&self, name: &str) -> Result<Arc<Machines>, OperationError> {
         let mut followers = lock(&self.followers);
+        // Those that follow already are brought to the present configuration by the next change, whatever they run on now.
+        if let Some(machines) = self.registry.existing(name).filter(|it| is_among(&followers, it)) {
+            return Ok(machines);
+        }
         let config = self.present().config.operation(name);
         // The host's capabilities bound all operations already, and its plain functions ignore what they cannot serve.
         let machines = self.registry.machines(name, config, None, Capabilities::all())?;
@@ -227,12 +243,15 @@ impl Owner {
             let laid = overrides.iter().map(|fields| Laid::new(operation, fields));
             basis.code.extend(laid.filter(|it| !state.basis.code.contains(it)));
             let is_new = basis.code.len() > state.basis.code.len();
+            // Overrides end: the pipeline has to serve what lies below them as well.
+            let below = owner.plan(Basis { overrides: Vec::new(), ..basis.clone() })?.config;
             let plan = owner.plan(basis)?;
             let can = Capability::ALL
                 .iter()
                 .filter(|it| !owner.host.has(**it))
                 .fold(capabilities, |can, it| can.without(*it));
             plan.config.check_operation(operation, &can)?;
+            below.check_operation(operation, &can)?;
             let machines = owner.enrol(operation, &plan.config, registry, capabilities, seed)?;
             if is_new {
                 owner.commit(state, plan, &ChangeBy::code(operation), (AuditAction::Override, None));
@@ -265,7 +284,13 @@ impl Owner {
 impl State {
     /// Notes a change that was not made.
     pub(super) fn refuse(&mut self, by: &ChangeBy, id: Option<OverrideId>, error: &ReloadError) {
-        let reason: Arc<str> = error.to_string().into();
+        let mut reason = error.to_string();
+        if reason.len() > MOST_OF_A_REASON {
+            let end = (0..=MOST_OF_A_REASON).rev().find(|it| reason.is_char_boundary(*it)).unwrap_or(0);
+            reason.truncate(end);
+            reason.push('…');
+        }
+        let reason: Arc<str> = reason.into();
         self.events.push(EventKind::ReloadRefused { reason: Arc::clone(&reason) });
         self.audit.push(by, (AuditAction::Refused, id), &[], Some(reason));
     }

@@ -34,6 +34,8 @@ where
     spare: Option<Req>,
     /// The last real error, which comes back where the attempt after it is refused by a stage further in.
     failure: Option<S::Error>,
+    /// Whether the attempt before was refused by a stage further in.
+    is_refused: bool,
     info: RequestInfo,
     attempts: Attempts,
     deadline: Option<Timestamp>,
@@ -93,7 +95,8 @@ where
         deadline: Option<Timestamp>,
     ) -> Self {
         let state = State::Calling(future);
-        Self { shared, service, spare, failure: None, info, attempts, deadline, state, timer: Timer::new() }
+        let (failure, is_refused) = (None, false);
+        Self { shared, service, spare, failure, is_refused, info, attempts, deadline, state, timer: Timer::new() }
     }
 }
 
@@ -112,6 +115,7 @@ where
                 StateProjection::Calling(future) => {
                     let result = ready!(future.poll(cx));
                     let verdict = this.shared.classifier.classify(this.info, result.as_ref());
+                    let is_refusal = verdict.class == Class::Ignored && verdict.unprocessed;
                     let may_repeat = this.attempts.may_retry() && verdict.is_retryable();
                     if may_repeat && !this.spare.as_ref().is_some_and(|it| this.shared.cloner.can_send(it)) {
                         // The request could not be kept: it was sent once.
@@ -121,11 +125,11 @@ where
                     match this.attempts.decide(&verdict, this.info, clock::now, *this.deadline, Some(budget)) {
                         Decision::Accept => return Poll::Ready(result),
                         Decision::Stop(_) => {
-                            let is_refusal = verdict.class == Class::Ignored && verdict.unprocessed;
                             let failure = if is_refusal { this.failure.take() } else { None };
                             return Poll::Ready(failure.map_or(result, Err));
                         }
                         Decision::Wait(wait, withdrawal) => {
+                            *this.is_refused = is_refusal;
                             let payment = Payment::new(budget, withdrawal);
                             let until = clock::now().after(wait);
                             this.state.set(State::Waiting { until, last: Some(result), payment });
@@ -137,9 +141,9 @@ where
                     if !this.spare.as_ref().is_some_and(|it| this.shared.cloner.can_send(it)) {
                         // More of the request went by, while the call waited, than is kept.
                         drop(mem::take(payment));
-                        return Poll::Ready(
-                            last.take().expect("the last answer is kept until the next attempt begins"),
-                        );
+                        let last = last.take().expect("the last answer is kept until the next attempt begins");
+                        let failure = if *this.is_refused { this.failure.take() } else { None };
+                        return Poll::Ready(failure.map_or(last, Err));
                     }
                     let (last, payment) = (last.take(), mem::take(payment));
                     this.state.set(State::Readying { last, payment });
@@ -152,7 +156,11 @@ where
                     };
                     payment.spend();
                     // The last answer's body, if it has one, is dropped before the next attempt.
-                    *this.failure = last.take().and_then(Result::err);
+                    let error = last.take().and_then(Result::err);
+                    if !*this.is_refused {
+                        // A refusal is no real error: the one before it stays.
+                        *this.failure = error;
+                    }
                     if this.attempts.may_retry() {
                         *this.spare = this.shared.cloner.clone_request(&request);
                     }
