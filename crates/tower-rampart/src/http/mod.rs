@@ -32,8 +32,12 @@ mod refusal;
 mod replay;
 mod reset;
 mod retry_after;
+#[cfg(feature = "pipeline")]
+mod settings;
 mod shared_body;
 
+#[cfg(feature = "pipeline")]
+pub(crate) use self::settings::HttpSettings;
 pub use self::{
     classifier::HttpClassifier,
     cloner::{Attempt, ReplayCloner},
