@@ -6,6 +6,7 @@
 //! | [`retry_after`] | the server's hint when to come back, out of headers |
 //! | [`ReplayBody`], [`ReplayCloner`] | sending a streamed request body again, within a bound |
 //! | [`Refusal`] | a [`Rejection`](tower_rampart_core::Rejection) as status, headers and body |
+//! | [`key`] | what calls are told apart by: authority, route, header, client address |
 //! | [`NotDispatched`] | an error that came before the request left, so that any request may be sent again |
 //!
 //! # Examples
@@ -28,6 +29,7 @@ mod cloner;
 mod deadline;
 mod dispatch;
 mod json;
+pub mod key;
 mod refusal;
 mod replay;
 mod reset;
