@@ -7,6 +7,7 @@
 //! | [`ReplayBody`], [`ReplayCloner`] | sending a streamed request body again, within a bound |
 //! | [`Refusal`] | a [`Rejection`](tower_rampart_core::Rejection) as status, headers and body |
 //! | [`GrpcClassifier`], [`is_grpc`], [`grpc_timeout`] | the same for gRPC: [`Refusal::grpc`] is its refusal |
+//! | [`key`] | what calls are told apart by: authority, route, header, client address |
 //! | [`NotDispatched`] | an error that came before the request left, so that any request may be sent again |
 //!
 //! # Examples
@@ -30,6 +31,7 @@ mod deadline;
 mod dispatch;
 mod grpc;
 mod json;
+pub mod key;
 mod refusal;
 mod replay;
 mod reset;
