@@ -40,10 +40,10 @@ mod retry_after;
 mod settings;
 mod shared_body;
 
-#[cfg(feature = "pipeline")]
-pub(crate) use self::settings::HttpSettings;
 #[cfg(feature = "tonic")]
 pub(crate) use self::grpc::{GRPC_OPERATION, GRPC_STAGE, grpc_details, grpc_pushback};
+#[cfg(feature = "pipeline")]
+pub(crate) use self::settings::HttpSettings;
 pub use self::{
     classifier::HttpClassifier,
     cloner::{Attempt, ReplayCloner},
