@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{deadline::read, grpc_status, reset::seconds};
+use super::{deadline::read, grpc_timeout, reset::seconds};
 
 /// Writes what is left into each of these headers that is there and can be read, in its own unit: rounded down, so that the service behind never has more
 /// time than the caller, but at least one unit.
@@ -23,7 +23,7 @@ pub(super) fn forward(headers: &mut HeaderMap, names: &[HeaderName], left: Durat
 fn written(name: &str, value: &str, left: Duration) -> HeaderValue {
     let millis = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
     if name == "grpc-timeout" {
-        return grpc_status::timeout(left);
+        return timeout(left);
     }
     if name.ends_with("-ms") {
         return millis.into();
@@ -34,6 +34,11 @@ fn written(name: &str, value: &str, left: Duration) -> HeaderValue {
         None => format!("{millis}ms"),
     };
     HeaderValue::try_from(text).expect("digits, a point and letters are a header's value")
+}
+
+/// The value of `grpc-timeout`; zero would say that the call is over.
+pub(super) fn timeout(left: Duration) -> HeaderValue {
+    grpc_timeout(left.max(Duration::from_nanos(1)))
 }
 
 #[cfg(test)]
@@ -51,7 +56,7 @@ mod tests {
             ("x-timeout", "9000ms", "2345ms"),
             ("x-timeout", "1m30s", "2345ms"),
             ("x-timeout", "soon", "soon"),
-            ("grpc-timeout", "9S", "2345m"),
+            ("grpc-timeout", "9S", "2345678u"),
         ] {
             let name = HeaderName::from_static(name);
             let mut headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static(value))]);

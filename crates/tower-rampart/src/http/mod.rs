@@ -10,6 +10,8 @@
 //! | [`retry_after`] | the server's hint when to come back, out of headers |
 //! | [`ReplayBody`], [`ReplayCloner`] | sending a streamed request body again, within a bound |
 //! | [`Refusal`] | a [`Rejection`](tower_rampart_core::Rejection) as status, headers and body |
+//! | [`GrpcClassifier`], [`is_grpc`], [`grpc_timeout`] | the same for gRPC: [`Refusal::grpc`] is its refusal |
+//! | [`key`] | what calls are told apart by: authority, route, header, client address |
 //! | [`NotDispatched`] | an error that came before the request left, so that any request may be sent again |
 //!
 //! # Examples
@@ -37,11 +39,11 @@ mod deadline;
 mod dispatch;
 #[cfg(feature = "pipeline")]
 mod forward;
-#[cfg(feature = "pipeline")]
-mod grpc_status;
+mod grpc;
 #[cfg(feature = "pipeline")]
 mod inspect;
 mod json;
+pub mod key;
 #[cfg(feature = "pipeline")]
 mod live;
 mod refusal;
@@ -56,6 +58,8 @@ mod shared_body;
 #[cfg(feature = "pipeline")]
 mod time_left;
 
+#[cfg(feature = "tonic")]
+pub(crate) use self::grpc::{GRPC_OPERATION, GRPC_STAGE, grpc_details, grpc_pushback};
 #[cfg(feature = "pipeline")]
 pub(crate) use self::settings::HttpSettings;
 #[cfg(feature = "pipeline")]
@@ -70,7 +74,8 @@ pub use self::{
 pub use self::{
     classifier::HttpClassifier,
     cloner::{Attempt, ReplayCloner},
-    dispatch::{NotDispatched, NotReplayable},
+    dispatch::{Idempotent, NotDispatched, NotReplayable},
+    grpc::{GrpcClassifier, grpc_timeout, is_grpc},
     refusal::{MediaType, Refusal},
     replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayError, ReplayTracker},
     reset::reset,

@@ -3,7 +3,7 @@
 use http::HeaderName;
 use tower_rampart_config::{OperationConfig, Profile};
 
-use super::{HttpClassifier, ReplayCloner};
+use super::{GrpcClassifier, HttpClassifier, ReplayCloner};
 
 /// What HTTP hosts need of an operation's configuration.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub(crate) struct HttpSettings {
     pub(crate) profile: Profile,
     /// Judges by the lists of statuses, and reads the deadline headers.
     pub(crate) classifier: HttpClassifier,
+    /// Judges by the status of gRPC under that profile.
+    pub(crate) grpc: GrpcClassifier,
     /// Adds the attempt header.
     pub(crate) cloner: ReplayCloner,
     /// The request headers that carry the time left.
@@ -31,6 +33,7 @@ impl From<&OperationConfig> for HttpSettings {
             .deadline_headers(deadline_headers.iter().cloned());
         Self {
             profile: config.classify.profile,
+            grpc: GrpcClassifier::new(classifier.clone()),
             classifier,
             cloner: ReplayCloner::new().attempt_header(config.http.attempt_header.as_ref().and_then(header)),
             deadline_headers,

@@ -85,8 +85,9 @@ impl Watch {
 
     /// The body has failed.
     pub(super) fn fail(self: Pin<&mut Self>, error: &BodyError) {
-        let verdict = FrameJudge::error(error);
-        self.project().ending.end(&verdict);
+        let ending = self.project().ending;
+        let verdict = ending.judge.error(error);
+        ending.end(&verdict);
     }
 
     /// The reader has waited for too long.

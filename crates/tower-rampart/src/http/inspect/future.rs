@@ -16,7 +16,6 @@ use tower_rampart_core::Timestamp;
 
 use super::{Peek, PeekedError, PeekedTrailers};
 use crate::{
-    classify::classify_error,
     clock,
     error::BoxError,
     http::{ResponseBody, body::Origin},
@@ -124,7 +123,7 @@ impl<E: Into<BoxError>> First<E> {
             }
             Self::Came(Some(Err(error))) => {
                 let error = error.into();
-                head.extensions_mut().insert(PeekedError(classify_error(&*error)));
+                head.extensions_mut().insert(PeekedError(origin.settings.grpc.error(&*error)));
                 ResponseBody::of_error(error)
             }
             Self::Came(Some(Ok(frame))) => match frame.into_data() {

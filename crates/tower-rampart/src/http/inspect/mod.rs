@@ -18,7 +18,7 @@ use tower_rampart_config::Profile;
 use tower_rampart_core::Verdict;
 
 pub use self::{future::InspectFuture, service::Inspect};
-use super::{HttpSettings, grpc_status};
+use super::{HttpSettings, grpc::GRPC_STATUS, is_grpc};
 
 /// How long an answer is held up for its first frame, unless told otherwise: 20 ms.
 pub const DEFAULT_PEEK_TIMEOUT: Duration = Duration::from_millis(20);
@@ -44,7 +44,7 @@ impl Peek {
     fn at<B>(settings: &HttpSettings, response: &Response<B>) -> Self {
         let headers = response.headers();
         match settings.profile {
-            Profile::Grpc if grpc_status::is_grpc(headers) && grpc_status::verdict(headers).is_none() => Self::Grpc,
+            Profile::Grpc if is_grpc(headers) && !headers.contains_key(GRPC_STATUS) => Self::Grpc,
             _ => Self::None,
         }
     }

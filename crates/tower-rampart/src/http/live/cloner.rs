@@ -7,7 +7,12 @@ use tower_rampart_config::Profile;
 
 use crate::{
     CloneRequest,
-    http::{Deadline, ReplayBody, ReplayCloner, deadline::GRPC_TIMEOUT, forward::forward, grpc_status},
+    http::{
+        Deadline, ReplayBody, ReplayCloner,
+        deadline::GRPC_TIMEOUT,
+        forward::{forward, timeout},
+        is_grpc,
+    },
     pipeline::Machines,
 };
 
@@ -43,14 +48,14 @@ impl<B> CloneRequest<Request<ReplayBody<B>>> for Replaying {
             settings.cloner.number(request, attempt);
             let headers = request.headers_mut();
             let names = &settings.deadline_headers;
-            let is_grpc = settings.profile == Profile::Grpc && grpc_status::is_grpc(headers);
+            let is_grpc = settings.profile == Profile::Grpc && is_grpc(headers);
             if !is_grpc && !names.iter().any(|name| headers.contains_key(name)) {
                 return;
             }
             let Some(left) = time_left() else { return };
             forward(headers, names, left);
             if is_grpc {
-                headers.insert(GRPC_TIMEOUT, grpc_status::timeout(left));
+                headers.insert(GRPC_TIMEOUT, timeout(left));
             }
         });
     }

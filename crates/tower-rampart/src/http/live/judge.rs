@@ -1,6 +1,6 @@
 //! The judge: reads requests and judges answers as the configuration says, or by a classifier that was given.
 
-use std::{error::Error as StdError, fmt, marker::PhantomData, sync::Arc};
+use std::{convert::Infallible, error::Error as StdError, fmt, marker::PhantomData, sync::Arc};
 
 use http::{Request, Response};
 use tower_rampart_config::Profile;
@@ -9,7 +9,7 @@ use tower_rampart_core::{Classify, RequestInfo, Verdict};
 use crate::{
     classify::{Auto, Boxed, Given, Typed},
     error::{BoxError, BoxedError},
-    http::{HttpSettings, NotReplayable, PeekedError, ResponseBody, deadline, grpc_status},
+    http::{HttpSettings, NotReplayable, PeekedError, PeekedTrailers, ResponseBody},
     pipeline::{Custom, Judge, Machines},
 };
 
@@ -28,14 +28,10 @@ impl<M> Configured<M> {
     }
 
     fn read<B>(&self, request: &Request<B>) -> RequestInfo {
-        self.machines.http.with(|settings| {
-            let mut info =
-                Classify::<_, Response<()>, std::convert::Infallible>::request(&settings.classifier, request);
-            if settings.profile == Profile::Grpc {
-                let stated = deadline::time_left(request.headers(), &[deadline::GRPC_TIMEOUT]);
-                info.time_left = info.time_left.into_iter().chain(stated).min();
-            }
-            info
+        type Any = Response<()>;
+        self.machines.http.with(|settings| match settings.profile {
+            Profile::Grpc => Classify::<_, Any, Infallible>::request(&settings.grpc, request),
+            _ => Classify::<_, Any, Infallible>::request(&settings.classifier, request),
         })
     }
 
@@ -53,14 +49,21 @@ impl<M> Configured<M> {
     }
 
     fn error(&self, error: &(dyn StdError + 'static)) -> Verdict {
-        self.machines.http.with(|settings| settings.classifier.error(error))
+        self.machines.http.with(|settings| match settings.profile {
+            Profile::Grpc => settings.grpc.error(error),
+            _ => settings.classifier.error(error),
+        })
     }
 }
 
 fn by_profile<B>(settings: &HttpSettings, response: &Response<B>) -> Verdict {
+    let (status, headers) = (response.status(), response.headers());
     match settings.profile {
-        Profile::Grpc => grpc_status::response(settings, response),
-        _ => settings.classifier.response(response.status(), response.headers()),
+        Profile::Grpc => {
+            let trailers = response.extensions().get::<PeekedTrailers>().map(|PeekedTrailers(trailers)| trailers);
+            settings.grpc.head(status, headers, trailers)
+        }
+        _ => settings.classifier.response(status, headers),
     }
 }
 

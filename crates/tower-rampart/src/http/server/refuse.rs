@@ -6,7 +6,7 @@ use http::{
 };
 use tower_rampart_core::Rejection;
 
-use crate::http::{MediaType, Refusal, ResponseBody, grpc_status};
+use crate::http::{MediaType, Refusal, ResponseBody, is_grpc};
 
 /// In which form a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +17,13 @@ pub(super) enum Form {
 
 impl Form {
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        if grpc_status::is_grpc(headers) { Self::Grpc } else { Self::Http(MediaType::accepted(headers)) }
+        if is_grpc(headers) { Self::Grpc } else { Self::Http(MediaType::accepted(headers)) }
     }
 
     /// The answer to a request that is refused.
     pub(super) fn answer<B>(self, rejection: Rejection) -> Response<ResponseBody<B>> {
         let mut response = match self {
-            Self::Grpc => grpc_status::refusal(&rejection).map(|()| ResponseBody::empty()),
+            Self::Grpc => Refusal::new(&rejection).grpc().map(|()| ResponseBody::empty()),
             Self::Http(media_type) => {
                 let refusal = Refusal::new(&rejection);
                 let mut response = Response::new(ResponseBody::whole(refusal.body(media_type)));
