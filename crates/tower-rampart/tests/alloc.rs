@@ -216,7 +216,7 @@ mod http_hosts {
     use ::http::{Method, Request, Response};
     use alloc_tracker::Session;
     use bytes::Bytes;
-    use http_body_util::{Empty, Full};
+    use http_body_util::{BodyExt, Empty, Full};
     use tower::{Layer, Service, ServiceExt};
     use tower_rampart::{
         PresetBuilder,
@@ -239,6 +239,11 @@ mod http_hosts {
             *request.method_mut() = method;
             let response = service.ready().await.unwrap().call(request).await.unwrap();
             assert_eq!(response.status(), 200);
+            // A body that nobody reads to its end would be an abandoned call.
+            let mut body = response.into_body();
+            while let Some(frame) = body.frame().await {
+                assert!(frame.is_ok());
+            }
         };
         for _ in 0..WARM_UP {
             call(Method::GET).await;

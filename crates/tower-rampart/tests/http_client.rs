@@ -6,17 +6,17 @@
 mod hosts;
 
 use std::{
-    future::{Future, ready},
+    future::ready,
     io,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use bytes::Bytes;
 use hosts::{
-    NoBody, Pieces, Script, answer, balanced, body, counted, data, get, grpc, look, ms, pieces, text, trailers,
+    NoBody, Pieces, Script, answer, balanced, body, counted, data, get, grpc, is_silent, ms, pieces, text, trailers,
 };
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -40,12 +40,8 @@ fn layer(document: &str) -> ClientLayer {
     PresetBuilder::from_json(document).unwrap().http_client().unwrap()
 }
 
-fn ok<P>(status: u16, body: P) -> io::Result<Response<P>> {
-    Ok(answer(status, body))
-}
-
-fn empty(status: u16) -> io::Result<Response<NoBody>> {
-    ok(status, NoBody::new())
+fn empty(status: u16) -> Response<NoBody> {
+    answer(status, NoBody::new())
 }
 
 fn with<const N: usize>(method: &str, headers: [(&'static str, &'static str); N]) -> Request<NoBody> {
@@ -87,34 +83,32 @@ async fn request_that_may_not_be_sent_twice_is_sent_once_unless_it_was_not_proce
     let keyed = with("POST", [("idempotency-key", "7")]);
     let twice = layer(QUICK).layer(Script::new([empty(500), empty(200)])).oneshot(keyed).await.unwrap();
     assert_eq!(explain(&twice).attempts, 2);
-    let refused = Script::new([Err(io::ErrorKind::ConnectionRefused.into()), empty(200)]);
+    let refused = Script::of([Err(io::ErrorKind::ConnectionRefused.into()), Ok::<_, io::Error>(empty(200))]);
     let response = layer(QUICK).layer(refused).oneshot(with("POST", [])).await.unwrap();
     assert_eq!(explain(&response).attempts, 2, "nothing was sent the first time");
 }
 
 #[tokio::test(start_paused = true)]
 async fn error_of_the_client_comes_back_as_it_is() {
-    let script = Script::<NoBody>::new((0..3).map(|_| Err(io::ErrorKind::ConnectionReset.into())));
+    let script = Script::<NoBody, io::Error>::of((0..3).map(|_| Err(io::ErrorKind::ConnectionReset.into())));
     let error = layer(QUICK).layer(script).oneshot(get()).await.unwrap_err();
     assert_eq!(error.into_inner().unwrap().kind(), io::ErrorKind::ConnectionReset);
 }
 
-/// A service that reads the bodies of its requests and answers by their number.
+type Upload = Request<ReplayBody<Full<Bytes>>>;
+
+/// A service that reads the bodies of its requests, and answers by their number; with how much it has read.
 fn reader(
     statuses: &'static [u16],
-) -> (
-    Arc<AtomicUsize>,
-    impl Service<Request<ReplayBody<Full<Bytes>>>, Response = Response<NoBody>, Error = io::Error, Future: Future + Send>
-    + Clone,
-) {
+) -> (Arc<AtomicUsize>, impl Service<Upload, Response = Response<NoBody>, Error = io::Error> + Clone) {
     let read = Arc::new(AtomicUsize::new(0));
     let (calls, sum) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&read));
-    let service = tower::service_fn(move |request: Request<ReplayBody<Full<Bytes>>>| {
+    let service = tower::service_fn(move |request: Upload| {
         let (call, sum) = (calls.fetch_add(1, Ordering::Relaxed), Arc::clone(&sum));
         async move {
             let body = request.into_body().collect().await.map_err(io::Error::other)?;
             sum.fetch_add(body.to_bytes().len(), Ordering::Relaxed);
-            empty(statuses[call])
+            Ok(empty(statuses[call]))
         }
     });
     (read, service)
@@ -168,6 +162,18 @@ async fn time_that_a_request_states_ends_its_call() {
     assert!(tower_rampart::clock::now().since(began).abs_diff(ms(300)) <= ms(5));
 }
 
+#[tokio::test(start_paused = true)]
+async fn body_of_an_answer_that_is_retried_is_dropped_before_the_next_attempt() {
+    let (feed, inner) = pieces();
+    let answers = Arc::new(Mutex::new(vec![answer(200, pieces().1), answer(503, inner)]));
+    let service = tower::service_fn(move |_: Request<ReplayBody<NoBody>>| {
+        let mut answers = answers.lock().unwrap();
+        assert_eq!(feed.is_closed(), answers.len() == 1);
+        ready(Ok::<_, io::Error>(answers.pop().expect("it is called twice")))
+    });
+    assert_eq!(layer(QUICK).layer(service).oneshot(get()).await.unwrap().status(), 200);
+}
+
 // gRPC
 
 /// As above, with the status of gRPC deciding.
@@ -181,12 +187,12 @@ fn call() -> Request<NoBody> {
     with("POST", [("content-type", "application/grpc")])
 }
 
-fn status(code: &'static str) -> io::Result<Response<Pieces>> {
-    Ok(grpc(body([trailers(&[("grpc-status", code)])])))
+fn status(code: &'static str) -> Response<Pieces> {
+    grpc(body([trailers(&[("grpc-status", code)])]))
 }
 
-fn message() -> io::Result<Response<Pieces>> {
-    Ok(grpc(body([data("m"), trailers(&[("grpc-status", "0")])])))
+fn message() -> Response<Pieces> {
+    grpc(body([data("m"), trailers(&[("grpc-status", "0")])]))
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,7 +201,7 @@ async fn status_in_the_head_of_a_grpc_answer_is_retried_without_a_look_at_its_bo
     feed.panic();
     let mut unavailable = grpc(untouched);
     unavailable.headers_mut().insert("grpc-status", "14".parse().unwrap());
-    let script = Script::new([Ok(unavailable), message()]);
+    let script = Script::new([unavailable, message()]);
     let response = layer(GRPC).layer(script).oneshot(call()).await.unwrap();
     assert_eq!(explain(&response).attempts, 2);
     assert_eq!(text(response.into_body()).await.unwrap(), "m");
@@ -222,13 +228,13 @@ async fn grpc_answer_that_ends_or_fails_at_once_is_retried_if_it_may_be() {
     let idempotent = || with("POST", [("content-type", "application/grpc"), ("idempotency-key", "1")]);
     let (feed, failing) = pieces();
     feed.fail(io::ErrorKind::ConnectionReset);
-    let script = Script::new([Ok(grpc(body([]))), Ok(grpc(failing)), message()]);
+    let script = Script::new([grpc(body([])), grpc(failing), message()]);
     let response = layer(GRPC).layer(script).oneshot(idempotent()).await.unwrap();
     assert_eq!(explain(&response).attempts, 3);
 
     let (feed, failing) = pieces();
     feed.fail(io::ErrorKind::ConnectionReset);
-    let response = layer(GRPC).layer(Script::new([Ok(grpc(failing))])).oneshot(call()).await.unwrap();
+    let response = layer(GRPC).layer(Script::new([grpc(failing)])).oneshot(call()).await.unwrap();
     assert_eq!(explain(&response).class, Some(ClassKind::Transient));
     assert!(text(response.into_body()).await.is_err(), "the error is what the body fails with");
 }
@@ -240,11 +246,11 @@ async fn stream_is_held_up_for_a_moment_only() {
         let layer = patience.map_or_else(|| layer.clone(), |patience| layer.clone().peek_timeout(patience));
         let (feed, inner) = pieces();
         let began = tower_rampart::clock::now();
-        let response = layer.layer(Script::new([Ok(grpc(inner))])).oneshot(call()).await.unwrap();
+        let response = layer.layer(Script::new([grpc(inner)])).oneshot(call()).await.unwrap();
         let took = tower_rampart::clock::now().since(began);
         assert!(took >= expected && took <= expected + ms(2), "{took:?} of {expected:?}");
         let mut body = response.into_body();
-        assert!(look(&mut body).is_none());
+        assert!(is_silent(&mut body));
         feed.send(data("late"));
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "late");
         feed.send(trailers(&[("grpc-status", "0")]));
@@ -257,7 +263,7 @@ async fn stream_is_held_up_for_a_moment_only() {
 async fn failure_at_the_end_of_a_stream_is_counted_and_not_retried() {
     let layer = layer(GRPC);
     let failing = body([data("a"), data("b"), trailers(&[("grpc-status", "14")])]);
-    let response = layer.layer(Script::new([Ok(grpc(failing))])).oneshot(call()).await.unwrap();
+    let response = layer.layer(Script::new([grpc(failing)])).oneshot(call()).await.unwrap();
     assert!(response.extensions().get::<Explain>().is_none());
     assert_eq!(text(response.into_body()).await.unwrap(), "ab");
     assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
@@ -284,7 +290,7 @@ async fn grpc_calls_are_told_the_time_left_in_grpcs_own_header() {
 async fn body_is_not_looked_at_under_the_profile_http() {
     let (feed, inner) = pieces();
     feed.panic();
-    let response = layer(QUICK).layer(Script::new([Ok(grpc(inner))])).oneshot(get()).await.unwrap();
+    let response = layer(QUICK).layer(Script::new([grpc(inner)])).oneshot(get()).await.unwrap();
     assert_eq!(response.status(), 200);
 }
 
@@ -434,13 +440,13 @@ async fn profile_follows_a_reload_and_a_call_is_judged_as_it_began() {
     assert_eq!(explain(&response).attempts, 2);
 
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let receiver = std::sync::Mutex::new(Some(receiver));
+    let receiver = Mutex::new(Some(receiver));
     let slow = tower::service_fn(move |_: Request<ReplayBody<NoBody>>| {
         let receiver = receiver.lock().unwrap().take();
         async move {
             match receiver {
                 Some(receiver) => receiver.await.map_err(io::Error::other),
-                None => message(),
+                None => Ok(message()),
             }
         }
     });
@@ -450,7 +456,7 @@ async fn profile_follows_a_reload_and_a_call_is_judged_as_it_began() {
     let begun = tokio::spawn(layer.layer(slow).oneshot(self::call()));
     tokio::time::sleep(ms(10)).await;
     live.reload(QUICK);
-    sender.send(status("14").unwrap()).unwrap();
+    sender.send(status("14")).unwrap();
     let response = begun.await.unwrap().unwrap();
     assert_eq!(explain(&response).attempts, 2, "it began under the profile of gRPC");
 }
@@ -496,7 +502,7 @@ async fn end_of_the_outcome_follows_a_reload() {
     let handle = live.layer.handle();
     let open = async || {
         let (feed, inner) = pieces();
-        (feed, live.layer.layer(Script::new([ok(200, inner)])).oneshot(get()).await.unwrap().into_body())
+        (feed, live.layer.layer(Script::new([answer(200, inner)])).oneshot(get()).await.unwrap().into_body())
     };
     let (_first, body) = open().await;
     assert_eq!((body.is_watched(), balanced(&handle).inflight), (false, 0));

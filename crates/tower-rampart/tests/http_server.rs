@@ -144,7 +144,7 @@ async fn handler_that_takes_too_long_is_answered_for() {
 async fn load_is_shed_while_handlers_are_busy_with_their_bodies() {
     let layer = layer(r#"{"concurrency": {"max_inflight": 1}, "classify": {"outcome_at": "end_of_body"}}"#);
     let (feed, inner) = pieces();
-    let first = layer.layer(Script::new([Ok(answer(200, inner))])).oneshot(get()).await.unwrap();
+    let first = layer.layer(Script::new([answer(200, inner)])).oneshot(get()).await.unwrap();
     let refused = layer.layer(Handler::new(200)).oneshot(get()).await.unwrap();
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     feed.send(data("x"));
@@ -153,7 +153,7 @@ async fn load_is_shed_while_handlers_are_busy_with_their_bodies() {
     assert_eq!(layer.layer(Handler::new(200)).oneshot(get()).await.unwrap().status(), 200);
 
     let (_feed, inner) = pieces();
-    let left = layer.layer(Script::new([Ok(answer(200, inner))])).oneshot(get()).await.unwrap();
+    let left = layer.layer(Script::new([answer(200, inner)])).oneshot(get()).await.unwrap();
     drop(left);
     assert_eq!(counted(&layer.handle()), [2, 0, 0, 1, 0], "a client that hangs up abandons");
 }
@@ -355,11 +355,11 @@ async fn what_handlers_meet_follows_a_reload() {
     let header = header::HeaderName::from_static("x-timeout-ms");
     assert_eq!(told(&layer, request(&[(header, "500")])).await, Some(ms(500)));
     let (_feed, inner) = pieces();
-    let _held = layer.layer(Script::new([Ok(answer(200, inner))])).oneshot(get()).await.unwrap();
+    let _held = layer.layer(Script::new([answer(200, inner)])).oneshot(get()).await.unwrap();
     assert_eq!(balanced(&handle).inflight, 1);
     resilience.reload_json(r#"{"classify": {"profile": "grpc"}}"#, &by).unwrap();
     let failing = body([data("m"), trailers(&[("grpc-status", "13")])]);
-    let response = layer.layer(Script::new([Ok(grpc(failing))])).oneshot(get()).await.unwrap();
+    let response = layer.layer(Script::new([grpc(failing)])).oneshot(get()).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().trailers().unwrap()["grpc-status"], "13");
     assert_eq!(counted(&handle), [2, 2, 0, 0, 1]);
 }
