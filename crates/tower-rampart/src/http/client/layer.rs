@@ -37,7 +37,27 @@ use crate::{
 /// body that decides the outcome costs one.
 ///
 /// # Examples
-/// Around a client of hyper-util, `Client<HttpConnector, ReplayBody<Full<Bytes>>>`; here a function stands in for it:
+/// Around the client of hyper-util:
+/// ```no_run
+/// use bytes::Bytes;
+/// use http::Request;
+/// use http_body_util::{BodyExt, Full};
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use tower_rampart::http::ClientLayer;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = ServiceBuilder::new()
+///     .layer(ClientLayer::from_preset("production")?)
+///     .service(Client::builder(TokioExecutor::new()).build_http());
+/// let request = Request::get("http://example.test/").body(Full::<Bytes>::default())?;
+/// let body = client.oneshot(request).await?.into_body().collect().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Around any other, for which a function stands here:
 /// ```
 /// # use std::convert::Infallible;
 /// use bytes::Bytes;

@@ -73,7 +73,7 @@ where
                     let peek = this.patience.map_or(Peek::None, |_| Peek::at(&origin.settings, &response));
                     match peek {
                         Peek::None => {
-                            return Poll::Ready(Ok(response.map(|body| seen(ResponseBody::new(body), origin))));
+                            return Poll::Ready(Ok(response.map(|body| ResponseBody::new(body).with_origin(origin))));
                         }
                         Peek::Grpc => {
                             let (parts, body) = response.into_parts();
@@ -137,12 +137,8 @@ impl<E: Into<BoxError>> First<E> {
                 }
             },
         };
-        head.map(|()| seen(body, origin))
+        head.map(|()| body.with_origin(origin))
     }
-}
-
-fn seen<R>(body: ResponseBody<R>, origin: Origin) -> ResponseBody<R> {
-    body.with_origin(origin)
 }
 
 impl<F, R> fmt::Debug for InspectFuture<F, R> {
