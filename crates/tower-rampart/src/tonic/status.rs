@@ -1,9 +1,9 @@
 //! Errors of the suite as tonic's `Status`, and back. What a status means for retry and breaker is in `classify`.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use percent_encoding::percent_decode_str;
-use tonic::{Code, Status, metadata::MetadataMap};
+use tonic::{Code, Status, TimeoutExpired, metadata::MetadataMap};
 use tower_rampart_core::{Rejection, Stage};
 
 use crate::{
@@ -38,11 +38,12 @@ pub fn status_of(rejection: Rejection) -> Status {
 }
 
 /// A refusal as [`status_of`] has it; the inner service's error as tonic itself would have it, so that a `Status` comes back as it was.
+/// But a channel's timer, which tonic calls `CANCELLED`, is `DEADLINE_EXCEEDED`: the pipeline sets it by `grpc-timeout`, and means it.
 /// A fallback that failed has the status of its own error.
 impl<E: Into<BoxError>> From<Error<E>> for Status {
     fn from(error: Error<E>) -> Self {
         match error {
-            Error::Inner(error) => Self::from_error(error.into()),
+            Error::Inner(error) => inner(error.into()),
             Error::FallbackFailed(failed) => Self::from(*failed.error),
             Error::CircuitOpen(it) => status_of(it.into()),
             Error::RateLimited(it) => status_of(it.into()),
@@ -51,6 +52,16 @@ impl<E: Into<BoxError>> From<Error<E>> for Status {
             Error::NoEnabledTargets(it) => status_of(it.into()),
         }
     }
+}
+
+fn inner(error: BoxError) -> Status {
+    let mut sources = std::iter::successors(Some(&*error as &(dyn StdError + 'static)), |&error| error.source());
+    if !sources.any(<dyn StdError>::is::<TimeoutExpired>) {
+        return Status::from_error(error);
+    }
+    let mut status = Status::deadline_exceeded("the channel's time for the call is over");
+    status.set_source(error.into());
+    status
 }
 
 /// Who refused a call.
@@ -97,7 +108,7 @@ pub fn refused_by(status: &Status) -> Option<RefusedBy> {
 
 #[cfg(test)]
 mod tests {
-    use std::{error::Error as _, io};
+    use std::io;
 
     use tonic_types::StatusExt as _;
     use tower_rampart_core::{
@@ -171,6 +182,15 @@ mod tests {
         assert_eq!(status.metadata().get("x-mine").expect("the metadata"), "1");
         assert!(status.source().is_none());
         assert_eq!(refused_by(&status), None);
+    }
+
+    #[test]
+    fn timer_of_a_channel_is_a_deadline() {
+        let expired = io::Error::other(TimeoutExpired(()));
+        assert_eq!(Status::from(Error::Inner(expired)).code(), Code::Unknown, "`io::Error` hides what it is made of");
+        let status = Status::from(Error::<BoxError>::Inner(Box::new(TimeoutExpired(()))));
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert!(status.source().is_some_and(<dyn StdError>::is::<TimeoutExpired>));
     }
 
     #[test]
