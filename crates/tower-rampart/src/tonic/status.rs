@@ -3,13 +3,13 @@
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use percent_encoding::percent_decode_str;
-use tonic::{Code, Status, TimeoutExpired, metadata::MetadataMap};
+use tonic::{Code, Status, metadata::MetadataMap};
 use tower_rampart_core::{Rejection, Stage};
 
 use crate::{
     BoxError, Error,
     classify::find_rejection,
-    http::{GRPC_OPERATION, GRPC_STAGE, Refusal, grpc_details, grpc_pushback},
+    http::{GRPC_OPERATION, GRPC_STAGE, GrpcClassifier, Refusal, grpc_details, grpc_pushback},
 };
 
 /// The status of a refusal: the code of [`Refusal::grpc_code`], a message, `google.rpc.ErrorInfo` and, where the time is known, `RetryInfo` as
@@ -37,9 +37,17 @@ pub fn status_of(rejection: Rejection) -> Status {
     status
 }
 
-/// A refusal as [`status_of`] has it; the inner service's error as tonic itself would have it, so that a `Status` comes back as it was.
-/// But a channel's timer, which tonic calls `CANCELLED`, is `DEADLINE_EXCEEDED`: the pipeline sets it by `grpc-timeout`, and means it.
-/// A fallback that failed has the status of its own error.
+/// What became of a call, for its caller.
+///
+/// | error | status |
+/// |---|---|
+/// | a refusal | as [`status_of`] has it |
+/// | the inner service's, with a `Status` among its sources | that one, as it was |
+/// | a connection that was not made or was closed before the request was sent | `UNAVAILABLE` |
+/// | a channel's own timer, which the pipeline sets by `grpc-timeout` | `DEADLINE_EXCEEDED`; tonic says `CANCELLED` |
+/// | any other one that tonic knows, such as a reset stream | as tonic has it |
+/// | the rest | `UNAVAILABLE` if trying again may help, else `UNKNOWN` |
+/// | a fallback that failed | the status of its own error |
 impl<E: Into<BoxError>> From<Error<E>> for Status {
     fn from(error: Error<E>) -> Self {
         match error {
@@ -55,13 +63,36 @@ impl<E: Into<BoxError>> From<Error<E>> for Status {
 }
 
 fn inner(error: BoxError) -> Status {
-    let mut sources = std::iter::successors(Some(&*error as &(dyn StdError + 'static)), |&error| error.source());
-    if !sources.any(<dyn StdError>::is::<TimeoutExpired>) {
+    if sources(&*error).any(<dyn StdError>::is::<Status>) {
         return Status::from_error(error);
     }
-    let mut status = Status::deadline_exceeded("the channel's time for the call is over");
+    let verdict = GrpcClassifier::default().error(&*error);
+    let code = match verdict.code {
+        Some(tower_rampart_core::Code::Grpc(code)) => Code::from_i32(code.into()),
+        _ => Code::Unknown,
+    };
+    // tonic takes both for a call that somebody cancelled.
+    if verdict.unprocessed || code == Code::DeadlineExceeded {
+        return of_error(code, error);
+    }
+    Status::try_from_error(error).unwrap_or_else(|error| of_error(code, error))
+}
+
+fn of_error(code: Code, error: BoxError) -> Status {
+    let mut message = error.to_string();
+    for source in sources(&*error).skip(1).map(ToString::to_string) {
+        // Many errors end with what they were made of.
+        if !message.ends_with(&source) {
+            message = format!("{message}: {source}");
+        }
+    }
+    let mut status = Status::new(code, message);
     status.set_source(error.into());
     status
+}
+
+fn sources<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// Who refused a call.
@@ -110,6 +141,8 @@ pub fn refused_by(status: &Status) -> Option<RefusedBy> {
 mod tests {
     use std::io;
 
+    use tonic::{ConnectError, TimeoutExpired};
+
     use tonic_types::StatusExt as _;
     use tower_rampart_core::{
         breaker::State,
@@ -120,6 +153,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::http::NotDispatched;
 
     const WAIT: Option<Duration> = Some(Duration::from_millis(1500));
 
@@ -185,12 +219,18 @@ mod tests {
     }
 
     #[test]
-    fn timer_of_a_channel_is_a_deadline() {
-        let expired = io::Error::other(TimeoutExpired(()));
-        assert_eq!(Status::from(Error::Inner(expired)).code(), Code::Unknown, "`io::Error` hides what it is made of");
-        let status = Status::from(Error::<BoxError>::Inner(Box::new(TimeoutExpired(()))));
-        assert_eq!(status.code(), Code::DeadlineExceeded);
-        assert!(status.source().is_some_and(<dyn StdError>::is::<TimeoutExpired>));
+    fn error_on_the_way_is_unavailable_and_a_channels_timer_a_deadline() {
+        let status = |error: BoxError| Status::from(Error::<BoxError>::Inner(error));
+        let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(status(Box::new(reset())).code(), Code::Unavailable);
+        let connect = status(Box::new(ConnectError(Box::new(reset()))));
+        assert_eq!((connect.code(), connect.message()), (Code::Unavailable, "connection reset"));
+        assert!(connect.source().is_some_and(<dyn StdError>::is::<ConnectError>));
+        assert_eq!(status(Box::new(TimeoutExpired(()))).code(), Code::DeadlineExceeded);
+        assert_eq!(status(Box::new(io::Error::from(io::ErrorKind::InvalidInput))).code(), Code::Unknown);
+        let stream = status(Box::new(NotDispatched::new(reset())));
+        assert_eq!(stream.code(), Code::Unavailable);
+        assert_eq!(refused_by(&stream), None);
     }
 
     #[test]
