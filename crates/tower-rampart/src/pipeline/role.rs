@@ -1,6 +1,6 @@
 //! Which side of a call a pipeline stands on, and what that changes of its configuration.
 
-use tower_rampart_config::{ConfigError, ResilienceConfig, Source};
+use tower_rampart_config::{Capabilities, Capability, ConfigError, ResilienceConfig, Source};
 
 /// Which side of a call a pipeline stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,7 +8,6 @@ pub(crate) enum Role {
     /// The configuration is taken as it is.
     Any,
     /// Behind it are this program's own handlers: none is called twice, and their failures open no circuit unless somebody asked for one.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "servers are HTTP hosts"))]
     Server,
 }
 
@@ -24,6 +23,23 @@ impl Role {
                 operation,
                 r#"{"retry": {"enabled": false}, "circuit_breaker": {"enabled": false}}"#,
             ),
+        }
+    }
+
+    /// Checks that a pipeline that stands alone can serve what is enabled.
+    pub(super) fn check(
+        self,
+        config: &ResilienceConfig,
+        operation: &str,
+        capabilities: Capabilities,
+    ) -> Result<(), ConfigError> {
+        match self {
+            Self::Any => config.check(&capabilities),
+            Self::Server => {
+                // Of the retries that the rest of the document has, this operation has none.
+                config.check(&capabilities.with(Capability::CloneRequest))?;
+                config.check_operation(operation, &capabilities)
+            }
         }
     }
 }

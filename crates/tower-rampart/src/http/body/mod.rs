@@ -41,7 +41,7 @@ use crate::{error::BoxError, pipeline::Held};
 /// | nothing comes for as long as an attempt may take, while the reader waits | failure, and [`BodyError::Stalled`] |
 /// | the time of the call is over while the reader waits | failure, and [`BodyError::TimedOut`] |
 /// | the time of the call is over while the reader does something else | abandoned, and [`BodyError::TimedOut`] |
-/// | it is dropped before its end | abandoned |
+/// | it is dropped before its end | abandoned: read such bodies to their end, for a run of abandoned calls is what a service looks like that hangs |
 /// | the inner body panics | failure |
 ///
 /// Under the gRPC profile a body whose time is over ends with the trailers of [`Refusal::grpc`](super::Refusal::grpc) instead of an error, which a server

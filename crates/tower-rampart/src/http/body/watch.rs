@@ -97,15 +97,10 @@ impl Watch {
         let held = ending.held.take().expect("a watch is ended once");
         let rejection = held.timed_out(kind);
         held.finish(&rejection.verdict());
-        ending.judge.cut_short(&rejection).map_or_else(
-            || {
-                Err(match kind {
-                    TimeoutKind::Attempt => BodyError::Stalled { after: stall },
-                    _ => BodyError::TimedOut(rejection),
-                })
-            },
-            Ok,
-        )
+        ending.judge.cut_short(&rejection).ok_or(match kind {
+            TimeoutKind::Attempt => BodyError::Stalled { after: stall },
+            _ => BodyError::TimedOut(rejection),
+        })
     }
 
     /// The reader has come back too late: what the service had to say is not known.
