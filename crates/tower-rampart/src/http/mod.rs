@@ -46,6 +46,7 @@ mod json;
 pub mod key;
 #[cfg(feature = "pipeline")]
 mod live;
+mod peeked;
 mod refusal;
 mod replay;
 mod reset;
@@ -66,7 +67,7 @@ pub(crate) use self::settings::HttpSettings;
 pub use self::{
     body::{BodyError, ResponseBody},
     client::{ClientLayer, ClientService, capabilities},
-    inspect::{DEFAULT_PEEK_TIMEOUT, Inspect, InspectFuture, PeekedError, PeekedTrailers},
+    inspect::{DEFAULT_PEEK_TIMEOUT, Inspect, InspectFuture},
     live::{Configured, HttpJudge, InBody, Judged, Once, Replaying},
     server::{ServerFuture, ServerLayer, ServerService},
     time_left::Deadline,
@@ -76,6 +77,7 @@ pub use self::{
     cloner::{Attempt, ReplayCloner},
     dispatch::{Idempotent, NotDispatched, NotReplayable},
     grpc::{GrpcClassifier, grpc_timeout, is_grpc},
+    peeked::{PeekedError, PeekedTrailers},
     refusal::{MediaType, Refusal},
     replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayError, ReplayTracker},
     reset::reset,

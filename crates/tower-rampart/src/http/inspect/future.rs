@@ -14,11 +14,11 @@ use http_body::{Body, Frame};
 use pin_project::pin_project;
 use tower_rampart_core::Timestamp;
 
-use super::{Peek, PeekedError, PeekedTrailers};
+use super::Peek;
 use crate::{
     clock,
     error::BoxError,
-    http::{ResponseBody, body::Origin},
+    http::{PeekedError, PeekedTrailers, ResponseBody, body::Origin},
     timer::Timer,
 };
 
