@@ -48,6 +48,7 @@ pub mod key;
 #[cfg(feature = "pipeline")]
 mod live;
 mod model;
+mod peeked;
 mod refusal;
 mod replay;
 mod reset;
@@ -67,8 +68,8 @@ pub(crate) use self::settings::HttpSettings;
 #[cfg(feature = "pipeline")]
 pub use self::{
     body::{BodyError, ResponseBody},
-    client::{ClientLayer, ClientService},
-    inspect::{DEFAULT_PEEK_TIMEOUT, Inspect, InspectFuture, PeekedError, PeekedTrailers},
+    client::{ClientLayer, ClientService, capabilities},
+    inspect::{DEFAULT_PEEK_TIMEOUT, Inspect, InspectFuture},
     live::{Configured, HttpJudge, InBody, Judged, Once, Replaying},
     server::{ServerFuture, ServerLayer, ServerService},
     time_left::Deadline,
@@ -79,6 +80,7 @@ pub use self::{
     dispatch::{Idempotent, NotDispatched, NotReplayable},
     grpc::{GrpcClassifier, grpc_timeout, is_grpc},
     model::{Event, EventReader, ModelApiClassifier, ProviderError, RateLimitHeaders, TOKENS_HEADER, Usage, Window},
+    peeked::{PeekedError, PeekedTrailers},
     refusal::{MediaType, Refusal},
     replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayError, ReplayTracker},
     reset::reset,
