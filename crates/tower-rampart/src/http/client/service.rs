@@ -18,6 +18,7 @@ use crate::{
     http::{
         Inspect, ReplayBody, ResponseBody,
         live::{Configured, InBody, Replaying},
+        model::BodyLength,
     },
     pipeline::{Judge, NoReport, Report, Shared, future::ResponseFuture},
 };
@@ -83,10 +84,16 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let settings = self.shared.machines.http.load();
-        let request = request.map(|body| ReplayBody::new(body, settings.replay_max_bytes));
+        let mut request = request.map(|body| ReplayBody::new(body, settings.replay_max_bytes));
+        if settings.limits_tokens
+            && let Some(length) = request.body().size_hint().exact()
+        {
+            request.extensions_mut().insert(BodyLength(length));
+        }
         // The future polls readiness of the instance that it calls.
         let fresh = self.inner.clone();
-        let inner = Inspect::new(mem::replace(&mut self.inner, fresh), settings, Some(self.peek_timeout));
+        let inner = mem::replace(&mut self.inner, fresh);
+        let inner = Inspect::new(inner, settings, Some(self.peek_timeout));
         ResponseFuture::new(inner, request, Arc::clone(&self.shared))
     }
 }

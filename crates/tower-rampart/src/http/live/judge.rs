@@ -31,8 +31,16 @@ impl<M> Configured<M> {
         type Any = Response<()>;
         self.machines.http.with(|settings| match settings.profile {
             Profile::Grpc => Classify::<_, Any, Infallible>::request(&settings.grpc, request),
+            // That all methods may be sent again under the profile of model APIs is said by `retry.methods`, which a document may narrow.
             _ => Classify::<_, Any, Infallible>::request(&settings.classifier, request),
         })
+    }
+
+    /// What a request says, and the tokens that it may use where they are limited.
+    fn info<B>(&self, request: &Request<B>) -> RequestInfo {
+        let mut info = self.read(request);
+        info.tokens = self.machines.http.with(|it| it.limits_tokens.then(|| it.model.tokens(request)));
+        info
     }
 
     fn answer<B>(&self, response: &Response<ResponseBody<B>>) -> Verdict {
@@ -51,7 +59,8 @@ impl<M> Configured<M> {
     fn error(&self, error: &(dyn StdError + 'static)) -> Verdict {
         self.machines.http.with(|settings| match settings.profile {
             Profile::Grpc => settings.grpc.error(error),
-            _ => settings.classifier.error(error),
+            Profile::ModelApi => settings.model.error(error),
+            Profile::Http => settings.classifier.error(error),
         })
     }
 }
@@ -63,7 +72,8 @@ fn by_profile<B>(settings: &HttpSettings, response: &Response<B>) -> Verdict {
             let trailers = response.extensions().get::<PeekedTrailers>().map(|PeekedTrailers(trailers)| trailers);
             settings.grpc.head(status, headers, trailers)
         }
-        _ => settings.classifier.response(status, headers),
+        Profile::ModelApi => settings.model.response(status, headers, response.extensions().get()),
+        Profile::Http => settings.classifier.response(status, headers),
     }
 }
 
@@ -85,7 +95,7 @@ impl<Q, B, E: StdError + 'static> Judge<Request<Q>, Response<ResponseBody<B>>, E
     type Error = E;
 
     fn request(&self, request: &Request<Q>) -> RequestInfo {
-        self.read(request)
+        self.info(request)
     }
 
     fn judge(&self, _request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &E>) -> Verdict {
@@ -104,7 +114,7 @@ impl<Q, B> Judge<Request<Q>, Response<ResponseBody<B>>, BoxError> for Configured
     type Error = BoxedError;
 
     fn request(&self, request: &Request<Q>) -> RequestInfo {
-        self.read(request)
+        self.info(request)
     }
 
     fn judge(&self, _request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &BoxedError>) -> Verdict {
@@ -133,7 +143,9 @@ where
     type Error = E;
 
     fn request(&self, request: &Request<Q>) -> RequestInfo {
-        self.configured.read(request)
+        let mut info = self.configured.info(request);
+        info.tokens = self.classifier.request(request).tokens.or(info.tokens);
+        info
     }
 
     fn judge(&self, request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &E>) -> Verdict {
