@@ -38,8 +38,15 @@ pub struct Act {
     is_streamed: bool,
     pace: Duration,
     trailers: HeaderMap,
-    breaks_off: bool,
-    falls_silent: bool,
+    end: End,
+}
+
+/// What comes after the last chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Orderly,
+    Break,
+    Silence,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +71,7 @@ impl Act {
             is_streamed: false,
             pace: Duration::ZERO,
             trailers: HeaderMap::new(),
-            breaks_off: false,
-            falls_silent: false,
+            end: End::Orderly,
         }
     }
 
@@ -131,12 +137,12 @@ impl Act {
 
     /// Breaks off after the last chunk, where the end would be.
     pub fn breaking_off(self) -> Self {
-        Self { breaks_off: true, is_streamed: true, ..self }
+        Self { end: End::Break, is_streamed: true, ..self }
     }
 
     /// Stops after the last chunk and never ends.
     pub fn falling_silent(self) -> Self {
-        Self { falls_silent: true, is_streamed: true, ..self }
+        Self { end: End::Silence, is_streamed: true, ..self }
     }
 
     async fn play(self) -> Result<Response<Body>, Broken> {
@@ -164,12 +170,13 @@ impl Act {
             if next > act.chunks.len() {
                 return None;
             }
-            if act.falls_silent {
-                std::future::pending::<()>().await;
-            }
-            if act.breaks_off {
-                tokio::time::sleep(BEFORE_BREAK).await;
-                return Some((Err(Broken), (act, next + 1)));
+            match act.end {
+                End::Orderly => {}
+                End::Break => {
+                    tokio::time::sleep(BEFORE_BREAK).await;
+                    return Some((Err(Broken), (act, next + 1)));
+                }
+                End::Silence => std::future::pending().await,
             }
             let trailers = (!act.trailers.is_empty()).then(|| Frame::trailers(act.trailers.clone()));
             trailers.map(|frame| (Ok(frame), (act, next + 1)))

@@ -159,6 +159,7 @@ impl<B> ResponseBody<B> {
     fn end(mut self: Pin<&mut Self>) -> Option<Pin<Box<Watch>>> {
         let mut this = self.as_mut().project();
         this.form.set(Form::Whole(Bytes::new()));
+        (*this.first, *this.last) = (None, None);
         this.watch.take()
     }
 }
