@@ -1,1 +1,5 @@
-//! What the stories need: real peers on loopback. The stories are in `tests/`.
+//! What the stories need: real peers on loopback. The stories are in `tests/`, those of clients that others wrote in `clients/`.
+
+pub mod model_server;
+pub mod peer;
+pub mod server;
