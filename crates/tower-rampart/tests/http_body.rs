@@ -10,8 +10,8 @@ use std::{error::Error as _, io, panic::AssertUnwindSafe};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use hosts::{
-    Feed, Pieces, Script, Sized, answer, balanced, body, counted, data, get, grpc, look, ms, pieces, secs, text,
-    trailers,
+    Feed, Pieces, Script, Sized, answer, balanced, body, counted, data, get, grpc, is_silent, ms, next, pieces, secs,
+    text, trailers,
 };
 use http::{Request, Response};
 use http_body::Body;
@@ -41,7 +41,7 @@ async fn answered<P>(layer: &ClientLayer, response: Response<P>) -> Response<Res
 where
     P: Body<Data = Bytes, Error = io::Error>,
 {
-    layer.layer(Script::new([Ok(response)])).oneshot(get()).await.unwrap()
+    layer.layer(Script::new([response])).oneshot(get()).await.unwrap()
 }
 
 async fn open(layer: &ClientLayer) -> (Feed, ResponseBody<Pieces>) {
@@ -68,12 +68,12 @@ async fn call_is_in_flight_until_its_body_has_ended() {
     assert!(body.is_watched() && is_full(&handle));
     assert_eq!(counted(&handle), [0, 0, 0, 0, 1]);
     feed.send(data("a"));
-    assert!(look(&mut body).unwrap().unwrap().is_ok());
-    assert!(look(&mut body).is_none() && is_full(&handle));
+    assert!(next(&mut body).unwrap().is_ok());
+    assert!(is_silent(&mut body) && is_full(&handle));
     let refused = layer.layer(Script::<Pieces>::new([])).oneshot(get()).await.unwrap_err();
     assert!(refused.is_overloaded());
     drop(feed);
-    assert!(look(&mut body).unwrap().is_none());
+    assert!(next(&mut body).is_none());
     assert_eq!(counted(&handle), [1, 0, 0, 0, 0]);
     assert!(!body.is_watched() && body.is_end_stream());
     drop(body);
@@ -98,13 +98,13 @@ async fn body_that_fails_is_a_failure_and_its_error_is_the_source() {
     let (feed, mut body) = open(&layer).await;
     feed.send(data("a"));
     feed.fail(io::ErrorKind::ConnectionReset);
-    assert!(look(&mut body).unwrap().unwrap().is_ok());
-    let error = look(&mut body).unwrap().unwrap().unwrap_err();
+    assert!(next(&mut body).unwrap().is_ok());
+    let error = next(&mut body).unwrap().unwrap_err();
     let source = error.source().and_then(|it| it.downcast_ref::<io::Error>());
     assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::ConnectionReset));
     assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
     assert_eq!(layer.handle().breaker().state(), State::Open);
-    assert!(look(&mut body).unwrap().is_none(), "nothing follows an error");
+    assert!(next(&mut body).is_none(), "nothing follows an error");
     assert!(feed.is_closed(), "the inner body was dropped");
 }
 
@@ -134,7 +134,7 @@ async fn silence_as_long_as_an_attempt_may_take_is_a_stall() {
     assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
     assert_eq!(timeouts(&layer.handle()), (1, 0));
     assert!(feed.is_closed(), "the inner body is dropped with its connection");
-    assert!(look(&mut body).unwrap().is_none());
+    assert!(next(&mut body).is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,8 +183,8 @@ async fn dropped_body_is_abandoned() {
     let layer = layer(END_OF_BODY);
     let (feed, mut body) = open(&layer).await;
     feed.send(data("a"));
-    assert!(look(&mut body).is_some());
-    assert!(look(&mut body).is_none());
+    assert!(next(&mut body).is_some());
+    assert!(is_silent(&mut body));
     drop(body);
     assert_eq!(counted(&layer.handle()), [0, 0, 0, 1, 0]);
     assert!(!is_full(&layer.handle()));
@@ -243,9 +243,9 @@ async fn body_that_knows_its_end_is_not_asked_again() {
     let layer = layer(END_OF_BODY);
     let mut body = answered(&layer, answer(200, Sized(2))).await.into_body();
     assert_eq!(body.size_hint().exact(), Some(2));
-    assert!(look(&mut body).unwrap().unwrap().is_ok());
+    assert!(next(&mut body).unwrap().is_ok());
     assert!(is_full(&layer.handle()) && !body.is_end_stream());
-    assert!(look(&mut body).unwrap().unwrap().is_ok());
+    assert!(next(&mut body).unwrap().is_ok());
     assert!(body.is_end_stream());
     assert_eq!(counted(&layer.handle()), [1, 0, 0, 0, 0], "hyper does not poll it again");
 }
@@ -263,7 +263,7 @@ async fn answer_without_a_body_ends_with_its_head() {
     }
     let (_feed, inner) = pieces();
     let request = Request::head("/").body(hosts::NoBody::new()).unwrap();
-    let response = layer.layer(Script::new([Ok(answer(200, inner))])).oneshot(request).await.unwrap();
+    let response = layer.layer(Script::new([answer(200, inner)])).oneshot(request).await.unwrap();
     assert!(!response.body().is_watched());
     assert_eq!(counted(&layer.handle()), [4, 0, 0, 0, 0]);
 }
@@ -328,7 +328,7 @@ async fn grpc_stream_may_be_silent_but_not_beyond_the_time_that_its_caller_state
     let (feed, inner) = pieces();
     feed.send(data("m"));
     let request = Request::post("/").header("grpc-timeout", "60S").body(hosts::NoBody::new()).unwrap();
-    let mut body = layer.layer(Script::new([Ok(grpc(inner))])).oneshot(request).await.unwrap().into_body();
+    let mut body = layer.layer(Script::new([grpc(inner)])).oneshot(request).await.unwrap().into_body();
     assert!(body.frame().await.unwrap().is_ok());
     let began = tower_rampart::clock::now();
     assert!(matches!(body.frame().await, Some(Err(BodyError::TimedOut(_)))));
@@ -344,7 +344,7 @@ async fn nothing_is_lost_wherever_a_call_is_dropped() {
         let layer = layer(document);
         for polls in 0..12 {
             let (feed, inner) = pieces();
-            let call = layer.layer(Script::new([Ok(grpc(inner))])).oneshot(get());
+            let call = layer.layer(Script::new([grpc(inner)])).oneshot(get());
             let mut task = tokio_test::task::spawn(async move { call.await.unwrap().into_body().collect().await });
             let mut is_over = false;
             for poll in 0..polls {
@@ -373,8 +373,8 @@ async fn nothing_is_lost_wherever_a_call_is_dropped() {
 fn whole_bytes_are_a_body() {
     let mut body: ResponseBody<Pieces> = ResponseBody::from("later");
     assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(5), false));
-    assert_eq!(look(&mut body).unwrap().unwrap().unwrap().into_data().unwrap(), "later");
-    assert!(body.is_end_stream() && look(&mut body).unwrap().is_none());
+    assert_eq!(next(&mut body).unwrap().unwrap().into_data().unwrap(), "later");
+    assert!(body.is_end_stream() && next(&mut body).is_none());
     assert!(ResponseBody::<Pieces>::empty().is_end_stream());
 }
 

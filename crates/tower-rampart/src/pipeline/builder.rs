@@ -345,7 +345,7 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
             live.owner().adopt(laid, registry, capabilities, self.seed)?
         } else {
             let config = role.over(self.overridden()?, &self.operation)?;
-            config.check(&capabilities)?;
+            role.check(&config, &self.operation, capabilities)?;
             let registry = self.registry.unwrap_or_default();
             registry.machines(&self.operation, config.operation(&self.operation), self.seed, capabilities)?
         };

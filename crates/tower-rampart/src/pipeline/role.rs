@@ -1,6 +1,6 @@
 //! Which side of a call a pipeline stands on, and what that changes of its configuration.
 
-use tower_rampart_config::{ConfigError, ResilienceConfig, Source};
+use tower_rampart_config::{Capabilities, Capability, ConfigError, ResilienceConfig, Source};
 
 /// Which side of a call a pipeline stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,23 @@ impl Role {
                 operation,
                 r#"{"retry": {"enabled": false}, "circuit_breaker": {"enabled": false}}"#,
             ),
+        }
+    }
+
+    /// Checks that a pipeline that stands alone can serve what is enabled.
+    pub(super) fn check(
+        self,
+        config: &ResilienceConfig,
+        operation: &str,
+        capabilities: Capabilities,
+    ) -> Result<(), ConfigError> {
+        match self {
+            Self::Any => config.check(&capabilities),
+            Self::Server => {
+                // Of the retries that the rest of the document has, this operation has none.
+                config.check(&capabilities.with(Capability::CloneRequest))?;
+                config.check_operation(operation, &capabilities)
+            }
         }
     }
 }

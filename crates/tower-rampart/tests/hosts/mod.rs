@@ -124,8 +124,8 @@ struct Inner<P, E> {
 }
 
 impl<P> Script<P> {
-    pub fn new(answers: impl IntoIterator<Item = io::Result<Response<P>>>) -> Self {
-        Self::of(answers)
+    pub fn new(answers: impl IntoIterator<Item = Response<P>>) -> Self {
+        Self::of(answers.into_iter().map(Ok))
     }
 }
 
@@ -189,12 +189,20 @@ where
     Ok(String::from_utf8(collected.to_bytes().to_vec()).expect("text"))
 }
 
-/// One look at a body.
-pub fn look<B>(body: &mut B) -> Option<Option<Result<Frame<Bytes>, B::Error>>>
+/// The next frame of a body, which must be there, or its end.
+pub fn next<B>(body: &mut B) -> Option<Result<Frame<Bytes>, B::Error>>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    body.frame().now_or_never()
+    body.frame().now_or_never().expect("a frame is there, or the end")
+}
+
+/// Whether nothing of a body is there yet.
+pub fn is_silent<B>(body: &mut B) -> bool
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    body.frame().now_or_never().is_none()
 }
 
 /// What an operation counted: success, failure, ignored, abandoned, in flight.
