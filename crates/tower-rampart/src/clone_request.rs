@@ -1,5 +1,7 @@
 //! How a request is kept for another attempt or a fallback; what is done with it is the business of `retry` and `fallback`.
 
+use std::time::Duration;
+
 /// Makes a second copy of a request, where that is possible.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot clone the request `{Req}`",
@@ -14,8 +16,9 @@ pub trait CloneRequest<Req> {
         true
     }
 
-    /// Tells the request which attempt it is, 1 for the first. Does nothing unless the protocol has a place for it.
-    fn stamp(&self, _request: &mut Req, _attempt: u32) {}
+    /// Tells the request which attempt it is, 1 for the first, and how much time is left for the whole call, if that is bounded and anyone
+    /// asks. Does nothing unless the protocol has a place for it.
+    fn stamp(&self, _request: &mut Req, _attempt: u32, _time_left: impl FnOnce() -> Option<Duration>) {}
 }
 
 /// Clones requests that are [`Clone`].

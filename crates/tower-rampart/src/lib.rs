@@ -53,6 +53,8 @@ pub mod retry;
 pub mod timeout;
 #[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout"))]
 mod timer;
+#[cfg(feature = "tonic")]
+pub mod tonic;
 
 #[cfg(feature = "breaker")]
 pub use breaker::CircuitBreakerLayer;

@@ -1,5 +1,7 @@
 //! Keeps HTTP requests for further attempts and tells each which attempt it is. How a body is kept is in `replay`.
 
+use std::time::Duration;
+
 use http::{HeaderName, Request};
 
 use super::ReplayBody;
@@ -63,7 +65,7 @@ impl<B> CloneRequest<Request<ReplayBody<B>>> for ReplayCloner {
         request.body().is_readable()
     }
 
-    fn stamp(&self, request: &mut Request<ReplayBody<B>>, attempt: u32) {
+    fn stamp(&self, request: &mut Request<ReplayBody<B>>, attempt: u32, _time_left: impl FnOnce() -> Option<Duration>) {
         self.number(request, attempt);
     }
 }

@@ -6,6 +6,8 @@
 //! | [`retry_after`] | the server's hint when to come back, out of headers |
 //! | [`ReplayBody`], [`ReplayCloner`] | sending a streamed request body again, within a bound |
 //! | [`Refusal`] | a [`Rejection`](tower_rampart_core::Rejection) as status, headers and body |
+//! | [`GrpcClassifier`], [`is_grpc`], [`grpc_timeout`] | the same for gRPC: [`Refusal::grpc`] is its refusal |
+//! | [`key`] | what calls are told apart by: authority, route, header, client address |
 //! | [`NotDispatched`] | an error that came before the request left, so that any request may be sent again |
 //!
 //! # Examples
@@ -27,17 +29,26 @@ mod classifier;
 mod cloner;
 mod deadline;
 mod dispatch;
+mod grpc;
 mod json;
+pub mod key;
 mod refusal;
 mod replay;
 mod reset;
 mod retry_after;
+#[cfg(feature = "pipeline")]
+mod settings;
 mod shared_body;
 
+#[cfg(feature = "tonic")]
+pub(crate) use self::grpc::{GRPC_OPERATION, GRPC_STAGE, grpc_details, grpc_pushback};
+#[cfg(feature = "pipeline")]
+pub(crate) use self::settings::HttpSettings;
 pub use self::{
     classifier::HttpClassifier,
     cloner::{Attempt, ReplayCloner},
-    dispatch::{NotDispatched, NotReplayable},
+    dispatch::{Idempotent, NotDispatched, NotReplayable},
+    grpc::{GrpcClassifier, grpc_timeout, is_grpc},
     refusal::{MediaType, Refusal},
     replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayError, ReplayTracker},
     reset::reset,

@@ -91,7 +91,7 @@ fn weight(parameter: &str) -> Option<u32> {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal<'a> {
-    rejection: &'a Rejection,
+    pub(super) rejection: &'a Rejection,
 }
 
 impl<'a> Refusal<'a> {

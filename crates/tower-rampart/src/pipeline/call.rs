@@ -8,12 +8,12 @@ use std::{
 };
 
 use tower_rampart_core::{
-    ClassKind, Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency, rate,
+    Class, ClassKind, Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency, rate,
     rejection::{CircuitOpen, Name, OverloadReason, Overloaded, TimedOut, TimeoutKind},
     retry::{Attempts, StopReason},
 };
 
-use super::{Explain, Shared, settings::CallSettings, switches};
+use super::{Explain, Held, Shared, held::Span, settings::CallSettings, switches};
 use crate::clock;
 
 /// The permits, tickets and accounts of one call. Dropped early, it ends them all.
@@ -335,6 +335,37 @@ impl<J, K, A, R> Call<J, K, A, R> {
         }
     }
 
+    /// Whether an answer that was judged so decides the outcome only when it has ended.
+    pub(crate) fn is_undecided(&self, verdict: &Verdict) -> bool {
+        self.settings.may_hold && verdict.class == Class::Success
+    }
+
+    /// Whether the call was made, its answer is the service's own, and what it holds may stay with that answer.
+    pub(crate) fn may_hold(&self) -> bool {
+        self.settings.may_hold && self.started && self.explain.fallback.is_none()
+    }
+
+    /// What the call holds goes over to its answer, of which this is the verdict on the head. Nothing of it is left here.
+    pub(crate) fn hold(&mut self, verdict: &Verdict) -> Held {
+        let decided = (!self.is_undecided(verdict)).then_some(*verdict);
+        if decided.is_some() {
+            self.judge_circuit(verdict);
+        }
+        self.started = false;
+        let machines = Arc::clone(&self.shared.machines);
+        Held::new(machines, self.circuit.take(), self.permit.take(), decided, &self.info, self.held_for())
+    }
+
+    fn held_for(&self) -> Span {
+        Span {
+            began: self.began,
+            deadline: self.deadline,
+            stall: self.settings.timeout.attempt,
+            attempts: self.explain.attempts,
+            outcome_at: self.settings.outcome_at,
+        }
+    }
+
     /// The call ends with an answer that was judged so.
     pub(crate) fn finish(&mut self, class: ClassKind) {
         if mem::take(&mut self.started) {
@@ -357,7 +388,7 @@ pub(crate) enum Turn {
 }
 
 /// How the registry counts a class: an answer that blames the request is an answer.
-fn outcome(class: ClassKind) -> Outcome {
+pub(super) fn outcome(class: ClassKind) -> Outcome {
     match class {
         ClassKind::Success | ClassKind::Permanent => Outcome::Success,
         ClassKind::Transient | ClassKind::RateLimited | ClassKind::Unavailable => Outcome::Failure,

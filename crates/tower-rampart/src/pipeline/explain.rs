@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tower_rampart_core::{Stage, rejection::Name, retry::StopReason};
+use super::Held;
+use tower_rampart_core::{ClassKind, ProviderClass, Stage, rejection::Name, retry::StopReason};
 
 /// The story of one call.
 ///
@@ -13,6 +14,10 @@ use tower_rampart_core::{Stage, rejection::Name, retry::StopReason};
 pub struct Explain {
     /// Attempts that reached the service behind.
     pub attempts: u32,
+    /// What the answer was judged, the fallback's if there was one; where the body decides, what its head was.
+    pub class: Option<ClassKind>,
+    /// The finer class of a model API.
+    pub provider_class: Option<ProviderClass>,
     /// The waits before the retries, as planned.
     pub delays: Vec<Duration>,
     /// Why no further attempt was made; `None` after a success.
@@ -28,6 +33,15 @@ pub struct Explain {
 }
 
 impl Explain {
+    /// Who answered: `primary` is the service itself, then the name of the fallback's service, or `fallback` if it is none.
+    pub fn served_by(&self) -> &str {
+        match (self.fallback, &self.fallback_name) {
+            (None, _) => "primary",
+            (Some(_), Some(name)) => name,
+            (Some(_), None) => "fallback",
+        }
+    }
+
     /// Whether there is more to tell than a first attempt that succeeded.
     pub fn is_remarkable(&self) -> bool {
         self.attempts != 1 || self.stopped_by.is_some() || self.rejected_by.is_some() || self.fallback.is_some()
@@ -38,6 +52,14 @@ impl Explain {
 pub trait Report<Res, E> {
     /// Takes the report of a call that ended with `result`, into whose extensions it may go.
     fn report(&self, explain: Explain, result: &mut Result<Res, E>);
+
+    /// Takes what an answer holds until it has ended, and keeps it with the answer; gives it back if the answer ends with its head.
+    ///
+    /// Asked only where the configuration has an answer end after its head (`classify.outcome_at`, `classify.profile`), of answers of the service
+    /// itself.
+    fn hold(&self, held: Held, _result: &mut Result<Res, E>) -> Option<Held> {
+        Some(held)
+    }
 }
 
 /// Drops the reports.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use pin_project::pin_project;
-use tower_rampart_core::{ClassKind, Timestamp};
+use tower_rampart_core::{Timestamp, Verdict};
 use tower_service::Service;
 
 use super::{
@@ -218,7 +218,10 @@ where
                             if call.attempts.may_retry() {
                                 *this.request = cloner.clone_request(&request);
                             }
-                            cloner.stamp(&mut request, call.explain.attempts);
+                            let deadline = call.deadline;
+                            cloner.stamp(&mut request, call.explain.attempts, || {
+                                deadline.map(|deadline| deadline.since(clock::now()))
+                            });
                             Step::Go(State::Calling(call.inside(|| service.call(request))))
                         }
                     }
@@ -239,7 +242,7 @@ where
                 StateProjection::Falling(future) => Step::Answered(ready!(call.inside(|| future.poll(cx)))),
                 StateProjection::Answered => unreachable!("a future is not polled after it was ready"),
             };
-            let (result, verdict) = match step {
+            let (mut result, verdict) = match step {
                 Step::Go(state) => {
                     this.state.set(state);
                     continue;
@@ -261,9 +264,16 @@ where
             };
             // What was called is dropped first, then its permits are given back; a fallback holds none of them.
             this.state.set(State::Answered);
+            let may_fall = this.walk.may_step(call.settings.fallback, &verdict, &call.shared.answer);
+            if !may_fall && call.may_hold() && result.is_ok() {
+                let held = call.hold(&verdict);
+                if let Some(held) = call.shared.report.hold(held, &mut result) {
+                    held.finish(&verdict);
+                }
+            }
             call.judge_circuit(&verdict);
             call.release();
-            let result = if this.walk.may_step(call.settings.fallback, &verdict, &call.shared.answer) {
+            let result = if may_fall {
                 let fault = Fault::new(result);
                 let error = fault.shared_error();
                 match this.walk.step(&verdict, &call.shared.answer, &call.shared.cloner, fault) {
@@ -290,7 +300,7 @@ where
                 }
                 result => result,
             };
-            return Poll::Ready(settle(this.call, result, verdict.class.kind()));
+            return Poll::Ready(settle(this.call, result, &verdict));
         }
     }
 }
@@ -307,15 +317,17 @@ fn poll_at(timer: Pin<&mut Timer>, cx: &mut Context<'_>, at: Option<Timestamp>) 
 fn settle<J, K, A, R, Res, E>(
     call: &mut Lazy<J, K, A, R>,
     mut result: Answer<Res, E>,
-    class: ClassKind,
+    verdict: &Verdict,
 ) -> Answer<Res, E>
 where
     R: Report<Res, Error<E>>,
 {
     if let Lazy::Begun(mut call) = mem::replace(call, Lazy::Done) {
-        call.finish(class);
+        call.finish(verdict.class.kind());
         if call.shared.report_all || call.explain.is_remarkable() {
-            let explain = mem::take(&mut call.explain);
+            let mut explain = mem::take(&mut call.explain);
+            explain.class = Some(verdict.class.kind());
+            explain.provider_class = verdict.provider_class;
             call.shared.report.report(explain, &mut result);
         }
     }

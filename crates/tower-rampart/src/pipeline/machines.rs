@@ -13,14 +13,20 @@ use tower_rampart_core::{
     retry::{Budget, Seeds},
 };
 
+#[cfg(not(feature = "http"))]
+use super::hostless::HttpSettings;
 use super::{settings::Settings, switches::Switches};
 use crate::clock;
+#[cfg(feature = "http")]
+use crate::http::HttpSettings;
 
 /// The machines of one operation and the configuration that they run on.
 #[derive(Debug)]
 pub(crate) struct Machines {
     pub(crate) operation: Arc<Operation>,
     pub(crate) settings: ConfigCell<Settings>,
+    /// What HTTP hosts read beside the settings.
+    pub(crate) http: ConfigCell<HttpSettings>,
     pub(crate) switches: Switches,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) rate: Arc<RateLimiter>,
@@ -44,6 +50,7 @@ impl Machines {
         let breaker = Breaker::new(Arc::clone(name), config.circuit_breaker.clone())?;
         let machines = Self {
             settings: ConfigCell::new(Settings::from(&config)),
+            http: ConfigCell::new(HttpSettings::from(&config)),
             switches: Switches::default(),
             breaker: Arc::new(match seed {
                 Some(seed) => breaker.with_seed(seed),
@@ -100,6 +107,7 @@ impl Machines {
         // Every part was checked above: none of these fails after another was applied.
         self.budget.reconfigure(config.retry.budget)?;
         let on = self.apply(&config, true, now)?;
+        self.http.store(HttpSettings::from(&config));
         self.settings.store(Settings::from(&config));
         self.switches.count(&current, &config);
         let off = self.apply(&config, false, now)?;

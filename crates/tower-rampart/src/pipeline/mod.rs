@@ -104,6 +104,9 @@ mod call;
 mod explain;
 pub mod future;
 mod handle;
+mod held;
+#[cfg(not(feature = "http"))]
+mod hostless;
 mod judge;
 mod layer;
 mod machines;
@@ -118,6 +121,7 @@ pub use builder::{BuildError, PresetBuilder};
 pub use explain::InExtensions;
 pub use explain::{Explain, NoReport, OnReport, Report};
 pub use handle::OperationHandle;
+pub use held::Held;
 pub use judge::{Custom, Judge};
 pub use layer::ResilienceLayer;
 pub(crate) use machines::Machines;

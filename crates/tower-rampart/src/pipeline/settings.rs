@@ -1,6 +1,6 @@
 //! The part of an operation's configuration that every call takes a copy of; the machines hold the rest.
 
-use tower_rampart_config::OperationConfig;
+use tower_rampart_config::{OperationConfig, OutcomeAt, Profile};
 use tower_rampart_core::{breaker, fallback, rate, retry, timeout};
 
 /// What is swapped as one on reload.
@@ -22,6 +22,10 @@ pub(crate) struct CallSettings {
     pub(crate) rate_waits: bool,
     /// Whether the concurrency limiter is on.
     pub(crate) concurrency: bool,
+    /// When the outcome is known.
+    pub(crate) outcome_at: OutcomeAt,
+    /// Whether an answer may go on after its head and decide the outcome then.
+    pub(crate) may_hold: bool,
 }
 
 impl From<&OperationConfig> for Settings {
@@ -33,6 +37,8 @@ impl From<&OperationConfig> for Settings {
             rate: config.rate_limit.enabled.then_some(config.rate_limit.scope),
             rate_waits: config.rate_limit.on_limit == rate::OnLimit::Wait,
             concurrency: config.concurrency.enabled,
+            outcome_at: config.classify.outcome_at,
+            may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,
         };
         Self { retry: config.retry, call }
     }

@@ -301,7 +301,7 @@ pub(super) fn after_attempt<F, G, Req, Res, E, J, K, A, R>(
 where
     K: CloneRequest<Req>,
 {
-    if call.circuit_in(breaker::Scope::Attempt) {
+    if call.circuit_in(breaker::Scope::Attempt) && !call.is_undecided(verdict) {
         call.judge_circuit(verdict);
     }
     let may_repeat = call.attempts.may_retry() && verdict.is_retryable();
@@ -320,6 +320,10 @@ where
         Decision::Wait(wait, withdrawal) => {
             let payment = Payment::new(budget, withdrawal);
             let now = clock::now();
+            if call.circuit_in(breaker::Scope::Attempt) {
+                // An answer that would have gone on is dropped for another attempt.
+                call.judge_circuit(verdict);
+            }
             if call.circuit_forbids_retry(now) {
                 drop(payment);
                 call.stopped(StopReason::CircuitOpen);

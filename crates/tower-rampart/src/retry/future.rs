@@ -164,7 +164,7 @@ where
                     if this.attempts.may_retry() {
                         *this.spare = this.shared.cloner.clone_request(&request);
                     }
-                    this.shared.cloner.stamp(&mut request, this.attempts.attempt());
+                    this.shared.cloner.stamp(&mut request, this.attempts.attempt(), || None);
                     let future = this.service.call(request);
                     this.state.set(State::Calling(future));
                 }

@@ -72,7 +72,7 @@ where
         let deadline = info.time_left.map(|left| clock::now().after(left));
         let spare = attempts.may_retry().then(|| shared.cloner.clone_request(&request)).flatten();
         shared.budget.deposit();
-        shared.cloner.stamp(&mut request, attempts.attempt());
+        shared.cloner.stamp(&mut request, attempts.attempt(), || None);
         // Call the instance that was readied, keep a fresh one.
         let fresh = self.inner.clone();
         let mut service = mem::replace(&mut self.inner, fresh);

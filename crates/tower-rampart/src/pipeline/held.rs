@@ -1,0 +1,138 @@
+//! What a call still holds when the head of its answer is on its way: it lives in the body of the answer, and ends with it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tower_rampart_config::OutcomeAt;
+use tower_rampart_core::{
+    Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency,
+    rejection::{Name, TimedOut, TimeoutKind},
+    retry::StopReason,
+};
+
+use super::{Machines, call::outcome};
+use crate::clock;
+
+/// The places that a call still takes, in flight and in the circuit, while its answer goes on after its head.
+///
+/// Handed to [`Report::hold`](super::Report::hold), which puts it into the body of the answer. It is ended once, by [`Held::finish`]; an answer that
+/// is dropped before has been abandoned by its reader, unless its head had already decided the outcome.
+///
+/// # Cancel safety
+/// Dropping it gives back everything and counts the call.
+pub struct Held {
+    machines: Arc<Machines>,
+    circuit: Option<breaker::Permit>,
+    permit: Option<concurrency::Permit>,
+    /// What the head decided; `None`: the end decides.
+    decided: Option<Verdict>,
+    stated: Option<Timestamp>,
+    span: Span,
+    is_over: bool,
+}
+
+/// The times of a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) began: Timestamp,
+    pub(super) deadline: Option<Timestamp>,
+    pub(super) stall: Option<Duration>,
+    pub(super) attempts: u32,
+    pub(super) outcome_at: OutcomeAt,
+}
+
+impl Held {
+    pub(super) fn new(
+        machines: Arc<Machines>,
+        circuit: Option<breaker::Permit>,
+        permit: Option<concurrency::Permit>,
+        decided: Option<Verdict>,
+        info: &RequestInfo,
+        span: Span,
+    ) -> Self {
+        let stated = info.time_left.map(|left| span.began.after(left));
+        Self { machines, circuit, permit, decided, stated, span, is_over: false }
+    }
+
+    /// The operation.
+    pub fn name(&self) -> &Name {
+        self.machines.operation.name()
+    }
+
+    /// When the outcome is known, as the configuration says: what ends with its head by that may be given back, what is a stream by its protocol
+    /// is kept all the same.
+    pub fn outcome_at(&self) -> OutcomeAt {
+        self.span.outcome_at
+    }
+
+    /// Whether the head has decided the outcome: then only the places are held until the body has ended.
+    pub fn is_decided(&self) -> bool {
+        self.decided.is_some()
+    }
+
+    /// When the whole call must have ended, its body included.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.span.deadline
+    }
+
+    /// When the whole call must have ended by what the request itself stated.
+    pub fn stated_deadline(&self) -> Option<Timestamp> {
+        self.stated
+    }
+
+    /// The longest silence between two pieces of the body: the time that an attempt has.
+    pub fn stall(&self) -> Option<Duration> {
+        self.span.stall
+    }
+
+    /// The end of the time as a rejection, counted; end the call with its [verdict](Rejection::verdict).
+    pub fn timed_out(&self, kind: TimeoutKind) -> Rejection {
+        self.machines.operation.timed_out(kind);
+        let limit = match kind {
+            TimeoutKind::Attempt => self.span.stall,
+            _ => self.span.deadline.map(|deadline| deadline.since(self.span.began)),
+        };
+        TimedOut::new(Name::clone(self.name()), kind, limit.unwrap_or_default()).into()
+    }
+
+    /// The answer has ended and was judged so; what its head decided stands.
+    pub fn finish(mut self, verdict: &Verdict) {
+        let verdict = self.decided.unwrap_or(*verdict);
+        self.end(Some(&verdict));
+    }
+
+    fn end(&mut self, verdict: Option<&Verdict>) {
+        self.is_over = true;
+        let breaker = &self.machines.breaker;
+        if let Some(permit) = self.circuit.take() {
+            let outcome = verdict.map_or(Outcome::Abandoned, |verdict| breaker.outcome(verdict));
+            breaker.record(permit, outcome, verdict.and_then(|it| it.class.retry_after()), clock::now);
+        }
+        if let Some(permit) = self.permit.take() {
+            self.machines.concurrency.release(permit);
+        }
+        let (operation, now) = (&self.machines.operation, clock::now());
+        operation.attempts(self.span.attempts);
+        if let Some(verdict) = verdict {
+            let class = verdict.class.kind();
+            operation.finished(outcome(class), class, now.since(self.span.began), now);
+        } else {
+            operation.stopped(StopReason::Cancelled);
+            operation.abandoned(now);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let decided = self.decided;
+            self.end(decided.as_ref());
+        }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("operation", self.name()).finish_non_exhaustive()
+    }
+}
