@@ -25,6 +25,13 @@ BINARIES = TARGET / "debug"
 # Loopback is not for whatever proxy the environment names.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
 
+# What makes the gateway one for gRPC, with quick retries and a circuit that no story opens by accident.
+GRPC = {
+    "classify": {"profile": "grpc"},
+    "retry": {"max_attempts": 3, "backoff": {"base": "10ms", "min": "10ms", "max": "50ms"}, "jitter": {"kind": "none"}},
+    "circuit_breaker": {"failure_threshold": 1000},
+}
+
 CHECKS = []
 RUNNING = set()
 
@@ -163,6 +170,14 @@ class Model(Program):
 
     def release(self):
         get(f"{self.url}/__release", data=b"")
+
+
+class Health(Program):
+    """`fake-health`: gRPC's health service, whose calls end as the name of the service says."""
+
+    def __init__(self, stack):
+        super().__init__(stack, "fake-health")
+        self.url = self.line("listening on ")
 
 
 def get(url, data=None):
