@@ -7,13 +7,13 @@ use std::sync::Arc;
 use tower_rampart_config::{Capabilities, Capability, ConfigError, Preset, ResilienceConfig};
 use tower_rampart_core::InvalidConfig;
 
-use super::{Custom, NoReport, OnReport, ResilienceLayer, Shared};
+use super::{Custom, Machines, NoReport, OnReport, ResilienceLayer, Role, Shared};
 use crate::{
     Resilience,
     classify::{Auto, Given, IntoClassifier},
     fallback::{NoFallback, Targets, Value, With, WithRequest},
     registry::{OperationError, Registry},
-    reload::ReloadError,
+    reload::{Laying, ReloadError},
     retry::{Cloned, NotCloned},
 };
 
@@ -275,27 +275,39 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
     where
         J: IntoClassifier<J2>,
     {
+        let shared = self.shared(Role::Any, |judge, cloner, _| (judge.into_classifier(), cloner))?;
+        Ok(ResilienceLayer { shared: Arc::new(shared) })
+    }
+
+    /// What the layer, its services and their futures share; `fit` makes the judge and the cloner, now that there are machines.
+    pub(crate) fn shared<J2, K2>(
+        self,
+        role: Role,
+        fit: impl FnOnce(J, K, &Arc<Machines>) -> (J2, K2),
+    ) -> Result<Shared<J2, K2, A, R>, BuildError> {
         // Whatever the host can do besides: this pipeline sends every request once.
         let capabilities =
             if self.can_clone { self.capabilities } else { self.capabilities.without(Capability::CloneRequest) };
         let machines = if let Some(live) = &self.live {
             let registry = self.registry.as_ref().unwrap_or(live.registry());
-            live.owner().adopt(&self.operation, &self.overrides, registry, capabilities, self.seed)?
+            let laid = Laying { operation: &self.operation, fields: &self.overrides, role };
+            live.owner().adopt(laid, registry, capabilities, self.seed)?
         } else {
-            let config = self.overridden()?;
-            config.check(&capabilities)?;
+            let config = role.over(self.overridden()?, &self.operation)?;
+            role.check(&config, &self.operation, capabilities)?;
             let registry = self.registry.unwrap_or_default();
             registry.machines(&self.operation, config.operation(&self.operation), self.seed, capabilities)?
         };
-        let shared = Shared {
-            machines,
-            judge: self.judge.into_classifier(),
-            cloner: self.cloner,
-            answer: self.answer,
-            report: self.report,
-            report_all: self.report_all,
-        };
-        Ok(ResilienceLayer { shared: Arc::new(shared) })
+        let (judge, cloner) = fit(self.judge, self.cloner, &machines);
+        let (answer, report, report_all) = (self.answer, self.report, self.report_all);
+        Ok(Shared { machines, judge, cloner, answer, report, report_all })
+    }
+
+    /// Adds to what the host can serve.
+    #[cfg(feature = "http")]
+    pub(crate) fn serving(mut self, capabilities: impl IntoIterator<Item = Capability>) -> Self {
+        self.capabilities = capabilities.into_iter().fold(self.capabilities, Capabilities::with);
+        self
     }
 }
 

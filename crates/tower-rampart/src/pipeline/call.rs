@@ -176,9 +176,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     #[cold]
     fn rate_limited(&self, exceeded: rate::Exceeded) -> Rejection {
-        exceeded
-            .refusal(self.shared.machines.operation.name(), self.shared.machines.rate.config().most_at_once())
-            .into()
+        exceeded.refusal(&self.shared.machines.rate).into()
     }
 
     /// Waits for the tokens since `since`.

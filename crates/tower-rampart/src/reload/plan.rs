@@ -9,7 +9,7 @@ use super::{
     overrides::{Kept, Laid},
     owner::Owner,
 };
-use crate::clock;
+use crate::{clock, pipeline::Role};
 
 /// All that a configuration is made from.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub(super) struct Basis {
     pub(super) document: ResilienceConfig,
     /// Given in code; a document that they cannot lie over is refused.
     pub(super) code: Vec<Laid>,
+    /// The operations of servers, each laid over after what was given in code.
+    pub(super) servers: Vec<String>,
     /// Made at run time; those that cannot lie over a document are dropped.
     pub(super) overrides: Vec<Kept>,
 }
@@ -37,6 +39,9 @@ impl Owner {
         let mut config = basis.document.clone();
         for Laid { operation, fields } in &basis.code {
             config = config.with_operation_overrides(operation, fields)?;
+        }
+        for operation in &basis.servers {
+            config = Role::Server.over(config, operation)?;
         }
         self.check(&config)?;
         let mut dropped = Vec::new();

@@ -27,6 +27,8 @@ mod timeout;
 
 use http::{HeaderMap, header::CONTENT_TYPE};
 
+#[cfg(feature = "pipeline")]
+pub(crate) use self::code::GRPC_STATUS;
 pub use self::{classifier::GrpcClassifier, timeout::grpc_timeout};
 #[cfg(feature = "tonic")]
 pub(crate) use self::{
