@@ -3,7 +3,7 @@
 import json
 import re
 
-from support import PATIENCE, Gateway, Model, Peer, check, eventually, main, run
+from support import PATIENCE, Gateway, Model, Peer, certificate, check, eventually, main, run
 
 # Quick retries, and a circuit that no story opens by accident.
 QUICK = {
@@ -40,6 +40,19 @@ def get_and_post_pass_over_both_versions(stack):
     assert [(it["bytes"], it["is_complete"]) for it in posts] == [(7, True)] * 2, posts
     assert posts[0]["headers"]["content-type"] == "application/x-www-form-urlencoded", posts
     assert gateway.is_idle()
+
+
+@check
+def tls_is_served_with_the_version_that_the_client_wants(stack):
+    cert, key = certificate(stack)
+    gateway = Gateway(stack, Peer(stack).url, QUICK, "--tls-cert", cert, "--tls-key", key)
+    for version, spoken in {"--http1.1": "1.1", "--http2": "2"}.items():
+        for tls in ("1.2", "1.3"):
+            said = curl(version, f"--tlsv{tls}", "--tls-max", tls, "--cacert", cert, "--output", "/dev/null",
+                        "--write-out", "%{http_code} %{http_version} %{size_download}", f"{gateway.url}/bytes/5000")
+            assert said == f"200 {spoken} 5000", said
+    # 60: the certificate is not known to whoever was not given it.
+    curl(f"{gateway.url}/bytes/1", expect=60)
 
 
 @check

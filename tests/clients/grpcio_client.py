@@ -5,7 +5,7 @@ import time
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from support import GRPC, PATIENCE, Gateway, Health, check, eventually, main
+from support import GRPC, PATIENCE, Gateway, Health, certificate, check, check_with_profile, eventually, main
 
 ONCE = GRPC | {"retry": {"max_attempts": 1}}
 # What `health.rs` says of every call that it fails.
@@ -14,11 +14,15 @@ DETAILS = b"\x00\x01details\xff"
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def stub_of(stack, url):
+def stub_of(stack, url, cert=None):
     """A client without retries of its own, so that those of the gateway are what is seen."""
     options = [("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0)]
-    channel = stack.enter_context(grpc.insecure_channel(url.removeprefix("http://"), options=options))
-    return HealthStub(channel)
+    address = url.split("://")[1]
+    if cert:
+        channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(cert.read_bytes()), options)
+    else:
+        channel = grpc.insecure_channel(address, options)
+    return HealthStub(stack.enter_context(channel))
 
 
 def ask(stub, service, timeout=PATIENCE):
@@ -102,21 +106,48 @@ def streams_pass_message_by_message(stack):
 
 
 @check
+def calls_pass_over_tls(stack):
+    cert, key = certificate(stack)
+    gateway = Gateway(stack, Health(stack).url, GRPC, "--tls-cert", cert, "--tls-key", key)
+    stub = stub_of(stack, gateway.url, cert)
+    assert ask(stub, "")["x-calls"] == "1"
+    tell_streaming(stub)
+
+
+@check
 def client_that_leaves_leaves_nothing_behind(stack):
     gateway = Gateway(stack, Health(stack).url, GRPC)
     tell_leaving(stub_of(stack, gateway.url))
     eventually("nothing is in flight", gateway.is_idle)
 
 
+def seconds(timeout):
+    """What `grpc-timeout` says."""
+    return int(timeout[:-1]) * {"n": 1e-9, "u": 1e-6, "m": 1e-3, "S": 1, "M": 60, "H": 3600}[timeout[-1]]
+
+
 @check
 def deadline_reaches_the_server_and_has_not_grown(stack):
     gateway = Gateway(stack, Health(stack).url, GRPC)
     said = ask(stub_of(stack, gateway.url), "", timeout=10)["x-timeout"]
-    unit = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "S": 1, "M": 60, "H": 3600}[said[-1]]
-    assert 5 < int(said[:-1]) * unit <= 10, said
+    assert 5 < seconds(said) <= 10, said
 
 
-@check
+@check_with_profile
+def deadline_is_shortened_by_the_gateway_and_kept_by_it(stack):
+    gateway = Gateway(stack, Health(stack).url, ONCE | {"timeout": {"attempt": "1s", "total": "3s"}})
+    stub = stub_of(stack, gateway.url)
+    said = ask(stub, "", timeout=10)["x-timeout"]
+    assert 0 < seconds(said) <= 3, said
+    began = time.monotonic()
+    error, metadata = raised(lambda: ask(stub, "hang", timeout=10))
+    assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error
+    assert metadata["x-resilience-stage"] == "timeout", metadata
+    assert 1 <= time.monotonic() - began < 5
+    eventually("nothing is in flight", gateway.is_idle)
+
+
+@check_with_profile
 def passing_faults_are_retried_and_pushback_is_obeyed(stack):
     gateway = Gateway(stack, Health(stack).url, GRPC)
     stub = stub_of(stack, gateway.url)
@@ -127,7 +158,7 @@ def passing_faults_are_retried_and_pushback_is_obeyed(stack):
     assert gateway.metric("rampart_retries_total") == 3
 
 
-@check
+@check_with_profile
 def refusals_are_statuses(stack):
     gateway = Gateway(stack, Health(stack).url, ONCE | {"rate_limit": {"requests_per_minute": 20, "burst_size": 1}})
     stub = stub_of(stack, gateway.url)
@@ -139,7 +170,7 @@ def refusals_are_statuses(stack):
         assert 0 < int(metadata["grpc-retry-pushback-ms"]) <= 3000, metadata
 
 
-@check
+@check_with_profile
 def server_that_is_gone_is_unavailable(stack):
     health = Health(stack)
     gateway = Gateway(stack, health.url, ONCE | {"circuit_breaker": {"failure_threshold": 2, "recovery_timeout": "1m"}})

@@ -5,14 +5,15 @@ import time
 
 import httpx2
 import openai
-from support import PATIENCE, Gateway, Model, check, eventually, main
+from support import PATIENCE, PROFILES, Gateway, Model, check, check_with_profile, eventually, main
 
-# What makes the gateway one for model APIs: their calls are POST.
-MODEL_API = {"retry": {"methods": "all"}}
+# What makes the gateway one for model APIs, whose calls are POST.
+METHODS = {} if PROFILES else {"methods": "all"}
+PROFILE = {"classify": {"profile": "model_api"}} if PROFILES else {}
 BACKOFF = {"backoff": {"base": "10ms", "min": "10ms", "max": "50ms"}, "jitter": {"kind": "none"}}
 CIRCUIT = {"circuit_breaker": {"failure_threshold": 1000}}
-QUICK = CIRCUIT | {"retry": MODEL_API["retry"] | {"max_attempts": 3} | BACKOFF, "http": {"attempt_header": "x-attempt"}}
-ONCE = CIRCUIT | {"retry": {"max_attempts": 1}}
+QUICK = PROFILE | CIRCUIT | {"retry": {"max_attempts": 3} | METHODS | BACKOFF, "http": {"attempt_header": "x-attempt"}}
+ONCE = PROFILE | CIRCUIT | {"retry": {"max_attempts": 1}}
 
 TEXT = "one two three four five six"
 MESSAGES = [{"role": "user", "content": "Count to six."}]
@@ -115,6 +116,47 @@ def stream_that_breaks_in_the_middle_is_an_error_and_is_not_asked_for_again(stac
         assert seen == ["one", " two", " three"], seen
     assert len(model.log()) == 2, model.log()
     eventually("nothing is in flight", gateway.is_idle)
+
+
+@check_with_profile
+def stream_whose_first_item_is_an_error_is_asked_for_again(stack):
+    model = Model(stack, {"sse_error_first": True}, {})
+    gateway = Gateway(stack, model.url, QUICK)
+    assert "".join(map(text_of, complete(client_of(gateway), stream=True))) == TEXT
+    assert len(model.log()) == 2, model.log()
+
+
+@check_with_profile
+def stream_that_falls_silent_is_ended_and_counted(stack):
+    model = Model(stack, {"stall_after": 2})
+    gateway = Gateway(stack, model.url, QUICK | {"timeout": {"attempt": "700ms"}, "http": {"outcome_at": "end_of_body"}})
+    began = time.monotonic()
+    seen = []
+
+    def read():
+        for chunk in complete(client_of(gateway), stream=True):
+            seen.append(text_of(chunk))
+
+    raised((httpx2.TransportError, openai.APIConnectionError), read)
+    assert seen == ["one", " two"], seen
+    assert 0.7 <= time.monotonic() - began < 5
+    assert len(model.log()) == 1
+    assert gateway.metric("rampart_calls_total", outcome="failure") == 1
+    eventually("nothing is in flight", gateway.is_idle)
+
+
+@check_with_profile
+def exhausted_quota_is_not_asked_again_but_elsewhere(stack):
+    fault = {"status": 429, "error_type": "insufficient_quota", "error_code": "insufficient_quota"}
+    model = Model(stack, fault, fault)
+    gateway = Gateway(stack, model.url, QUICK)
+    error = raised(openai.RateLimitError, lambda: complete(client_of(gateway)))
+    assert error.code == "insufficient_quota", error
+    assert len(model.log()) == 1
+    other = Model(stack)
+    gateway = Gateway(stack, model.url, QUICK, "--fallback-upstream", other.url)
+    assert complete(client_of(gateway)).choices[0].message.content == TEXT
+    assert (len(model.log()), len(other.log())) == (2, 1)
 
 
 @check

@@ -25,20 +25,30 @@ BINARIES = TARGET / "debug"
 # Loopback is not for whatever proxy the environment names.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
 
+# Whether the gateway serves `classify.profile`. Until it does, the stories that need it wait, and are named.
+PROFILES = False
+
 # What makes the gateway one for gRPC, with quick retries and a circuit that no story opens by accident.
 GRPC = {
-    "classify": {"profile": "grpc"},
+    **({"classify": {"profile": "grpc"}} if PROFILES else {}),
     "retry": {"max_attempts": 3, "backoff": {"base": "10ms", "min": "10ms", "max": "50ms"}, "jitter": {"kind": "none"}},
     "circuit_breaker": {"failure_threshold": 1000},
 }
 
 CHECKS = []
+WAITING = []
 RUNNING = set()
 
 
 def check(story):
     """Adds a story to those that `main` tells."""
     CHECKS.append(story)
+    return story
+
+
+def check_with_profile(story):
+    """Adds a story that needs `classify.profile`."""
+    (CHECKS if PROFILES else WAITING).append(story)
     return story
 
 
@@ -55,7 +65,8 @@ def main(client):
             failed += 1
             print(f"{client}: {story.__name__} FAILED", file=sys.stderr)
             traceback.print_exc()
-    print(f"{client}: {len(CHECKS) - failed} stories hold, {failed} do not")
+    waiting = f"; wait for classify.profile: {' '.join(it.__name__ for it in WAITING)}" if WAITING else ""
+    print(f"{client}: {len(CHECKS) - failed} stories hold, {failed} do not{waiting}")
     sys.exit(1 if failed else 0)
 
 
@@ -122,7 +133,7 @@ class Gateway(Program):
         super().__init__(stack, "rampart", *fixed, "--config", "-", *arguments, standard_input=json.dumps(document))
         self.url = self.line("listening on ")
         self.admin = self.line("admin on ")
-        self.address = self.url.removeprefix("http://")
+        self.address = self.url.split("://")[1]
 
     def metrics(self):
         """All samples of `/metrics`: a list of (name, labels, value)."""
@@ -178,6 +189,15 @@ class Health(Program):
     def __init__(self, stack):
         super().__init__(stack, "fake-health")
         self.url = self.line("listening on ")
+
+
+def certificate(stack):
+    """A certificate for loopback that signed itself, and its key: two files."""
+    folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    files = folder / "certificate.pem", folder / "key.pem"
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+        "-subj", "/CN=loopback", "-addext", "subjectAltName=IP:127.0.0.1", "-out", files[0], "-keyout", files[1])
+    return files
 
 
 def get(url, data=None):

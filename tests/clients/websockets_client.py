@@ -1,10 +1,11 @@
 """Python's websockets through the gateway, before a server of the same: the handshake is a call like any other, what follows passes as it is."""
 
 import contextlib
+import ssl
 import threading
 from http import HTTPStatus
 
-from support import PATIENCE, Gateway, check, eventually, main
+from support import PATIENCE, Gateway, certificate, check, eventually, main
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.sync.server import serve
@@ -39,9 +40,10 @@ def serving(stack):
     return "http://{}:{}".format(*server.socket.getsockname())
 
 
-def connected(gateway, path="/"):
+def connected(gateway, path="/", **more):
     options = {"subprotocols": ["other", "chat"], "open_timeout": PATIENCE, "max_size": 2 * LARGE}
-    return connect(f"ws://{gateway.address}{path}", proxy=None, **options)
+    url = gateway.url.replace("http", "ws", 1) + path
+    return connect(url, proxy=None, **options, **more)
 
 
 def is_idle(gateway):
@@ -79,6 +81,16 @@ def messages_pass_both_ways(stack):
         assert client.recv(timeout=PATIENCE) == "one two three"
         assert client.ping().wait(PATIENCE)
         assert gateway.metric("rampart_gateway_upgraded_connections") == 1
+    eventually("nothing is left", lambda: is_idle(gateway))
+
+
+@check
+def messages_pass_over_tls(stack):
+    cert, key = certificate(stack)
+    gateway = Gateway(stack, serving(stack), QUICK, "--tls-cert", cert, "--tls-key", key)
+    with connected(gateway, ssl=ssl.create_default_context(cafile=cert)) as client:
+        client.send("x" * LARGE)
+        assert client.recv(timeout=PATIENCE) == "x" * LARGE
     eventually("nothing is left", lambda: is_idle(gateway))
 
 
