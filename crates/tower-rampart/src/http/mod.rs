@@ -65,7 +65,7 @@ pub(crate) use self::settings::HttpSettings;
 #[cfg(feature = "pipeline")]
 pub use self::{
     body::{BodyError, ResponseBody},
-    client::{ClientLayer, ClientService},
+    client::{ClientLayer, ClientService, capabilities},
     inspect::{DEFAULT_PEEK_TIMEOUT, Inspect, InspectFuture, PeekedError, PeekedTrailers},
     live::{Configured, HttpJudge, InBody, Judged, Once, Replaying},
     server::{ServerFuture, ServerLayer, ServerService},

@@ -11,7 +11,7 @@ use tower_rampart_core::{Class, Code, Timestamp, Verdict};
 use super::{BodyError, ResponseBody};
 use crate::{
     classify::classify_error,
-    http::{HttpSettings, grpc::GRPC_STATUS, is_grpc},
+    http::{HttpSettings, PeekedTrailers, grpc::GRPC_STATUS, is_grpc},
     pipeline::Held,
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct FrameJudge {
 enum Protocol {
     /// A body that ends has done what its head promised.
     Plain(Verdict),
-    /// The status comes in the trailers, unless it came in the head.
+    /// The status comes in the trailers, unless it is known with the head.
     Grpc { settings: Arc<HttpSettings>, status: Option<Verdict> },
 }
 
@@ -40,8 +40,9 @@ impl FrameJudge {
             && is_grpc(headers)
         {
             let settings = Arc::clone(&origin.settings);
-            let has_status = headers.contains_key(GRPC_STATUS);
-            let status = has_status.then(|| settings.grpc.head(response.status(), headers, None));
+            let peeked = response.extensions().get().map(|PeekedTrailers(trailers)| trailers);
+            let is_known = peeked.is_some() || headers.contains_key(GRPC_STATUS);
+            let status = is_known.then(|| settings.grpc.head(response.status(), headers, peeked));
             return Self { protocol: Protocol::Grpc { settings, status }, is_stream: true };
         }
         let is_stream = headers.get(CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));

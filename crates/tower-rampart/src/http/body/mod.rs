@@ -41,7 +41,7 @@ use crate::{error::BoxError, pipeline::Held};
 /// | nothing comes for as long as an attempt may take, while the reader waits | failure, and [`BodyError::Stalled`] |
 /// | the time of the call is over while the reader waits | failure, and [`BodyError::TimedOut`] |
 /// | the time of the call is over while the reader does something else | abandoned, and [`BodyError::TimedOut`] |
-/// | it is dropped before its end | abandoned |
+/// | it is dropped before its end | abandoned: read such bodies to their end, for a run of abandoned calls is what a service looks like that hangs |
 /// | the inner body panics | failure |
 ///
 /// The time is that of the whole call; of streams (`text/event-stream`, gRPC) only what the request itself stated. Answers to HEAD and with 204 or
