@@ -74,7 +74,7 @@ pub struct ResponseBody<B> {
     first: Option<Bytes>,
     /// What else came first; then nothing follows it.
     last: Option<Box<Last>>,
-    origin: Option<Origin>,
+    pub(super) origin: Option<Origin>,
     watch: Option<Pin<Box<Watch>>>,
 }
 
