@@ -18,7 +18,7 @@
 //!
 //! ```
 //! use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-//! use tower_rampart_tests::health::HealthServer;
+//! use tower_rampart_tests::health_server::HealthServer;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
