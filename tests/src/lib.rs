@@ -1,5 +1,6 @@
 //! What the stories need: real peers on loopback. The stories are in `tests/`, those of clients that others wrote in `clients/`.
 
+pub mod health;
 pub mod model_server;
 pub mod peer;
 pub mod server;

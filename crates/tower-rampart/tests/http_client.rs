@@ -24,12 +24,11 @@ use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
 use tower_rampart::{
     BoxError, Class, ClassKind, Error, Explain, PresetBuilder, Resilience, ResilienceConfig,
     breaker::State,
-    http::{Attempt, ClientLayer, ReplayBody, ResponseBody},
+    http::{Attempt, ClientLayer, ReplayBody, ResponseBody, capabilities as http_capabilities},
     registry::Registry,
     reload::ChangeBy,
     retry::StopReason,
 };
-use tower_rampart_config::Capabilities;
 
 /// Quick retries, and nothing that is in the way.
 const QUICK: &str = r#"{
@@ -218,6 +217,7 @@ async fn trailers_that_come_first_are_the_answer() {
     assert_eq!(collected.to_bytes(), "m");
 
     let response = layer.layer(Script::new([status("3")])).oneshot(call()).await.unwrap();
+    assert!(!response.body().is_watched(), "they were seen already");
     let collected = response.into_body().collect().await.unwrap();
     assert_eq!(collected.trailers().unwrap()["grpc-status"], "3", "they are given out as they came");
     assert_eq!(counted(&layer.handle()), [2, 0, 0, 0, 0], "a request that is at fault was answered");
@@ -402,7 +402,7 @@ struct Live {
 impl Live {
     fn new(document: &str) -> Self {
         let config = ResilienceConfig::from_json(document).unwrap();
-        let resilience = Resilience::for_host(config, &Registry::new(), Capabilities::all()).unwrap();
+        let resilience = Resilience::for_host(config, &Registry::new(), http_capabilities()).unwrap();
         let layer = PresetBuilder::from_resilience(&resilience).operation("live").http_client().unwrap();
         Self { resilience, layer }
     }

@@ -18,7 +18,7 @@ use std::{
 
 use bytes::Bytes;
 use hosts::{
-    Never, NoBody, Script, answer, balanced, body, counted, data, get, grpc, ms, pieces, secs, text, trailers,
+    Never, NoBody, Pieces, Script, answer, balanced, body, counted, data, get, grpc, ms, pieces, secs, text, trailers,
 };
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -26,10 +26,9 @@ use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
 use tower_rampart::{
     BoxError, PresetBuilder, Registry, Rejection, Resilience, ResilienceConfig, Stage,
     breaker::State,
-    http::{ClientLayer, Deadline, ResponseBody, ServerLayer},
+    http::{ClientLayer, Deadline, ResponseBody, ServerLayer, capabilities as http_capabilities},
     reload::ChangeBy,
 };
-use tower_rampart_config::Capabilities;
 
 fn layer(document: &str) -> ServerLayer {
     PresetBuilder::from_json(document).unwrap().operation("api").http_server().unwrap()
@@ -306,7 +305,7 @@ async fn circuit_of_a_document_is_the_servers() {
 async fn part_of_a_server_is_played_through_every_reload() {
     let by = ChangeBy::code("test");
     let config = ResilienceConfig::from_json(r#"{"preset": "production"}"#).unwrap();
-    let resilience = Resilience::for_host(config, &Registry::new(), Capabilities::all()).unwrap();
+    let resilience = Resilience::for_host(config, &Registry::new(), http_capabilities()).unwrap();
     let layer: ServerLayer = PresetBuilder::from_resilience(&resilience).operation("api").http_server().unwrap();
     let again: ServerLayer = PresetBuilder::from_resilience(&resilience).operation("api").http_server().unwrap();
     let client: ClientLayer = PresetBuilder::from_resilience(&resilience).operation("peer").http_client().unwrap();
@@ -340,7 +339,7 @@ async fn part_of_a_server_is_played_through_every_reload() {
 async fn what_handlers_meet_follows_a_reload() {
     let by = ChangeBy::code("test");
     let config = ResilienceConfig::from_json(PLAIN).unwrap();
-    let resilience = Resilience::for_host(config, &Registry::new(), Capabilities::all()).unwrap();
+    let resilience = Resilience::for_host(config, &Registry::new(), http_capabilities()).unwrap();
     let layer: ServerLayer = PresetBuilder::from_resilience(&resilience).operation("api").http_server().unwrap();
     let handle = layer.handle();
     layer.layer(Handler::new(404)).oneshot(get()).await.unwrap();
@@ -362,6 +361,31 @@ async fn what_handlers_meet_follows_a_reload() {
     let response = layer.layer(Script::new([grpc(failing)])).oneshot(get()).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().trailers().unwrap()["grpc-status"], "13");
     assert_eq!(counted(&handle), [2, 2, 0, 0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_of_a_handler_is_not_held_up() {
+    let layer = layer(r#"{"classify": {"profile": "grpc"}}"#);
+    let (_feed, inner) = pieces();
+    let began = tower_rampart::clock::now();
+    let response = layer.layer(Script::new([grpc(inner)])).oneshot(get()).await.unwrap();
+    assert_eq!(tower_rampart::clock::now(), began);
+    assert!(response.body().is_watched(), "its trailers decide");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fallback_answers_for_a_status_in_trailers_where_they_are_waited_for() {
+    for (patience, expected) in [(None, ""), (Some(ms(20)), "stale")] {
+        let layer = PresetBuilder::from_json(r#"{"classify": {"profile": "grpc"}}"#)
+            .unwrap()
+            .fallback_with(|_| ready(Ok(Response::new(ResponseBody::<Pieces>::whole("stale")))))
+            .http_server()
+            .unwrap();
+        let layer = if let Some(patience) = patience { layer.peek_timeout(patience) } else { layer };
+        let failing = body([trailers(&[("grpc-status", "14")])]);
+        let response = layer.layer(Script::new([grpc(failing)])).oneshot(get()).await.unwrap();
+        assert_eq!(text(response.into_body()).await.unwrap(), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, header::CONTENT_TYPE};
 use http_body::Frame;
 use tower_rampart_config::{OutcomeAt, Profile};
-use tower_rampart_core::{Class, Code, Timestamp, Verdict};
+use tower_rampart_core::{Class, Code, Rejection, Timestamp, Verdict};
 
 use super::{BodyError, ResponseBody};
 use crate::{
     classify::classify_error,
-    http::{HttpSettings, grpc::GRPC_STATUS, is_grpc},
+    http::{HttpSettings, PeekedTrailers, Refusal, grpc::GRPC_STATUS, is_grpc},
     pipeline::Held,
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct FrameJudge {
 enum Protocol {
     /// A body that ends has done what its head promised.
     Plain(Verdict),
-    /// The status comes in the trailers, unless it came in the head.
+    /// The status comes in the trailers, unless it is known with the head.
     Grpc { settings: Arc<HttpSettings>, status: Option<Verdict> },
 }
 
@@ -40,8 +40,9 @@ impl FrameJudge {
             && is_grpc(headers)
         {
             let settings = Arc::clone(&origin.settings);
-            let has_status = headers.contains_key(GRPC_STATUS);
-            let status = has_status.then(|| settings.grpc.head(response.status(), headers, None));
+            let peeked = response.extensions().get().map(|PeekedTrailers(trailers)| trailers);
+            let is_known = peeked.is_some() || headers.contains_key(GRPC_STATUS);
+            let status = is_known.then(|| settings.grpc.head(response.status(), headers, peeked));
             return Self { protocol: Protocol::Grpc { settings, status }, is_stream: true };
         }
         let is_stream = headers.get(CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
@@ -76,6 +77,14 @@ impl FrameJudge {
             }
         }
         true
+    }
+
+    /// What a body ends with whose time is over, where the protocol has a place for it: a status in gRPC's trailers. Elsewhere only an error can say it.
+    pub(super) fn cut_short(&self, rejection: &Rejection) -> Option<Frame<Bytes>> {
+        match self.protocol {
+            Protocol::Grpc { .. } => Some(Frame::trailers(Refusal::new(rejection).grpc_trailers())),
+            Protocol::Plain(_) => None,
+        }
     }
 
     /// The verdict once the body has ended.

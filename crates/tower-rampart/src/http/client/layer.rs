@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use tower_layer::Layer;
-use tower_rampart_config::{Capability, ResilienceConfig};
+use tower_rampart_config::{Capabilities, Capability, ResilienceConfig};
 
 use super::ClientService;
 use crate::{
@@ -28,13 +28,36 @@ use crate::{
 ///
 /// All of it follows a [`Resilience`](crate::Resilience) through its reloads; a call that has begun is judged as it began.
 ///
+/// A request whose connection could not be made, or that was refused unprocessed, is sent again whatever its method. Feature `hyper` sees that in the errors of
+/// hyper and its pooled client; any other client wraps such an error in [`NotDispatched`](crate::http::NotDispatched).
+///
 /// Answers carry the [`Explain`](crate::Explain) of remarkable calls in their extensions. Errors are [`Error<E>`](crate::Error).
 ///
 /// A GET whose outcome its head decides costs no allocation. Under the profile `grpc`, an answer whose status is not in its head costs one, and a
 /// body that decides the outcome costs one.
 ///
 /// # Examples
-/// Around a client of hyper-util, `Client<HttpConnector, ReplayBody<Full<Bytes>>>`; here a function stands in for it:
+/// Around the client of hyper-util:
+/// ```no_run
+/// use bytes::Bytes;
+/// use http::Request;
+/// use http_body_util::{BodyExt, Full};
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use tower::{ServiceBuilder, ServiceExt};
+/// use tower_rampart::http::ClientLayer;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = ServiceBuilder::new()
+///     .layer(ClientLayer::from_preset("production")?)
+///     .service(Client::builder(TokioExecutor::new()).build_http());
+/// let request = Request::get("http://example.test/").body(Full::<Bytes>::default())?;
+/// let body = client.oneshot(request).await?.into_body().collect().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Around any other, for which a function stands here:
 /// ```
 /// # use std::convert::Infallible;
 /// use bytes::Bytes;
@@ -129,6 +152,24 @@ impl<J, A, R> PresetBuilder<J, Cloned, A, R> {
         })?;
         Ok(ClientLayer { shared: Arc::new(shared.reporting(InBody)), peek_timeout: DEFAULT_PEEK_TIMEOUT })
     }
+}
+
+/// What clients and servers of HTTP can serve, for [`Resilience::for_host`](crate::Resilience::for_host) where their layers follow one.
+///
+/// # Examples
+/// ```
+/// use tower_rampart::{PresetBuilder, Registry, Resilience, ResilienceConfig, http::{self, ClientLayer, ServerLayer}};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = ResilienceConfig::from_json(r#"{"preset": "production", "http": {"deadline_headers": ["x-timeout-ms"]}}"#)?;
+/// let resilience = Resilience::for_host(config, &Registry::new(), http::capabilities())?;
+/// let client: ClientLayer = PresetBuilder::from_resilience(&resilience).operation("catalogue").http_client()?;
+/// let server: ServerLayer = PresetBuilder::from_resilience(&resilience).operation("shop").http_server()?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn capabilities() -> Capabilities {
+    SERVED.into_iter().fold(Capabilities::function(), Capabilities::with)
 }
 
 /// What HTTP hosts serve beside the stages.

@@ -7,4 +7,7 @@ mod layer;
 mod service;
 
 pub(crate) use self::layer::SERVED;
-pub use self::{layer::ClientLayer, service::ClientService};
+pub use self::{
+    layer::{ClientLayer, capabilities},
+    service::ClientService,
+};

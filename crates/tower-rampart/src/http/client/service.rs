@@ -86,7 +86,7 @@ where
         let request = request.map(|body| ReplayBody::new(body, settings.replay_max_bytes));
         // The future polls readiness of the instance that it calls.
         let fresh = self.inner.clone();
-        let inner = Inspect::new(mem::replace(&mut self.inner, fresh), settings, self.peek_timeout);
+        let inner = Inspect::new(mem::replace(&mut self.inner, fresh), settings, Some(self.peek_timeout));
         ResponseFuture::new(inner, request, Arc::clone(&self.shared))
     }
 }

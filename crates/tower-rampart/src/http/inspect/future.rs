@@ -14,11 +14,11 @@ use http_body::{Body, Frame};
 use pin_project::pin_project;
 use tower_rampart_core::Timestamp;
 
-use super::{Peek, PeekedError, PeekedTrailers};
+use super::Peek;
 use crate::{
     clock,
     error::BoxError,
-    http::{ResponseBody, body::Origin},
+    http::{PeekedError, PeekedTrailers, ResponseBody, body::Origin},
     timer::Timer,
 };
 
@@ -33,7 +33,7 @@ pub struct InspectFuture<F, R> {
     #[pin]
     timer: Timer,
     origin: Option<Origin>,
-    patience: Duration,
+    patience: Option<Duration>,
 }
 
 #[pin_project(project = StateProjection)]
@@ -50,7 +50,7 @@ enum State<F, R> {
 }
 
 impl<F, R> InspectFuture<F, R> {
-    pub(in crate::http) const fn new(future: F, origin: Origin, patience: Duration) -> Self {
+    pub(in crate::http) const fn new(future: F, origin: Origin, patience: Option<Duration>) -> Self {
         Self { state: State::Calling(future), timer: Timer::new(), origin: Some(origin), patience }
     }
 }
@@ -70,9 +70,10 @@ where
                 StateProjection::Calling(future) => {
                     let response = ready!(future.poll(cx))?;
                     let origin = this.origin.take().expect("a future is not polled after it was ready");
-                    match Peek::at(&origin.settings, &response) {
+                    let peek = this.patience.map_or(Peek::None, |_| Peek::at(&origin.settings, &response));
+                    match peek {
                         Peek::None => {
-                            return Poll::Ready(Ok(response.map(|body| seen(ResponseBody::new(body), origin))));
+                            return Poll::Ready(Ok(response.map(|body| ResponseBody::new(body).with_origin(origin))));
                         }
                         Peek::Grpc => {
                             let (parts, body) = response.into_parts();
@@ -90,7 +91,8 @@ where
                     let first = match inner.as_mut().poll_frame(cx) {
                         Poll::Ready(frame) => First::Came(frame),
                         Poll::Pending => {
-                            let until = *until.get_or_insert_with(|| clock::now().after(*this.patience));
+                            let until =
+                                *until.get_or_insert_with(|| clock::now().after(this.patience.unwrap_or_default()));
                             ready!(this.timer.as_mut().poll_until(cx, until));
                             First::Late
                         }
@@ -135,12 +137,8 @@ impl<E: Into<BoxError>> First<E> {
                 }
             },
         };
-        head.map(|()| seen(body, origin))
+        head.map(|()| body.with_origin(origin))
     }
-}
-
-fn seen<R>(body: ResponseBody<R>, origin: Origin) -> ResponseBody<R> {
-    body.with_origin(origin)
 }
 
 impl<F, R> fmt::Debug for InspectFuture<F, R> {

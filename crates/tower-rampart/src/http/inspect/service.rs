@@ -25,11 +25,12 @@ use crate::{
 pub struct Inspect<S> {
     inner: S,
     settings: Arc<HttpSettings>,
-    patience: Duration,
+    /// How long an answer may be held up; `None`: nothing is looked at.
+    patience: Option<Duration>,
 }
 
 impl<S> Inspect<S> {
-    pub(crate) const fn new(inner: S, settings: Arc<HttpSettings>, patience: Duration) -> Self {
+    pub(crate) const fn new(inner: S, settings: Arc<HttpSettings>, patience: Option<Duration>) -> Self {
         Self { inner, settings, patience }
     }
 

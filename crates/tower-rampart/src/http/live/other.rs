@@ -103,7 +103,7 @@ impl Sent {
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        InspectFuture::new(answer, self.0, patience)
+        InspectFuture::new(answer, self.0, Some(patience))
     }
 
     /// Puts what a call holds into the body of its answer; gives it back if that answer ends with its head. For

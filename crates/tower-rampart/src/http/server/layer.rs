@@ -9,7 +9,6 @@ use super::ServerService;
 use crate::{
     fallback::NoFallback,
     http::{
-        DEFAULT_PEEK_TIMEOUT,
         client::SERVED,
         live::{Configured, HttpJudge, InBody, Of, Once},
     },
@@ -28,7 +27,7 @@ use crate::{
 /// | `rate_limit`, `concurrency` | as configured: the load is shed before a handler sees it |
 /// | `timeout` | as configured; the time that `http.deadline_headers` state (gRPC's own under the profile `grpc`) shortens it, and what is left is the [`Deadline`](crate::http::Deadline) in the request's extensions |
 /// | `fallback` | answers that need no request: [`fallback_value`](PresetBuilder::fallback_value), [`fallback_with`](PresetBuilder::fallback_with) |
-/// | `classify` | which answers of the handlers count as failures, and when |
+/// | `classify` | which answers of the handlers count as failures, and when; answers are not [held up](Self::peek_timeout) for a look at their beginning, because none is retried |
 /// | `http.attempt_header`, `http.replay_max_bytes` | nothing: there is one attempt, and the caller's header stays as it is |
 ///
 /// This lies over the document like overrides given in code, at every reload too, and `config()` shows it. One operation of one registry is either a client
@@ -63,7 +62,8 @@ use crate::{
 /// ```
 pub struct ServerLayer<A = NoFallback, J = Configured, R = NoReport> {
     shared: Arc<Shared<J, Once, A, InBody<R>>>,
-    peek_timeout: Duration,
+    /// `None`: no answer is looked at.
+    peek_timeout: Option<Duration>,
 }
 
 impl<M> ServerLayer<NoFallback, Configured<M>> {
@@ -93,11 +93,11 @@ impl<M> ServerLayer<NoFallback, Configured<M>> {
 }
 
 impl<A, J, R> ServerLayer<A, J, R> {
-    /// How long an answer of a handler is held up for its first frame, where the protocol makes it worth a look (`classify.profile` `grpc`).
-    /// Default: 20 ms; zero takes what is there at once.
+    /// How long an answer of a handler is held up for its first frame, so that a fallback can stand in for a status that comes in trailers
+    /// (`classify.profile` `grpc`). Default: no answer is held up.
     #[must_use]
     pub const fn peek_timeout(mut self, patience: Duration) -> Self {
-        self.peek_timeout = patience;
+        self.peek_timeout = Some(patience);
         self
     }
 
@@ -121,7 +121,7 @@ impl<J, A, R> PresetBuilder<J, Cloned, A, R> {
             .without_cloning()
             .serving(SERVED)
             .shared(Role::Server, |judge, _, machines| (judge.into_judge(&Of(Arc::clone(machines))), Once))?;
-        Ok(ServerLayer { shared: Arc::new(shared.reporting(InBody)), peek_timeout: DEFAULT_PEEK_TIMEOUT })
+        Ok(ServerLayer { shared: Arc::new(shared.reporting(InBody)), peek_timeout: None })
     }
 }
 

@@ -30,11 +30,11 @@ use crate::{
 pub struct ServerService<S, A = NoFallback, J = Configured, R = NoReport> {
     inner: S,
     shared: Arc<Shared<J, Once, A, InBody<R>>>,
-    peek_timeout: Duration,
+    peek_timeout: Option<Duration>,
 }
 
 impl<S, A, J, R> ServerService<S, A, J, R> {
-    pub(super) fn new(inner: S, shared: Arc<Shared<J, Once, A, InBody<R>>>, peek_timeout: Duration) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Shared<J, Once, A, InBody<R>>>, peek_timeout: Option<Duration>) -> Self {
         Self { inner, shared, peek_timeout }
     }
 
