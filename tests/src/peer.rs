@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     future::Future,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
@@ -197,15 +198,16 @@ pub struct Seen {
     pub is_complete: bool,
 }
 
-#[derive(Debug)]
+/// Chooses by what has been seen.
+type Choose = Box<dyn Fn(&[Seen]) -> Act + Send>;
+
 struct Script {
     next: VecDeque<Act>,
-    otherwise: Act,
+    otherwise: Choose,
     seen: Vec<Seen>,
 }
 
 /// A server on loopback that plays a script. Down, with all its connections, when dropped.
-#[derive(Debug)]
 pub struct Peer {
     server: Server,
     script: Arc<Mutex<Script>>,
@@ -217,7 +219,8 @@ impl Peer {
     /// # Panics
     /// If there is no free port.
     pub fn start() -> Self {
-        let script = Script { next: VecDeque::new(), otherwise: Act::status(200), seen: Vec::new() };
+        let otherwise: Choose = Box::new(|_| Act::status(200));
+        let script = Script { next: VecDeque::new(), otherwise, seen: Vec::new() };
         let server = Server::reserve(0).expect("a free port of loopback");
         let peer = Self { server, script: Arc::new(Mutex::new(script)) };
         peer.up();
@@ -232,7 +235,12 @@ impl Peer {
 
     /// What it does when the script is at its end.
     pub fn otherwise(&self, act: Act) -> &Self {
-        lock(&self.script).otherwise = act;
+        self.otherwise_by(move |_| act.clone())
+    }
+
+    /// What it does when the script is at its end: chosen by all that it has seen, the request in question last, of which only the head is known.
+    pub fn otherwise_by(&self, choose: impl Fn(&[Seen]) -> Act + Send + 'static) -> &Self {
+        lock(&self.script).otherwise = Box::new(choose);
         self
     }
 
@@ -276,6 +284,12 @@ impl Peer {
     }
 }
 
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("address", &self.address()).finish_non_exhaustive()
+    }
+}
+
 fn answer(
     request: Request<Incoming>,
     script: Arc<Mutex<Script>>,
@@ -291,7 +305,7 @@ fn answer(
             bytes: 0,
             is_complete: false,
         });
-        let act = script.next.pop_front().unwrap_or_else(|| script.otherwise.clone());
+        let act = script.next.pop_front().unwrap_or_else(|| (script.otherwise)(&script.seen));
         (script.seen.len() - 1, act)
     };
     async move {
