@@ -9,7 +9,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient};
-use tower_rampart_tests::health::{DETAILS, MESSAGE};
+use tower_rampart_tests::health_server::{DETAILS, MESSAGE};
 
 /// The longest that a story may take.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -29,6 +29,7 @@ use crate::server::{BEFORE_BREAK, Body, Broken, Server, whole};
 /// let torn = Act::status(200).chunks(4, 1024).breaking_off();
 /// let stream = Act::status(200).header("content-type", "application/grpc").trailer("grpc-status", "14");
 /// ```
+#[expect(clippy::struct_excessive_bools, reason = "each is a way to misbehave, on its own or with others")]
 #[derive(Clone, Debug)]
 pub struct Act {
     kind: Kind,
@@ -40,6 +41,7 @@ pub struct Act {
     pace: Duration,
     trailers: HeaderMap,
     breaks_off: bool,
+    falls_silent: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,7 @@ impl Act {
             pace: Duration::ZERO,
             trailers: HeaderMap::new(),
             breaks_off: false,
+            falls_silent: false,
         }
     }
 
@@ -107,6 +110,11 @@ impl Act {
         Self { chunks: vec![Bytes::from(vec![b'x'; size]); count], is_streamed: true, ..self }
     }
 
+    /// With a streamed body of these pieces.
+    pub fn pieces(self, pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        Self { chunks: pieces.into_iter().collect(), is_streamed: true, ..self }
+    }
+
     /// Waits so long before each chunk.
     pub fn paced(self, pace: Duration) -> Self {
         Self { pace, is_streamed: true, ..self }
@@ -126,6 +134,11 @@ impl Act {
     /// Breaks off after the last chunk, where the end would be.
     pub fn breaking_off(self) -> Self {
         Self { breaks_off: true, is_streamed: true, ..self }
+    }
+
+    /// Stops after the last chunk and never ends.
+    pub fn falling_silent(self) -> Self {
+        Self { falls_silent: true, is_streamed: true, ..self }
     }
 
     async fn play(self) -> Result<Response<Body>, Broken> {
@@ -152,6 +165,9 @@ impl Act {
             // One frame after the chunks, if there is anything left to say.
             if next > act.chunks.len() {
                 return None;
+            }
+            if act.falls_silent {
+                std::future::pending::<()>().await;
             }
             if act.breaks_off {
                 tokio::time::sleep(BEFORE_BREAK).await;

@@ -8,7 +8,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-use tower_rampart_tests::health::{DETAILS, HealthServer, MESSAGE};
+use tower_rampart_tests::health_server::{DETAILS, HealthServer, MESSAGE};
 
 fn about(service: &str) -> Request<HealthCheckRequest> {
     let mut request = Request::new(HealthCheckRequest { service: service.to_owned() });

@@ -96,7 +96,7 @@ fn explain(error: &Error<UpstreamError>, operation: &str, accept: &HeaderMap) ->
 fn trouble(error: &UpstreamError) -> Trouble {
     match error {
         UpstreamError::Unreachable(_) => Trouble::Unreachable,
-        UpstreamError::Broken { .. } | UpstreamError::Refused(_) | UpstreamError::Switched => Trouble::Broken,
+        UpstreamError::Broken { .. } | UpstreamError::Switched => Trouble::Broken,
         UpstreamError::BodyLost(_) => Trouble::BodyLost,
         UpstreamError::NotReplayable(_) => Trouble::NotSentAgain,
         UpstreamError::NoTarget(_) => Trouble::BadRequest,

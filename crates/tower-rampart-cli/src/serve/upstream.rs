@@ -45,9 +45,6 @@ pub(crate) enum UpstreamError {
     /// No connection: nothing was sent.
     #[error("upstream not reached: {0}")]
     Unreachable(#[source] NotDispatched),
-    /// The upstream refused the request without looking at it.
-    #[error("upstream refused the stream: {0}")]
-    Refused(#[source] NotDispatched),
     /// The connection broke before an answer.
     #[error("upstream broke off: {source}")]
     Broken {
@@ -188,15 +185,8 @@ fn judge(source: legacy::Error, is_replayable: bool) -> UpstreamError {
         match error.downcast_ref::<ReplayError<hyper::Error>>() {
             Some(ReplayError::Body(_) | ReplayError::Lost) => return UpstreamError::BodyLost(source),
             Some(_) => return UpstreamError::NotReplayable(NotReplayable),
-            None if is_refused_stream(error) => return UpstreamError::Refused(NotDispatched::new(source)),
             None => next = error.source(),
         }
     }
     UpstreamError::Broken { source, is_replayable }
-}
-
-/// Whether HTTP/2 says that nothing was done about the request (RFC 9113 section 8.7).
-fn is_refused_stream(error: &(dyn std::error::Error + 'static)) -> bool {
-    let error = error.downcast_ref::<h2::Error>();
-    error.is_some_and(|it| it.is_remote() && it.is_reset() && it.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
