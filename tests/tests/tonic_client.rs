@@ -1,6 +1,6 @@
 //! Generated clients behind `tonic::ClientLayer`, through real sockets: what is sent again, what is not, and what callers read.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tonic::{
     Code, Request,
@@ -11,6 +11,7 @@ use tonic_types::StatusExt as _;
 use tower::Layer as _;
 use tower_rampart::{
     Explain, OperationHandle, PresetBuilder, Registry, Stage,
+    clock::now,
     tonic::{ClientLayer, ClientService, refused_by},
 };
 use tower_rampart_tests::{
@@ -55,8 +56,8 @@ async fn within<F: Future>(future: F) -> F::Output {
 /// Nothing is in flight, and every call has ended in one way: success, failure, ignored, abandoned.
 async fn settled(handle: &OperationHandle, expected: [u64; 4]) {
     // What is dropped is dropped at once, but a body may be in the hands of a task.
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while handle.snapshot().inflight > 0 && Instant::now() < deadline {
+    let deadline = now().after(Duration::from_secs(10));
+    while handle.snapshot().inflight > 0 && now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let it = handle.snapshot();
@@ -115,13 +116,11 @@ async fn status_in_the_headers_is_retried_with_the_same_message() {
 async fn status_in_trailers_right_behind_the_headers_is_retried() {
     let peer = Peer::start();
     peer.next([trailers_after(0, 14)]).otherwise(serving());
-    let (client, handle) = client(&peer);
     // A moment longer than usual: the machine may have better things to do.
     let layer: ClientLayer = PresetBuilder::from_json(DOCUMENT)
-        .and_then(|builder| builder.grpc_client())
+        .and_then(PresetBuilder::grpc_client)
         .map(|layer| layer.peek_timeout(Duration::from_secs(5)))
         .expect("a layer");
-    drop((client, handle));
     let mut client = HealthClient::new(layer.layer(channel(&peer)));
     within(client.check(ask())).await.expect("the second attempt");
     assert_eq!(peer.requests(), 2);
@@ -176,11 +175,11 @@ async fn pushback_is_waited_for_and_a_negative_one_forbids_the_retry() {
         let peer = Peer::start();
         peer.next([trailers_only(code).header("grpc-retry-pushback-ms", pushback)]).otherwise(serving());
         let (mut client, _) = client(&peer);
-        let began = Instant::now();
+        let began = now();
         let answer = within(client.check(ask())).await;
         assert_eq!((peer.requests(), answer.is_ok()), (requests, requests == 2), "{code} {pushback}");
         if requests == 2 {
-            assert!(began.elapsed() >= Duration::from_millis(300), "{code}: {:?}", began.elapsed());
+            assert!(now().since(began) >= Duration::from_millis(300), "{code}: {:?}", now().since(began));
         }
     }
 }
@@ -235,9 +234,9 @@ async fn stream_is_not_held_up_by_a_first_message_that_comes_late() {
     let peer = Peer::start();
     peer.next([trailers_after(1, 0).paced(Duration::from_secs(3))]);
     let (mut client, handle) = client(&peer);
-    let began = Instant::now();
+    let began = now();
     let mut stream = within(client.watch(ask())).await.expect("a stream").into_inner();
-    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    assert!(now().since(began) < Duration::from_millis(1500), "{:?}", now().since(began));
     assert!(within(stream.message()).await.expect("a message").is_some());
     assert!(within(stream.message()).await.expect("the end").is_none());
     settled(&handle, [1, 0, 0, 0]).await;
@@ -260,16 +259,10 @@ async fn time_left_bounds_the_call_and_is_told_to_every_attempt() {
 }
 
 fn micros(value: &http::HeaderValue) -> u64 {
+    const UNITS: [(&str, u64); 3] = [("u", 1), ("m", 1000), ("S", 1_000_000)];
     let text = value.to_str().expect("ASCII");
-    let (number, unit) = text.split_at(text.len() - 1);
-    let number: u64 = number.parse().expect("a number");
-    match unit {
-        "u" => number,
-        "m" => number * 1000,
-        "S" => number * 1_000_000,
-        "n" => number / 1000,
-        other => panic!("{other}"),
-    }
+    let read = |(unit, micros): (&str, u64)| Some(text.strip_suffix(unit)?.parse::<u64>().ok()? * micros);
+    UNITS.into_iter().find_map(read).expect("a timeout of more than a microsecond")
 }
 
 #[tokio::test]

@@ -101,14 +101,14 @@ async fn refused_stream_is_sent_again_and_a_reset_one_only_if_that_does_no_harm(
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let (inner, handle) = client(listener.local_addr().expect("an address"));
-        let served = Arc::new(AtomicUsize::new(0));
-        let server = tokio::spawn(resetting(listener, vec![reason], Arc::clone(&served)));
+        let arrived = Arc::new(AtomicUsize::new(0));
+        let server = tokio::spawn(resetting(listener, vec![reason], Arc::clone(&arrived)));
         let mut request = tonic::Request::new(ask());
         if is_idempotent {
             request.extensions_mut().insert(tower_rampart::http::Idempotent);
         }
         let answer = within(HealthClient::new(inner).check(request)).await;
-        assert_eq!(served.load(Ordering::SeqCst), requests, "{reason} {is_idempotent}");
+        assert_eq!(arrived.load(Ordering::SeqCst), requests, "{reason} {is_idempotent}");
         // The answer without a message is no answer to a check, but its status was well.
         let code = answer.expect_err("no message").code();
         let expected = if requests == 2 { [1, 0, 0, 0] } else { [0, 1, 0, 0] };
@@ -142,17 +142,17 @@ async fn go_away(mut stream: TcpStream) -> std::io::Result<()> {
 async fn request_that_a_connection_which_goes_away_did_not_process_is_sent_again() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let (inner, handle) = client(listener.local_addr().expect("an address"));
-    let served = Arc::new(AtomicUsize::new(0));
+    let arrived = Arc::new(AtomicUsize::new(0));
     let server = tokio::spawn({
-        let served = Arc::clone(&served);
+        let seen = Arc::clone(&arrived);
         async move {
             let (stream, _) = listener.accept().await.expect("a connection");
             go_away(stream).await.expect("a request");
-            resetting(listener, Vec::new(), served).await;
+            resetting(listener, Vec::new(), seen).await;
         }
     });
     within(HealthClient::new(inner).check(ask())).await.expect_err("no message");
-    assert_eq!(served.load(Ordering::SeqCst), 1);
+    assert_eq!(arrived.load(Ordering::SeqCst), 1);
     settled(&handle, [1, 0, 0, 0]).await;
     server.abort();
 }

@@ -70,7 +70,7 @@ pub use self::{
     body::{BodyError, ResponseBody},
     client::{ClientLayer, ClientService, capabilities},
     inspect::{DEFAULT_PEEK_TIMEOUT, Inspect, InspectFuture},
-    live::{Configured, HttpJudge, InBody, Judged, Once, Replaying},
+    live::{Configured, HttpJudge, InBody, Judged, Live, Once, Replaying, Sent},
     server::{ServerFuture, ServerLayer, ServerService},
     time_left::Deadline,
 };

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use tower_rampart_config::{OperationConfig, Profile};
-use tower_rampart_core::rate::RateLimiter;
+use tower_rampart_core::{TokenEstimate, rate::RateLimiter};
 
-use super::{GrpcClassifier, HttpClassifier, ModelApiClassifier, ReplayCloner, model::Learner};
+use super::{
+    GrpcClassifier, HttpClassifier, ModelApiClassifier, ReplayCloner,
+    model::{Learner, estimate},
+};
 
 /// What HTTP hosts need of an operation's configuration.
 #[derive(Clone, Debug)]
@@ -22,7 +25,7 @@ pub(crate) struct HttpSettings {
     /// The limits, where they follow the headers of answers.
     pub(super) learner: Option<Learner>,
     /// Whether tokens of a model API are limited.
-    pub(crate) limits_tokens: bool,
+    pub(super) limits_tokens: bool,
     /// Adds the attempt header.
     pub(crate) cloner: ReplayCloner,
     /// The request headers that carry the time left.
@@ -53,5 +56,10 @@ impl HttpSettings {
             deadline_headers,
             replay_max_bytes: usize::try_from(config.http.replay_max_bytes).unwrap_or(usize::MAX),
         }
+    }
+
+    /// The tokens of a model API that a request may use, where they are limited.
+    pub(super) fn tokens(&self, headers: &HeaderMap, body_length: Option<u64>) -> Option<TokenEstimate> {
+        self.limits_tokens.then(|| estimate(headers, body_length))
     }
 }

@@ -73,7 +73,7 @@ impl<M> ServerLayer<NoFallback, Configured<M>> {
 }
 
 impl<A, J, R> ServerLayer<A, J, R> {
-    /// How long a handler's answer is held up for trailers right behind its headers. Default: 20 ms; zero takes what is there at once.
+    /// How long a handler's answer is held up for trailers right behind its headers, so that a fallback can stand in for it. Default: no answer is held up.
     #[must_use]
     pub fn peek_timeout(self, patience: Duration) -> Self {
         Self { inner: self.inner.peek_timeout(patience) }

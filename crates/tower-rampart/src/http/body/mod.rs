@@ -79,7 +79,7 @@ pub struct ResponseBody<B> {
     first: Option<Bytes>,
     /// What else came first; then nothing follows it.
     last: Option<Box<Last>>,
-    origin: Option<Origin>,
+    pub(super) origin: Option<Origin>,
     watch: Option<Pin<Box<Watch>>>,
 }
 
@@ -164,6 +164,7 @@ impl<B> ResponseBody<B> {
     fn end(mut self: Pin<&mut Self>) -> Option<Pin<Box<Watch>>> {
         let mut this = self.as_mut().project();
         this.form.set(Form::Whole(Bytes::new()));
+        (*this.first, *this.last) = (None, None);
         this.watch.take()
     }
 }

@@ -56,7 +56,7 @@ enum State<F, R> {
 }
 
 impl<F, R> InspectFuture<F, R> {
-    pub(super) const fn new(future: F, origin: Origin, patience: Option<Duration>) -> Self {
+    pub(in crate::http) const fn new(future: F, origin: Origin, patience: Option<Duration>) -> Self {
         Self { state: State::Calling(future), timer: Timer::new(), origin: Some(origin), patience }
     }
 }

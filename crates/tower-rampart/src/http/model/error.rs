@@ -36,7 +36,7 @@ static AMAZON_ERROR: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// use http::{HeaderMap, StatusCode};
 /// use tower_rampart::{ProviderClass, http::ProviderError};
 ///
-/// let body = br#"{"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "…"}}"#;
+/// let body = br#"{"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "no"}}"#;
 /// let error = ProviderError::read(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body).expect("it is an error");
 /// assert_eq!(error.class, ProviderClass::QuotaExhausted);
 /// ```

@@ -28,5 +28,9 @@ pub use self::{
 };
 #[cfg(feature = "pipeline")]
 pub(super) use self::{
-    error::MAX_ERROR_BODY, learner::Learner, members::MemberReader, stream::StreamNotes, tokens::BodyLength,
+    error::MAX_ERROR_BODY,
+    learner::Learner,
+    members::MemberReader,
+    stream::StreamNotes,
+    tokens::{BodyLength, estimate},
 };
