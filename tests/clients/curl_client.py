@@ -78,6 +78,19 @@ def chunked_upload_of_10_mb_is_streamed_once(stack):
 
 
 @check
+def refused_upload_of_10_mb_hears_why(stack):
+    gateway = Gateway(stack, Peer(stack).url, QUICK | {"rate_limit": {"requests_per_minute": 1, "burst_size": 1}})
+    assert ask(f"{gateway.url}/bytes/1")[0] == 200
+    for version in VERSIONS:
+        for length in (1000, UPLOAD):
+            # Without `expect`, which would ask first.
+            status = curl(version, "--header", "expect:", "--data-binary", "@-", "--output", "/dev/null",
+                          "--write-out", "%{http_code}", f"{gateway.url}/status/200", input="x" * length)
+            assert status == "429", status
+    eventually("nothing is in flight", gateway.is_idle)
+
+
+@check
 def failed_get_is_sent_again_and_a_broken_connection_too(stack):
     model = Model(stack, {"status": 503}, {"reset": True}, {})
     gateway = Gateway(stack, model.url, QUICK | {"http": {"attempt_header": "x-attempt"}})

@@ -86,8 +86,8 @@ impl ReqwestClassifier {
 
     /// The verdict on an error; see the table.
     pub fn error(&self, error: &reqwest::Error) -> Verdict {
-        if find_rejection(error).is_some() {
-            return self.chain(error);
+        if let Some(refusal) = find_rejection(error) {
+            return refusal.verdict();
         }
         if error.is_connect() {
             return Verdict::new(Class::Transient).not_processed();
@@ -164,10 +164,12 @@ impl Classify<Request, Response, reqwest_middleware::Error> for ReqwestClassifie
             Ok(response) => self.response(response),
             Err(reqwest_middleware::Error::Reqwest(error)) => self.error(error),
             Err(reqwest_middleware::Error::Middleware(error)) => {
-                let reqwest = error.chain().find_map(|it| it.downcast_ref::<reqwest::Error>());
-                match reqwest {
-                    Some(reqwest) if find_rejection(&**error).is_none() => self.error(reqwest),
-                    _ => self.chain(&**error),
+                if let Some(refusal) = find_rejection(&**error) {
+                    return refusal.verdict();
+                }
+                match error.chain().find_map(|it| it.downcast_ref::<reqwest::Error>()) {
+                    Some(reqwest) => self.error(reqwest),
+                    None => self.chain(&**error),
                 }
             }
         }

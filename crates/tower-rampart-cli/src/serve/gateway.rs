@@ -15,6 +15,7 @@ use super::{
     body::AnswerBody,
     counters::Counters,
     headers,
+    linger::ClientBody,
     listener::{Handler, Peer},
     live::Live,
     operations::HEADER,
@@ -42,6 +43,7 @@ impl Gateway {
         }
         let handshake = Handshake::of(&mut request);
         let (mut parts, body) = request.into_parts();
+        let body = ClientBody::new(&parts, body);
         let operation = self.live.operation_of(&parts);
         if headers::prepare(&mut parts, peer).is_err() {
             return Trouble::BadRequest.answer(None, &accept);

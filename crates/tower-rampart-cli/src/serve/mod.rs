@@ -9,6 +9,7 @@ mod counters;
 pub(crate) mod document;
 mod gateway;
 mod headers;
+mod linger;
 mod listener;
 mod live;
 mod log;

@@ -16,13 +16,14 @@ use tower_rampart::http::{NotDispatched, NotReplayable, ReplayBody, ReplayError,
 use super::{
     body::AnswerBody,
     connect::{Clients, Protocol},
+    linger::ClientBody,
     reachability::Reachability,
     target::Target,
     upgrade::Offer,
 };
 
 /// The body of a request on its way through.
-pub(crate) type RequestBody = ReplayBody<Incoming>;
+pub(crate) type RequestBody = ReplayBody<ClientBody>;
 
 /// A target, and the clients for all targets.
 #[derive(Clone, Debug)]
@@ -124,7 +125,7 @@ enum State {
 #[derive(Debug)]
 struct Sent {
     site: Arc<Site>,
-    tracker: ReplayTracker<Incoming>,
+    tracker: ReplayTracker<ClientBody>,
     offer: Option<Offer>,
 }
 

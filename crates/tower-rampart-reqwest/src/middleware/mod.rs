@@ -1,4 +1,4 @@
-//! The pipeline as a middleware of reqwest-middleware. Around a bare client [`ReqwestLayer`](crate::ReqwestLayer) does the same.
+//! The pipeline as a middleware of reqwest-middleware. Around a bare client [`ReqwestLayer`] does the same.
 //!
 //! What stands before it in the client's list of middlewares sees a call once, what stands behind it sees every attempt.
 //!

@@ -29,8 +29,10 @@ pub(super) struct Hosts<A, C, R> {
 
 struct Map<A, C, R> {
     hosts: HashMap<Key, Host<A, C, R>>,
-    /// Before this nobody can have become idle.
+    /// Before this nobody who was not yet idle can have become so, and nobody is searched for.
     search_at: Timestamp,
+    /// Operations that lost their place while a request had just got hold of them; they are retired once it has ended.
+    leaving: Vec<String>,
 }
 
 struct Host<A, C, R> {
@@ -47,7 +49,7 @@ impl<A, C, R> Hosts<A, C, R> {
         most: usize,
         idle_after: Duration,
     ) -> Self {
-        let map = Map { hosts: HashMap::new(), search_at: Timestamp::ZERO };
+        let map = Map { hosts: HashMap::new(), search_at: Timestamp::ZERO, leaving: Vec::new() };
         Self { make, registry, other, most, idle_after, map: RwLock::new(map) }
     }
 
@@ -77,64 +79,91 @@ impl<A, C, R> Hosts<A, C, R> {
     }
 
     /// The pipeline of a host, made now if it has none and there is room.
+    ///
+    /// Nothing is made or retired under the lock: whoever is told of it may ask for hosts in turn.
     pub(super) fn of(&self, host: Key) -> ReqwestLayer<A, C, R> {
         let now = clock::now();
         if let Some(known) = self.read().hosts.get(&host) {
             return known.used(now);
         }
-        let mut map = self.write();
-        // Another request may have been faster.
-        if let Some(known) = map.hosts.get(&host) {
-            return known.used(now);
-        }
-        if map.hosts.len() >= self.most && !self.make_room(&mut map, now) {
-            return self.other.clone();
-        }
-        // The registry may be full, or have this operation with another configuration.
-        let Ok(layer) = (self.make)(&name::operation(host.as_str())) else { return self.other.clone() };
-        let met = Host { layer, last_used: AtomicU64::new(now.as_nanos()) };
-        let layer = met.layer.clone();
-        map.hosts.insert(host, met);
-        layer
+        let idle = {
+            let mut map = self.write();
+            // Another request may have been faster.
+            if let Some(known) = map.hosts.get(&host) {
+                return known.used(now);
+            }
+            if map.hosts.len() < self.most {
+                None
+            } else if let Some(idle) = self.take_idle(&mut map, now) {
+                Some(idle)
+            } else {
+                return self.other.clone();
+            }
+        };
+        let has_room = idle.is_none_or(|(idle, place)| self.retire(idle, place, now));
+        if has_room { self.meet(host, now) } else { self.other.clone() }
     }
 
-    /// Lets the host go that has been idle for longest, if it has been for long enough and is at rest.
+    /// Makes the pipeline of a host, and gives it a place if there still is one.
     #[cold]
-    fn make_room(&self, map: &mut Map<A, C, R>, now: Timestamp) -> bool {
-        if now < map.search_at {
-            return false;
-        }
-        let mut idle: Vec<(u64, Key)> = map.hosts.iter().map(|(host, it)| (it.last_used(), host.clone())).collect();
-        idle.sort_unstable();
-        let since = now.before(self.idle_after).as_nanos();
-        for (last_used, host) in idle {
-            if last_used > since {
-                // The first that can become idle.
-                map.search_at = Timestamp::from_nanos(last_used).after(self.idle_after).max(now.after(SEARCH_AGAIN));
-                return false;
+    fn meet(&self, host: Key, now: Timestamp) -> ReqwestLayer<A, C, R> {
+        let name = name::operation(host.as_str());
+        // The registry may be full, or have this operation with another configuration.
+        let Ok(layer) = (self.make)(&name) else { return self.other.clone() };
+        {
+            let mut map = self.write();
+            if let Some(known) = map.hosts.get(&host) {
+                return known.used(now);
             }
-            if self.retire(map, &host) {
-                return true;
+            if map.hosts.len() < self.most {
+                map.hosts.insert(host, Host::new(layer.clone(), now));
+                return layer;
             }
         }
-        map.search_at = now.after(SEARCH_AGAIN);
-        false
+        drop(layer);
+        if !self.registry.retire(&name) {
+            self.write().leaving.push(name);
+        }
+        self.other.clone()
     }
 
-    /// Lets a host go, unless its circuit is not closed or somebody uses it.
-    fn retire(&self, map: &mut Map<A, C, R>, host: &Key) -> bool {
-        let Some(met) = map.hosts.get(host).filter(|it| it.is_at_rest()) else { return false };
-        let (name, last_used) = (met.layer.handle().name().to_owned(), met.last_used());
-        map.hosts.remove(host);
+    /// Takes the host out that has been idle for longest, if it has been for long enough, is at rest and its circuit closed.
+    #[cold]
+    fn take_idle(&self, map: &mut Map<A, C, R>, now: Timestamp) -> Option<(Key, Host<A, C, R>)> {
+        map.leaving.retain(|name| !self.registry.retire(name) && self.registry.get(name).is_some());
+        if now < map.search_at {
+            return None;
+        }
+        let since = now.before(self.idle_after).as_nanos();
+        let is_idle = |it: &Host<A, C, R>| it.last_used() <= since;
+        let idle = map.hosts.iter().filter(|(_, it)| is_idle(it) && it.is_at_rest());
+        if let Some(host) = idle.min_by_key(|(_, it)| it.last_used()).map(|(host, _)| host.clone()) {
+            return map.hosts.remove_entry(&host);
+        }
+        let first = map.hosts.values().filter(|it| !is_idle(it)).map(Host::last_used).min();
+        let becomes_idle = first.map_or(now, |at| Timestamp::from_nanos(at).after(self.idle_after));
+        map.search_at = becomes_idle.max(now.after(SEARCH_AGAIN));
+        None
+    }
+
+    /// Lets a host go, unless somebody uses it: then it is put back as if it had been asked for now.
+    #[cold]
+    fn retire(&self, host: Key, idle: Host<A, C, R>, now: Timestamp) -> bool {
+        let name = idle.layer.handle().name().to_owned();
+        drop(idle);
         if self.registry.retire(&name) {
             return true;
         }
         // A request waits in a queue, or somebody holds a handle: the same operation goes on.
-        if let Ok(layer) = (self.make)(&name) {
-            map.hosts.insert(host.clone(), Host { layer, last_used: AtomicU64::new(last_used) });
-            return false;
+        let layer = (self.make)(&name);
+        let mut map = self.write();
+        match layer {
+            Ok(layer) if map.hosts.len() < self.most => {
+                map.hosts.entry(host).or_insert_with(|| Host::new(layer, now));
+            }
+            _ => map.leaving.push(name),
         }
-        true
+        false
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Map<A, C, R>> {
@@ -147,6 +176,10 @@ impl<A, C, R> Hosts<A, C, R> {
 }
 
 impl<A, C, R> Host<A, C, R> {
+    fn new(layer: ReqwestLayer<A, C, R>, now: Timestamp) -> Self {
+        Self { layer, last_used: AtomicU64::new(now.as_nanos()) }
+    }
+
     fn used(&self, now: Timestamp) -> ReqwestLayer<A, C, R> {
         self.last_used.fetch_max(now.as_nanos(), Ordering::Relaxed);
         self.layer.clone()
