@@ -312,11 +312,14 @@ pub struct RequestInfo {
     pub cost: u32,
     /// The time left for the whole call, as the request itself says (`grpc-timeout`, a header, an extension).
     pub time_left: Option<Duration>,
+    /// Whether the protocol tells the outcome at the end of the answer, as gRPC does in its trailers: a host whose answers have bodies then holds the
+    /// call's places until there.
+    pub ends_with_body: bool,
 }
 
 impl Default for RequestInfo {
     fn default() -> Self {
-        Self { idempotent: true, method: None, cost: 1, time_left: None }
+        Self { idempotent: true, method: None, cost: 1, time_left: None, ends_with_body: false }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::Request;
-use tower_rampart_config::Profile;
 
 use crate::{
     CloneRequest,
@@ -11,7 +10,6 @@ use crate::{
         Deadline, ReplayBody, ReplayCloner,
         deadline::GRPC_TIMEOUT,
         forward::{forward, timeout},
-        is_grpc,
     },
     pipeline::Machines,
 };
@@ -48,7 +46,7 @@ impl<B> CloneRequest<Request<ReplayBody<B>>> for Replaying {
             settings.cloner.number(request, attempt);
             let headers = request.headers_mut();
             let names = &settings.deadline_headers;
-            let is_grpc = settings.profile == Profile::Grpc && is_grpc(headers);
+            let is_grpc = settings.speaks_grpc(headers);
             if !is_grpc && !names.iter().any(|name| headers.contains_key(name)) {
                 return;
             }

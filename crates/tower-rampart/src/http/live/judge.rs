@@ -15,6 +15,8 @@ use crate::{
 
 /// Judges as `classify` in the configuration of the operation says: by the profile and the lists of statuses with which the call began.
 ///
+/// Under the profile `http`, calls whose content type is that of gRPC are judged by its status.
+///
 /// Requests are read by the configuration as it is when the call begins: the method, an `Idempotency-Key`, the deadline headers. `M` tells errors that
 /// implement [`std::error::Error`] from boxed ones; the compiler infers it.
 pub struct Configured<M = Typed> {
@@ -29,9 +31,14 @@ impl<M> Configured<M> {
 
     fn read<B>(&self, request: &Request<B>) -> RequestInfo {
         type Any = Response<()>;
-        self.machines.http.with(|settings| match settings.profile {
-            Profile::Grpc => Classify::<_, Any, Infallible>::request(&settings.grpc, request),
-            _ => Classify::<_, Any, Infallible>::request(&settings.classifier, request),
+        self.machines.http.with(|settings| {
+            if settings.reads_grpc(request.headers()) {
+                let mut info = Classify::<_, Any, Infallible>::request(&settings.grpc, request);
+                info.ends_with_body = true;
+                info
+            } else {
+                Classify::<_, Any, Infallible>::request(&settings.classifier, request)
+            }
         })
     }
 
@@ -58,12 +65,11 @@ impl<M> Configured<M> {
 
 fn by_profile<B>(settings: &HttpSettings, response: &Response<B>) -> Verdict {
     let (status, headers) = (response.status(), response.headers());
-    match settings.profile {
-        Profile::Grpc => {
-            let trailers = response.extensions().get::<PeekedTrailers>().map(|PeekedTrailers(trailers)| trailers);
-            settings.grpc.head(status, headers, trailers)
-        }
-        _ => settings.classifier.response(status, headers),
+    if settings.reads_grpc(headers) {
+        let trailers = response.extensions().get::<PeekedTrailers>().map(|PeekedTrailers(trailers)| trailers);
+        settings.grpc.head(status, headers, trailers)
+    } else {
+        settings.classifier.response(status, headers)
     }
 }
 
