@@ -43,6 +43,9 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub type Body = BoxBody<Bytes, Infallible>;
 
+/// Feeds a body.
+pub type FrameSender = frames::Sender<Frame<Bytes>>;
+
 pub fn rampart() -> Command {
     Command::new(env!("CARGO_BIN_EXE_rampart"))
 }
@@ -302,7 +305,7 @@ impl Port {
 }
 
 /// A body whose frames are sent through a channel.
-pub fn channel() -> (frames::Sender<Frame<Bytes>>, Body) {
+pub fn channel() -> (FrameSender, Body) {
     let (sender, mut receiver) = frames::channel(4);
     let frames = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(Ok);
     (sender, Body::new(StreamBody::new(frames)))
