@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     future::Future,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
@@ -28,6 +29,7 @@ use crate::server::{BEFORE_BREAK, Body, Broken, Server, whole};
 /// let torn = Act::status(200).chunks(4, 1024).breaking_off();
 /// let stream = Act::status(200).header("content-type", "application/grpc").trailer("grpc-status", "14");
 /// ```
+#[expect(clippy::struct_excessive_bools, reason = "each is a way to misbehave, on its own or with others")]
 #[derive(Clone, Debug)]
 pub struct Act {
     kind: Kind,
@@ -38,7 +40,15 @@ pub struct Act {
     is_streamed: bool,
     pace: Duration,
     trailers: HeaderMap,
-    breaks_off: bool,
+    end: End,
+}
+
+/// What comes after the last chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Orderly,
+    Break,
+    Silence,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +73,7 @@ impl Act {
             is_streamed: false,
             pace: Duration::ZERO,
             trailers: HeaderMap::new(),
-            breaks_off: false,
+            end: End::Orderly,
         }
     }
 
@@ -106,6 +116,11 @@ impl Act {
         Self { chunks: vec![Bytes::from(vec![b'x'; size]); count], is_streamed: true, ..self }
     }
 
+    /// With a streamed body of these pieces.
+    pub fn pieces(self, pieces: impl IntoIterator<Item = Bytes>) -> Self {
+        Self { chunks: pieces.into_iter().collect(), is_streamed: true, ..self }
+    }
+
     /// Waits so long before each chunk.
     pub fn paced(self, pace: Duration) -> Self {
         Self { pace, is_streamed: true, ..self }
@@ -124,7 +139,12 @@ impl Act {
 
     /// Breaks off after the last chunk, where the end would be.
     pub fn breaking_off(self) -> Self {
-        Self { breaks_off: true, is_streamed: true, ..self }
+        Self { end: End::Break, is_streamed: true, ..self }
+    }
+
+    /// Stops after the last chunk and never ends.
+    pub fn falling_silent(self) -> Self {
+        Self { end: End::Silence, is_streamed: true, ..self }
     }
 
     async fn play(self) -> Result<Response<Body>, Broken> {
@@ -152,9 +172,13 @@ impl Act {
             if next > act.chunks.len() {
                 return None;
             }
-            if act.breaks_off {
-                tokio::time::sleep(BEFORE_BREAK).await;
-                return Some((Err(Broken), (act, next + 1)));
+            match act.end {
+                End::Orderly => {}
+                End::Break => {
+                    tokio::time::sleep(BEFORE_BREAK).await;
+                    return Some((Err(Broken), (act, next + 1)));
+                }
+                End::Silence => std::future::pending().await,
             }
             let trailers = (!act.trailers.is_empty()).then(|| Frame::trailers(act.trailers.clone()));
             trailers.map(|frame| (Ok(frame), (act, next + 1)))
@@ -181,15 +205,16 @@ pub struct Seen {
     pub is_complete: bool,
 }
 
-#[derive(Debug)]
+/// Chooses by what has been seen.
+type Choose = Box<dyn Fn(&[Seen]) -> Act + Send>;
+
 struct Script {
     next: VecDeque<Act>,
-    otherwise: Act,
+    otherwise: Choose,
     seen: Vec<Seen>,
 }
 
 /// A server on loopback that plays a script. Down, with all its connections, when dropped.
-#[derive(Debug)]
 pub struct Peer {
     server: Server,
     script: Arc<Mutex<Script>>,
@@ -201,7 +226,8 @@ impl Peer {
     /// # Panics
     /// If there is no free port.
     pub fn start() -> Self {
-        let script = Script { next: VecDeque::new(), otherwise: Act::status(200), seen: Vec::new() };
+        let otherwise: Choose = Box::new(|_| Act::status(200));
+        let script = Script { next: VecDeque::new(), otherwise, seen: Vec::new() };
         let server = Server::reserve(0).expect("a free port of loopback");
         let peer = Self { server, script: Arc::new(Mutex::new(script)) };
         peer.up();
@@ -216,7 +242,12 @@ impl Peer {
 
     /// What it does when the script is at its end.
     pub fn otherwise(&self, act: Act) -> &Self {
-        lock(&self.script).otherwise = act;
+        self.otherwise_by(move |_| act.clone())
+    }
+
+    /// What it does when the script is at its end: chosen by all that it has seen, the request in question last, of which only the head is known.
+    pub fn otherwise_by(&self, choose: impl Fn(&[Seen]) -> Act + Send + 'static) -> &Self {
+        lock(&self.script).otherwise = Box::new(choose);
         self
     }
 
@@ -260,6 +291,12 @@ impl Peer {
     }
 }
 
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("address", &self.address()).finish_non_exhaustive()
+    }
+}
+
 fn answer(
     request: Request<Incoming>,
     script: Arc<Mutex<Script>>,
@@ -275,7 +312,7 @@ fn answer(
             bytes: 0,
             is_complete: false,
         });
-        let act = script.next.pop_front().unwrap_or_else(|| script.otherwise.clone());
+        let act = script.next.pop_front().unwrap_or_else(|| (script.otherwise)(&script.seen));
         (script.seen.len() - 1, act)
     };
     async move {

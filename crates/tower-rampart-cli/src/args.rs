@@ -101,7 +101,7 @@ begins. https:// upstreams choose likewise. HTTP/2 clients may have 200 requests
 not answer a ping within 20 seconds are given up, and so are upstreams.
 `Upgrade` (WebSocket and others, HTTP/1.1 only) is passed on over HTTP/1.1: the handshake goes through the pipeline, and what \
 follows is copied both ways, unprotected and without a limit of time, counted in `rampart_gateway_upgraded_connections`. h2c and \
-requests with a body are answered as if they had not asked. CONNECT is a 501, WebSocket over HTTP/2 (RFC 8441) included.
+requests with a body are answered as if they had not asked. CONNECT is a 501; WebSocket over HTTP/2 (RFC 8441) is not offered.
 Without --preset and --config the environment decides: RESILIENCE_PRESET, over it RESILIENCE_CUSTOM_CONFIG (a document) or \
 RESILIENCE_CONFIG_FILE (a file of one, watched), else the older systems' variables, else the preset that suits what the \
 environment looks like; `simple` if it looks like nothing. The log says which it was.

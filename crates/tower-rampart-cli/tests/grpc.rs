@@ -272,7 +272,7 @@ async fn stream_that_falls_silent_or_breaks_off_ends_with_a_status() {
     let gateway = Gateway::configured(silent.address, &document(more));
     let ended = call(&gateway, &[]).await;
     assert_eq!((ended.body.as_str(), ended.text("grpc-status")), ("first", "4"));
-    assert_eq!(ended.text("grpc-message"), "the upstream fell silent");
+    assert!(ended.text("grpc-message").contains("attempt"), "{}", ended.text("grpc-message"));
     gateway.outcomes_become([0, 1, 0, 0]).await;
 
     let gateway = Gateway::configured(silent.address, &document(""));

@@ -60,7 +60,7 @@ impl Drop for Server {
 }
 
 /// Tells the client what the gateway made of its handshake.
-#[expect(clippy::result_large_err, reason = "it is the callback that the library asks for")]
+#[expect(clippy::result_large_err, clippy::unnecessary_wraps, reason = "it is the callback that the library asks for")]
 fn shake(asked: &Asked, mut accepted: Accepted) -> Result<Accepted, ErrorResponse> {
     for name in ["x-echo", "x-forwarded-for", "x-forwarded-proto", "sec-websocket-protocol"] {
         if let Some(value) = asked.headers().get(name) {
@@ -174,7 +174,7 @@ async fn websocket_passes_over_tls_on_both_sides() {
     let args: Vec<&str> = files.iter().map(String::as_str).chain(["--upstream-ca", &ca]).collect();
     let gateway = Gateway::start_before(rampart(), &format!("https://{}", server.address), &args, None);
     let stream = connect(gateway.address(), &authority.trusted(BOTH, HTTP1)).await.expect("TLS");
-    let (mut socket, answer) = websocket(stream, "wss://localhost/chat").await.expect("a handshake");
+    let (mut socket, answer) = Box::pin(websocket(stream, "wss://localhost/chat")).await.expect("a handshake");
     assert_eq!(answer.headers()["x-forwarded-proto"], "https");
     same_comes_back(&mut socket, Message::binary(vec![7; 100_000])).await;
     within(socket.close(None)).await.expect("sent");

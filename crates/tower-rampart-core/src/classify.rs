@@ -315,11 +315,23 @@ pub struct RequestInfo {
     /// Whether the protocol tells the outcome at the end of the answer, as gRPC does in its trailers: a host whose answers have bodies then holds the
     /// call's places until there.
     pub ends_with_body: bool,
+    /// The tokens of a model API that the call may use; without a word on it, a limit on tokens takes one.
+    pub tokens: Option<TokenEstimate>,
+}
+
+/// How many tokens of a model API a call may use, its answer included: what a limit on tokens reserves until the real number is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TokenEstimate {
+    /// The caller says so. More than the limit ever holds is refused for ever.
+    Stated(u32),
+    /// Guessed from the size of the request. More than the limit ever holds reserves all of it.
+    Guessed(u32),
 }
 
 impl Default for RequestInfo {
     fn default() -> Self {
-        Self { idempotent: true, method: None, cost: 1, time_left: None, ends_with_body: false }
+        Self { idempotent: true, method: None, cost: 1, time_left: None, ends_with_body: false, tokens: None }
     }
 }
 

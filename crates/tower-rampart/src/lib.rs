@@ -79,5 +79,5 @@ pub use timeout::TimeoutLayer;
 pub use tower_rampart_config::{OperationConfig, Preset, ResilienceConfig, Strategy};
 pub use tower_rampart_core::{
     Class, ClassKind, Classify, Code, InvalidConfig, Outcome, ProviderClass, Rejection, RequestInfo, Stage, Timestamp,
-    Verdict, rejection,
+    TokenEstimate, Verdict, rejection,
 };

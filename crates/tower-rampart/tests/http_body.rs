@@ -331,10 +331,30 @@ async fn grpc_stream_may_be_silent_but_not_beyond_the_time_that_its_caller_state
     let mut body = layer.layer(Script::new([grpc(inner)])).oneshot(request).await.unwrap().into_body();
     assert!(body.frame().await.unwrap().is_ok());
     let began = tower_rampart::clock::now();
-    assert!(matches!(body.frame().await, Some(Err(BodyError::TimedOut(_)))));
+    // An error would break the stream of whoever passes it on: gRPC has a status for it.
+    let last = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(
+        (&last["grpc-status"], &last["x-resilience-stage"]),
+        (&"4".parse().unwrap(), &"timeout".parse().unwrap())
+    );
     let took = tower_rampart::clock::now().since(began);
     assert!(took.abs_diff(secs(60)) <= ms(5), "{took:?}");
     assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
+    assert!(body.frame().await.is_none() && body.is_end_stream());
+}
+
+#[tokio::test(start_paused = true)]
+async fn reader_of_a_grpc_stream_who_comes_back_after_its_time_reads_a_status() {
+    let layer = layer(GRPC);
+    let (feed, inner) = pieces();
+    feed.send(data("m"));
+    let request = Request::post("/").header("grpc-timeout", "60S").body(hosts::NoBody::new()).unwrap();
+    let mut body = layer.layer(Script::new([grpc(inner)])).oneshot(request).await.unwrap().into_body();
+    tokio::time::advance(secs(61)).await;
+    let last = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(last["grpc-status"], "4");
+    assert_eq!(counted(&layer.handle()), [0, 0, 0, 1, 0]);
+    assert!(body.frame().await.is_none());
 }
 
 /// Whatever the number of polls after which everything is dropped: nothing is held, and the sums are right.

@@ -1,6 +1,7 @@
 //! The body of an answer: the pipeline's, counted as in flight until it is gone. What of the call lives in it is `tower_rampart::http::ResponseBody`'s business.
 
 use std::{
+    error::Error as _,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -32,7 +33,8 @@ impl AnswerBody {
         Self::new(ResponseBody::whole(bytes))
     }
 
-    /// Ends with a status of gRPC instead of an error.
+    /// Ends with a status of gRPC instead of an error. What the upstream itself has reset is reset for the client too: the reason is a status of its own
+    /// (gRPC over HTTP/2, section "Errors").
     pub(crate) fn failing_as_grpc(self) -> Self {
         Self { is_grpc: true, ..self }
     }
@@ -60,7 +62,7 @@ impl Body for AnswerBody {
         let this = self.get_mut();
         Poll::Ready(match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
             // Nothing comes after an error, so these are its last words.
-            Some(Err(error)) if this.is_grpc => Some(Ok(Frame::trailers(grpc_trailers(&error)))),
+            Some(Err(error)) if this.is_grpc && !is_reset(&error) => Some(Ok(Frame::trailers(grpc_trailers(&error)))),
             frame => frame,
         })
     }
@@ -72,4 +74,16 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+/// Whether the upstream has reset the stream.
+fn is_reset(error: &BodyError) -> bool {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.is_reset() && error.is_remote();
+        }
+        next = error.source();
+    }
+    false
 }

@@ -13,6 +13,7 @@ use super::{
     counters::Counters,
     explanation::{self, Failed},
     headers,
+    linger::ClientBody,
     listener::{Handler, Peer},
     live::Live,
     operations::{HEADER, Operation},
@@ -42,6 +43,7 @@ impl Gateway {
         // Trailers get through to the client over HTTP/2 always.
         let ends_in_trailers = form == RefusalForm::Grpc && request.version() == Version::HTTP_2;
         let (mut parts, body) = request.into_parts();
+        let body = ClientBody::new(&parts, body);
         let operation = self.live.operation_of(&parts);
         if headers::prepare(&mut parts, peer).is_err() {
             return Trouble::BadRequest.answer(None, form);
@@ -84,7 +86,7 @@ struct Called {
     is_answered: bool,
 }
 
-async fn called(operation: Operation, request: Request<Incoming>, form: RefusalForm) -> Called {
+async fn called(operation: Operation, request: Request<ClientBody>, form: RefusalForm) -> Called {
     let Operation { name, pipeline } = operation;
     let mut response = match pipeline.oneshot(request).await {
         Ok(response) => response,

@@ -9,6 +9,7 @@ pub(crate) mod document;
 mod explanation;
 mod gateway;
 mod headers;
+mod linger;
 mod listener;
 mod live;
 mod log;

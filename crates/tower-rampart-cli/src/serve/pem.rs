@@ -128,7 +128,7 @@ mod tests {
             pem("CERTIFICATE", "Mg==")
         );
         let found = certificates(file(text.as_bytes()).path()).expect("two certificates");
-        assert_eq!(found.iter().map(|it| it.as_ref()).collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(found.iter().map(AsRef::<[u8]>::as_ref).collect::<Vec<_>>(), [b"1", b"2"]);
     }
 
     #[test]

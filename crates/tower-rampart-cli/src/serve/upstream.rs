@@ -15,13 +15,14 @@ use tower_rampart::http::{NotReplayable, ReplayBody, ReplayError};
 
 use super::{
     connect::{Clients, Protocol},
+    linger::ClientBody,
     reachability::Reachability,
     target::Target,
     upgrade::Offer,
 };
 
 /// The body of a request on its way through.
-pub(crate) type RequestBody = ReplayBody<Incoming>;
+pub(crate) type RequestBody = ReplayBody<ClientBody>;
 
 /// A target, and the clients for all targets.
 #[derive(Clone, Debug)]

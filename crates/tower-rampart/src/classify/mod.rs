@@ -8,6 +8,7 @@
 //! | `tokio::time::error::Elapsed`, `tower::timeout` (by its own type only) | transient |
 //! | `hyper::Error` of a request that was never sent, `hyper_util`'s error of a connection that was never made, `h2::Error` of a refused stream or of one above a `GOAWAY` (feature `hyper`) | transient, provably not processed |
 //! | `tonic::Status` (feature `tonic`) | by its code, as [`GrpcClassifier`](crate::http::GrpcClassifier) says |
+//! | `tonic::TimeoutExpired` (feature `tonic`), a channel's own timer | transient, with the code `DEADLINE_EXCEEDED` |
 //! | `tonic::ConnectError` (feature `tonic`) | transient, provably not processed |
 //! | `io::Error`: refused, host or network unreachable, address not available | transient, provably not processed |
 //! | `io::Error`: invalid input, unsupported, permission denied, not found, already exists | permanent |

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use tonic::{ConnectError, Status};
-use tower_rampart_core::{Class, Verdict};
+use tonic::{Code as GrpcCode, ConnectError, Status, TimeoutExpired};
+use tower_rampart_core::{Class, Code, Verdict};
 
 use crate::http::GrpcClassifier;
 
@@ -11,6 +11,9 @@ use crate::http::GrpcClassifier;
 pub(super) fn known(error: &(dyn Error + 'static)) -> Option<Verdict> {
     if let Some(status) = error.downcast_ref::<Status>() {
         return Some(judge(status));
+    }
+    if error.is::<TimeoutExpired>() {
+        return Some(Verdict::new(Class::Transient).with_code(Code::Grpc(GrpcCode::DeadlineExceeded as u8)));
     }
     // No connection: nothing was sent.
     error.is::<ConnectError>().then(|| Verdict::new(Class::Transient).not_processed())
@@ -32,7 +35,7 @@ fn judge(status: &Status) -> Verdict {
 mod tests {
     use std::{io, sync::Arc};
 
-    use tower_rampart_core::{ClassKind, Code, Rejection, breaker::State, rejection::CircuitOpen};
+    use tower_rampart_core::{ClassKind, Rejection, breaker::State, rejection::CircuitOpen};
 
     use super::*;
     use crate::{Error as SuiteError, classify::classify_error};
@@ -60,6 +63,13 @@ mod tests {
         let mut status = Status::unavailable("open");
         status.set_source(Arc::new(Rejection::from(CircuitOpen::new("op".into(), State::Open, None))));
         assert_eq!(classify_error(&status).class, Class::Ignored);
+    }
+
+    #[test]
+    fn timer_of_a_channel_is_a_deadline() {
+        let verdict = classify_error(&TimeoutExpired(()));
+        assert_eq!((verdict.class, verdict.code), (Class::Transient, Some(Code::Grpc(4))));
+        assert!(!verdict.unprocessed);
     }
 
     #[test]

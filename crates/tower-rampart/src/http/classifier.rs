@@ -115,6 +115,17 @@ impl HttpClassifier {
         self.transient.contains(&code).then_some(Class::Transient)
     }
 
+    /// What must be known of a request, out of its method and headers: whether it may be sent twice, and the time left.
+    pub fn request_info(&self, method: &http::Method, headers: &HeaderMap) -> RequestInfo {
+        let method = self::method(method);
+        let mut info = RequestInfo::default();
+        info.idempotent = is_idempotent(method)
+            || headers.get("idempotency-key").is_some_and(|key| !key.as_bytes().trim_ascii().is_empty());
+        info.method = Some(method);
+        info.time_left = time_left(headers, &self.deadlines);
+        info
+    }
+
     /// The class of a status alone, without hints out of headers.
     pub fn status(&self, status: StatusCode) -> Class {
         if let Some(class) = self.listed(status) {
@@ -177,13 +188,8 @@ fn known(error: &(dyn Error + 'static)) -> Option<Verdict> {
 
 impl<B, R, E: Error + 'static> Classify<Request<B>, Response<R>, E> for HttpClassifier {
     fn request(&self, request: &Request<B>) -> RequestInfo {
-        let method = method(request.method());
-        let mut info = RequestInfo::default();
-        info.idempotent = is_idempotent(method)
-            || request.headers().get("idempotency-key").is_some_and(|key| !key.as_bytes().trim_ascii().is_empty())
-            || request.extensions().get::<Idempotent>().is_some();
-        info.method = Some(method);
-        info.time_left = time_left(request.headers(), &self.deadlines);
+        let mut info = self.request_info(request.method(), request.headers());
+        info.idempotent = info.idempotent || request.extensions().get::<Idempotent>().is_some();
         info
     }
 

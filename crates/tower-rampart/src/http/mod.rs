@@ -12,6 +12,7 @@
 //! | [`RefusalForm`] | in which form a request is refused |
 //! | [`Refusal`] | a [`Rejection`](tower_rampart_core::Rejection) as status, headers and body |
 //! | [`GrpcClassifier`], [`is_grpc`], [`grpc_timeout`] | the same for gRPC: [`Refusal::grpc`] is its refusal |
+//! | [`ModelApiClassifier`], [`ProviderError`], [`RateLimitHeaders`], [`EventReader`], [`Usage`] | the same for model APIs |
 //! | [`key`] | what calls are told apart by: authority, route, header, client address |
 //! | [`NotDispatched`] | an error that came before the request left, so that any request may be sent again |
 //!
@@ -47,6 +48,8 @@ mod json;
 pub mod key;
 #[cfg(feature = "pipeline")]
 mod live;
+mod model;
+mod peeked;
 mod refusal;
 mod replay;
 mod reset;
@@ -67,8 +70,8 @@ pub(crate) use self::settings::HttpSettings;
 pub use self::{
     body::{BodyError, ResponseBody},
     client::{ClientLayer, ClientService, StandbyService, capabilities},
-    inspect::{DEFAULT_PEEK_TIMEOUT, Inspect, InspectFuture, PeekedError, PeekedTrailers},
-    live::{Configured, HttpJudge, InBody, Judged, Once, Replaying},
+    inspect::{DEFAULT_PEEK_TIMEOUT, Inspect, InspectFuture},
+    live::{Configured, HttpJudge, InBody, Judged, Live, Once, Replaying, Sent},
     server::{RefusalForm, ServerFuture, ServerLayer, ServerService},
     time_left::Deadline,
 };
@@ -77,6 +80,8 @@ pub use self::{
     cloner::{Attempt, ReplayCloner},
     dispatch::{Idempotent, NotDispatched, NotReplayable},
     grpc::{GrpcClassifier, grpc_timeout, is_grpc},
+    model::{Event, EventReader, ModelApiClassifier, ProviderError, RateLimitHeaders, TOKENS_HEADER, Usage, Window},
+    peeked::{PeekedError, PeekedTrailers},
     refusal::{MediaType, Refusal},
     replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayError, ReplayTracker},
     reset::reset,

@@ -111,6 +111,7 @@ mod judge;
 mod layer;
 mod machines;
 mod preflight;
+mod rate;
 mod role;
 mod service;
 mod settings;

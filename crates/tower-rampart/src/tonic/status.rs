@@ -1,6 +1,6 @@
 //! Errors of the suite as tonic's `Status`, and back. What a status means for retry and breaker is in `classify`.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use percent_encoding::percent_decode_str;
 use tonic::{Code, Status, metadata::MetadataMap};
@@ -9,7 +9,7 @@ use tower_rampart_core::{Rejection, Stage};
 use crate::{
     BoxError, Error,
     classify::find_rejection,
-    http::{GRPC_OPERATION, GRPC_STAGE, Refusal, grpc_details, grpc_pushback},
+    http::{GRPC_OPERATION, GRPC_STAGE, GrpcClassifier, Refusal, grpc_details, grpc_pushback},
 };
 
 /// The status of a refusal: the code of [`Refusal::grpc_code`], a message, `google.rpc.ErrorInfo` and, where the time is known, `RetryInfo` as
@@ -37,12 +37,21 @@ pub fn status_of(rejection: Rejection) -> Status {
     status
 }
 
-/// A refusal as [`status_of`] has it; the inner service's error as tonic itself would have it, so that a `Status` comes back as it was.
-/// A fallback that failed has the status of its own error.
+/// What became of a call, for its caller.
+///
+/// | error | status |
+/// |---|---|
+/// | a refusal | as [`status_of`] has it |
+/// | the inner service's, with a `Status` among its sources | that one, as it was |
+/// | a connection that was not made or was closed before the request was sent | `UNAVAILABLE` |
+/// | a channel's own timer, which the pipeline sets by `grpc-timeout` | `DEADLINE_EXCEEDED`; tonic says `CANCELLED` |
+/// | any other one that tonic knows, such as a reset stream | as tonic has it |
+/// | the rest | `UNAVAILABLE` if trying again may help, else `UNKNOWN` |
+/// | a fallback that failed | the status of its own error |
 impl<E: Into<BoxError>> From<Error<E>> for Status {
     fn from(error: Error<E>) -> Self {
         match error {
-            Error::Inner(error) => Self::from_error(error.into()),
+            Error::Inner(error) => inner(error.into()),
             Error::FallbackFailed(failed) => Self::from(*failed.error),
             Error::CircuitOpen(it) => status_of(it.into()),
             Error::RateLimited(it) => status_of(it.into()),
@@ -51,6 +60,39 @@ impl<E: Into<BoxError>> From<Error<E>> for Status {
             Error::NoEnabledTargets(it) => status_of(it.into()),
         }
     }
+}
+
+fn inner(error: BoxError) -> Status {
+    if sources(&*error).any(<dyn StdError>::is::<Status>) {
+        return Status::from_error(error);
+    }
+    let verdict = GrpcClassifier::default().error(&*error);
+    let code = match verdict.code {
+        Some(tower_rampart_core::Code::Grpc(code)) => Code::from_i32(code.into()),
+        _ => Code::Unknown,
+    };
+    // tonic takes both for a call that somebody cancelled.
+    if verdict.unprocessed || code == Code::DeadlineExceeded {
+        return of_error(code, error);
+    }
+    Status::try_from_error(error).unwrap_or_else(|error| of_error(code, error))
+}
+
+fn of_error(code: Code, error: BoxError) -> Status {
+    let mut message = error.to_string();
+    for source in sources(&*error).skip(1).map(ToString::to_string) {
+        // Many errors end with what they were made of.
+        if !message.ends_with(&source) {
+            message = format!("{message}: {source}");
+        }
+    }
+    let mut status = Status::new(code, message);
+    status.set_source(error.into());
+    status
+}
+
+fn sources<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// Who refused a call.
@@ -97,7 +139,9 @@ pub fn refused_by(status: &Status) -> Option<RefusedBy> {
 
 #[cfg(test)]
 mod tests {
-    use std::{error::Error as _, io};
+    use std::io;
+
+    use tonic::{ConnectError, TimeoutExpired};
 
     use tonic_types::StatusExt as _;
     use tower_rampart_core::{
@@ -109,6 +153,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::http::NotDispatched;
 
     const WAIT: Option<Duration> = Some(Duration::from_millis(1500));
 
@@ -171,6 +216,21 @@ mod tests {
         assert_eq!(status.metadata().get("x-mine").expect("the metadata"), "1");
         assert!(status.source().is_none());
         assert_eq!(refused_by(&status), None);
+    }
+
+    #[test]
+    fn error_on_the_way_is_unavailable_and_a_channels_timer_a_deadline() {
+        let status = |error: BoxError| Status::from(Error::<BoxError>::Inner(error));
+        let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(status(Box::new(reset())).code(), Code::Unavailable);
+        let connect = status(Box::new(ConnectError(Box::new(reset()))));
+        assert_eq!((connect.code(), connect.message()), (Code::Unavailable, "connection reset"));
+        assert!(connect.source().is_some_and(<dyn StdError>::is::<ConnectError>));
+        assert_eq!(status(Box::new(TimeoutExpired(()))).code(), Code::DeadlineExceeded);
+        assert_eq!(status(Box::new(io::Error::from(io::ErrorKind::InvalidInput))).code(), Code::Unknown);
+        let stream = status(Box::new(NotDispatched::new(reset())));
+        assert_eq!(stream.code(), Code::Unavailable);
+        assert_eq!(refused_by(&stream), None);
     }
 
     #[test]

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, header::CONTENT_TYPE};
 use http_body::Frame;
 use tower_rampart_config::OutcomeAt;
-use tower_rampart_core::{Class, Code, Timestamp, Verdict};
+use tower_rampart_core::{Class, Code, Rejection, Timestamp, Verdict};
 
 use super::{BodyError, ResponseBody};
 use crate::{
     classify::classify_error,
-    http::{HttpSettings, PeekedTrailers, grpc::GRPC_STATUS},
+    http::{HttpSettings, PeekedTrailers, Refusal, grpc::GRPC_STATUS},
     pipeline::Held,
 };
 
@@ -76,6 +76,14 @@ impl FrameJudge {
             }
         }
         true
+    }
+
+    /// What a body ends with whose time is over, where the protocol has a place for it: a status in gRPC's trailers. Elsewhere only an error can say it.
+    pub(super) fn cut_short(&self, rejection: &Rejection) -> Option<Frame<Bytes>> {
+        match self.protocol {
+            Protocol::Grpc { .. } => Some(Frame::trailers(Refusal::new(rejection).grpc_trailers())),
+            Protocol::Plain(_) => None,
+        }
     }
 
     /// The verdict once the body has ended.

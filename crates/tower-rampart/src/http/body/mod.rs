@@ -44,6 +44,9 @@ use crate::{error::BoxError, pipeline::Held};
 /// | it is dropped before its end | abandoned: read such bodies to their end, for a run of abandoned calls is what a service looks like that hangs |
 /// | the inner body panics | failure |
 ///
+/// Under the gRPC profile a body whose time is over ends with the trailers of [`Refusal::grpc`](super::Refusal::grpc) instead of an error, which a server
+/// could only make a broken stream of.
+///
 /// The time is that of the whole call; of streams (`text/event-stream`, gRPC) only what the request itself stated. Answers to HEAD and with 204 or
 /// 304 have no body to wait for.
 ///
@@ -71,7 +74,7 @@ pub struct ResponseBody<B> {
     first: Option<Bytes>,
     /// What else came first; then nothing follows it.
     last: Option<Box<Last>>,
-    origin: Option<Origin>,
+    pub(super) origin: Option<Origin>,
     watch: Option<Pin<Box<Watch>>>,
 }
 
@@ -156,6 +159,7 @@ impl<B> ResponseBody<B> {
     fn end(mut self: Pin<&mut Self>) -> Option<Pin<Box<Watch>>> {
         let mut this = self.as_mut().project();
         this.form.set(Form::Whole(Bytes::new()));
+        (*this.first, *this.last) = (None, None);
         this.watch.take()
     }
 }
@@ -224,7 +228,7 @@ where
             None => return self.poll_unwatched(cx),
             Some(watch) if watch.is_overdue() => {
                 let overdue = self.end().map(Watch::abandon);
-                return Poll::Ready(overdue.map(Err));
+                return Poll::Ready(overdue);
             }
             Some(watch) => watch.as_mut().enter(),
         }
@@ -236,7 +240,7 @@ where
         match &polled {
             Poll::Pending => {
                 let kind = ready!(watch.as_mut().poll_time(cx));
-                return Poll::Ready(self.end().map(|watch| Err(watch.expire(kind))));
+                return Poll::Ready(self.end().map(|watch| watch.expire(kind)));
             }
             Poll::Ready(Some(Ok(frame))) => {
                 if watch.as_mut().saw(frame) || is_over {

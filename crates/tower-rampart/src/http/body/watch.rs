@@ -91,22 +91,24 @@ impl Watch {
     }
 
     /// The reader has waited for too long.
-    pub(super) fn expire(mut self: Pin<Box<Self>>, kind: TimeoutKind) -> BodyError {
+    pub(super) fn expire(mut self: Pin<Box<Self>>, kind: TimeoutKind) -> Result<Frame<Bytes>, BodyError> {
         let stall = self.stall.unwrap_or_default();
         let ending = self.as_mut().project().ending;
         let held = ending.held.take().expect("a watch is ended once");
         let rejection = held.timed_out(kind);
         held.finish(&rejection.verdict());
-        match kind {
+        ending.judge.cut_short(&rejection).ok_or(match kind {
             TimeoutKind::Attempt => BodyError::Stalled { after: stall },
             _ => BodyError::TimedOut(rejection),
-        }
+        })
     }
 
     /// The reader has come back too late: what the service had to say is not known.
-    pub(super) fn abandon(mut self: Pin<Box<Self>>) -> BodyError {
-        let held = self.as_mut().project().ending.held.take().expect("a watch is ended once");
-        BodyError::TimedOut(held.timed_out(TimeoutKind::Total))
+    pub(super) fn abandon(mut self: Pin<Box<Self>>) -> Result<Frame<Bytes>, BodyError> {
+        let ending = self.as_mut().project().ending;
+        let held = ending.held.take().expect("a watch is ended once");
+        let rejection = held.timed_out(TimeoutKind::Total);
+        ending.judge.cut_short(&rejection).ok_or(BodyError::TimedOut(rejection))
     }
 }
 

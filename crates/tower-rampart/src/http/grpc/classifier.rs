@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     classify::find_rejection,
-    http::{HttpClassifier, NotReplayable, retry_after},
+    http::{HttpClassifier, NotReplayable, PeekedError, PeekedTrailers, retry_after},
 };
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -141,7 +141,11 @@ impl<B, R, E: Error + 'static> Classify<Request<B>, Response<R>, E> for GrpcClas
     fn classify(&self, _request: &RequestInfo, result: Result<&Response<R>, &E>) -> Verdict {
         match result {
             Ok(answer) => {
-                let verdict = self.head(answer.status(), answer.headers(), None);
+                let trailers = answer.extensions().get().map(|PeekedTrailers(trailers)| trailers);
+                let verdict = match answer.extensions().get() {
+                    Some(PeekedError(verdict)) => *verdict,
+                    None => self.head(answer.status(), answer.headers(), trailers),
+                };
                 let stands = answer.extensions().get::<NotReplayable>().is_some();
                 if stands { verdict.with_retry(false) } else { verdict }
             }
@@ -339,6 +343,20 @@ mod tests {
         assert!(classify(&answer).is_retryable());
         answer.extensions_mut().insert(NotReplayable);
         assert!(!classify(&answer).is_retryable());
+    }
+
+    #[test]
+    fn what_was_peeked_at_decides() {
+        let classify = |answer: &Response<()>| {
+            let info = RequestInfo::default();
+            Classify::<Request<()>, _, io::Error>::classify(&GrpcClassifier::default(), &info, Ok(answer))
+        };
+        let mut answer = Response::new(());
+        answer.extensions_mut().insert(PeekedTrailers(headers(&[("grpc-status", "13")])));
+        assert_eq!(classify(&answer).code, Some(Code::Grpc(13)));
+        let reset = GrpcClassifier::default().error(&io::Error::from(io::ErrorKind::ConnectionReset));
+        answer.extensions_mut().insert(PeekedError(reset));
+        assert_eq!(classify(&answer), reset);
     }
 
     proptest::proptest! {

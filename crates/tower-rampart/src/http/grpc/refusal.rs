@@ -80,16 +80,21 @@ impl Refusal<'_> {
     /// assert_eq!(answer.headers()["x-resilience-stage"], "circuit_breaker");
     /// ```
     pub fn grpc(&self) -> Response<()> {
-        let mut headers = self.grpc_metadata();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(GRPC_STATUS, u16::from(self.grpc_code()).into());
-        headers.insert(GRPC_MESSAGE, escaped(&self.rejection.to_string(), ESCAPED));
-        for add in FURTHER {
-            add(*self, &mut headers);
-        }
         let mut answer = Response::new(());
-        *answer.headers_mut() = headers;
+        *answer.headers_mut() = self.grpc_trailers();
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         answer
+    }
+
+    /// The same as the trailers of an answer that has begun.
+    pub(crate) fn grpc_trailers(self) -> HeaderMap {
+        let mut trailers = self.grpc_metadata();
+        trailers.insert(GRPC_STATUS, u16::from(self.grpc_code()).into());
+        trailers.insert(GRPC_MESSAGE, escaped(&self.rejection.to_string(), ESCAPED));
+        for add in FURTHER {
+            add(self, &mut trailers);
+        }
+        trailers
     }
 }
 

@@ -14,11 +14,11 @@ use http_body::{Body, Frame};
 use pin_project::pin_project;
 use tower_rampart_core::Timestamp;
 
-use super::{Peek, PeekedError, PeekedTrailers};
+use super::Peek;
 use crate::{
     clock,
     error::BoxError,
-    http::{ResponseBody, body::Origin},
+    http::{PeekedError, PeekedTrailers, ResponseBody, body::Origin},
     timer::Timer,
 };
 
@@ -50,7 +50,7 @@ enum State<F, R> {
 }
 
 impl<F, R> InspectFuture<F, R> {
-    pub(super) const fn new(future: F, origin: Origin, patience: Option<Duration>) -> Self {
+    pub(in crate::http) const fn new(future: F, origin: Origin, patience: Option<Duration>) -> Self {
         Self { state: State::Calling(future), timer: Timer::new(), origin: Some(origin), patience }
     }
 }

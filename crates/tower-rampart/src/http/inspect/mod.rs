@@ -13,22 +13,13 @@ mod service;
 
 use std::time::Duration;
 
-use http::{HeaderMap, Response};
-use tower_rampart_core::Verdict;
+use http::Response;
 
 pub use self::{future::InspectFuture, service::Inspect};
 use super::{HttpSettings, grpc::GRPC_STATUS};
 
 /// How long an answer is held up for its first frame, unless told otherwise: 20 ms.
 pub const DEFAULT_PEEK_TIMEOUT: Duration = Duration::from_millis(20);
-
-/// The trailers that came as the first frame of an answer, in its extensions; empty if it ended without any frame.
-#[derive(Clone, Debug)]
-pub struct PeekedTrailers(pub HeaderMap);
-
-/// What the error says that came as the first frame of an answer, in its extensions. The error itself is what the body fails with.
-#[derive(Clone, Copy, Debug)]
-pub struct PeekedError(pub Verdict);
 
 /// What is looked at before an answer is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::Request;
+use http::{HeaderMap, Request};
 
 use crate::{
     CloneRequest,
     http::{
-        Deadline, ReplayBody, ReplayCloner,
+        Deadline, HttpSettings, ReplayBody, ReplayCloner,
         deadline::GRPC_TIMEOUT,
         forward::{forward, timeout},
     },
@@ -44,18 +44,22 @@ impl<B> CloneRequest<Request<ReplayBody<B>>> for Replaying {
     fn stamp(&self, request: &mut Request<ReplayBody<B>>, attempt: u32, time_left: impl FnOnce() -> Option<Duration>) {
         self.machines.http.with(|settings| {
             settings.cloner.number(request, attempt);
-            let headers = request.headers_mut();
-            let names = &settings.deadline_headers;
-            let is_grpc = settings.speaks_grpc(headers);
-            if !is_grpc && !names.iter().any(|name| headers.contains_key(name)) {
-                return;
-            }
-            let Some(left) = time_left() else { return };
-            forward(headers, names, left);
-            if is_grpc {
-                headers.insert(GRPC_TIMEOUT, timeout(left));
-            }
+            hand_on(settings, request.headers_mut(), time_left);
         });
+    }
+}
+
+/// Writes the time left into the headers in which the caller stated it, and into gRPC's own.
+pub(super) fn hand_on(settings: &HttpSettings, headers: &mut HeaderMap, time_left: impl FnOnce() -> Option<Duration>) {
+    let names = &settings.deadline_headers;
+    let is_grpc = settings.speaks_grpc(headers);
+    if !is_grpc && !names.iter().any(|name| headers.contains_key(name)) {
+        return;
+    }
+    let Some(left) = time_left() else { return };
+    forward(headers, names, left);
+    if is_grpc {
+        headers.insert(GRPC_TIMEOUT, timeout(left));
     }
 }
 

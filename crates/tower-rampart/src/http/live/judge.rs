@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, error::Error as StdError, fmt, marker::PhantomData, sync::Arc};
 
-use http::{Request, Response};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use tower_rampart_config::Profile;
 use tower_rampart_core::{Classify, RequestInfo, Verdict};
 
@@ -43,33 +43,44 @@ impl<M> Configured<M> {
     }
 
     fn answer<B>(&self, response: &Response<ResponseBody<B>>) -> Verdict {
-        let extensions = response.extensions();
-        if let Some(PeekedError(verdict)) = extensions.get() {
-            return *verdict;
-        }
-        let verdict = match response.body().origin() {
-            Some(origin) => by_profile(&origin.settings, response),
+        let judge =
+            |settings: &HttpSettings| head(settings, response.status(), response.headers(), response.extensions());
+        match response.body().origin() {
+            Some(origin) => judge(&origin.settings),
             // A fallback's own answer.
-            None => self.machines.http.with(|settings| by_profile(settings, response)),
-        };
-        if extensions.get::<NotReplayable>().is_some() { verdict.with_retry(false) } else { verdict }
+            None => self.machines.http.with(judge),
+        }
     }
 
     fn error(&self, error: &(dyn StdError + 'static)) -> Verdict {
-        self.machines.http.with(|settings| match settings.profile {
-            Profile::Grpc => settings.grpc.error(error),
-            _ => settings.classifier.error(error),
-        })
+        self.machines.http.with(|settings| self::error(settings, error))
     }
 }
 
-fn by_profile<B>(settings: &HttpSettings, response: &Response<B>) -> Verdict {
-    let (status, headers) = (response.status(), response.headers());
-    if settings.reads_grpc(headers) {
-        let trailers = response.extensions().get::<PeekedTrailers>().map(|PeekedTrailers(trailers)| trailers);
+/// The verdict on the head of an answer, and on what was looked at of its body.
+pub(super) fn head(
+    settings: &HttpSettings,
+    status: StatusCode,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Verdict {
+    if let Some(PeekedError(verdict)) = extensions.get() {
+        return *verdict;
+    }
+    let verdict = if settings.reads_grpc(headers) {
+        let trailers = extensions.get::<PeekedTrailers>().map(|PeekedTrailers(trailers)| trailers);
         settings.grpc.head(status, headers, trailers)
     } else {
         settings.classifier.response(status, headers)
+    };
+    if extensions.get::<NotReplayable>().is_some() { verdict.with_retry(false) } else { verdict }
+}
+
+/// The verdict on an error.
+pub(super) fn error(settings: &HttpSettings, error: &(dyn StdError + 'static)) -> Verdict {
+    match settings.profile {
+        Profile::Grpc => settings.grpc.error(error),
+        _ => settings.classifier.error(error),
     }
 }
 

@@ -3,11 +3,13 @@
 
 mod cloner;
 mod judge;
+mod other;
 mod report;
 
 pub(crate) use self::judge::sealed::Of;
 pub use self::{
     cloner::{Once, Replaying},
     judge::{Configured, HttpJudge, Judged},
+    other::{Live, Sent},
     report::InBody,
 };
