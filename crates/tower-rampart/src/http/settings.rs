@@ -1,9 +1,9 @@
 //! The sections `http` and `classify` of an operation as its calls use them; replaced as one on reload.
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use tower_rampart_config::{OperationConfig, Profile};
 
-use super::{GrpcClassifier, HttpClassifier, ReplayCloner};
+use super::{GrpcClassifier, HttpClassifier, ReplayCloner, is_grpc};
 
 /// What HTTP hosts need of an operation's configuration.
 #[derive(Clone, Debug)]
@@ -20,6 +20,18 @@ pub(crate) struct HttpSettings {
     pub(crate) deadline_headers: Vec<HeaderName>,
     /// The most of a request body that is kept for another attempt, in bytes.
     pub(crate) replay_max_bytes: usize,
+}
+
+impl HttpSettings {
+    /// Whether what has these headers is of gRPC. Its content type says so, which plain HTTP does not contradict.
+    pub(crate) fn speaks_grpc(&self, headers: &HeaderMap) -> bool {
+        matches!(self.profile, Profile::Http | Profile::Grpc) && is_grpc(headers)
+    }
+
+    /// Whether what has these headers is judged by the status of gRPC; under that profile, all is.
+    pub(crate) fn reads_grpc(&self, headers: &HeaderMap) -> bool {
+        self.profile == Profile::Grpc || self.speaks_grpc(headers)
+    }
 }
 
 impl From<&OperationConfig> for HttpSettings {

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, Response, header::CONTENT_TYPE};
 use http_body::Frame;
-use tower_rampart_config::{OutcomeAt, Profile};
+use tower_rampart_config::OutcomeAt;
 use tower_rampart_core::{Class, Code, Rejection, Timestamp, Verdict};
 
 use super::{BodyError, ResponseBody};
 use crate::{
     classify::classify_error,
-    http::{HttpSettings, PeekedTrailers, Refusal, grpc::GRPC_STATUS, is_grpc},
+    http::{HttpSettings, PeekedTrailers, Refusal, grpc::GRPC_STATUS},
     pipeline::Held,
 };
 
@@ -36,8 +36,7 @@ impl FrameJudge {
     pub(crate) fn of<B>(response: &Response<ResponseBody<B>>) -> Self {
         let headers = response.headers();
         if let Some(origin) = &response.body().origin
-            && origin.settings.profile == Profile::Grpc
-            && is_grpc(headers)
+            && origin.settings.speaks_grpc(headers)
         {
             let settings = Arc::clone(&origin.settings);
             let peeked = response.extensions().get().map(|PeekedTrailers(trailers)| trailers);

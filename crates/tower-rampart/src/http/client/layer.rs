@@ -26,6 +26,9 @@ use crate::{
 /// | `http.deadline_headers` | where the time left for a call is read, and written anew for each attempt |
 /// | `http.attempt_header` | where each attempt is told its number |
 ///
+/// Calls that are gRPC by their content type ([`is_grpc`](crate::http::is_grpc)) are read as gRPC under the profile `http` too: an HTTP status 200 says
+/// nothing of them.
+///
 /// All of it follows a [`Resilience`](crate::Resilience) through its reloads; a call that has begun is judged as it began.
 ///
 /// A request whose connection could not be made, or that was refused unprocessed, is sent again whatever its method. Feature `hyper` sees that in the errors of
