@@ -36,7 +36,7 @@ static AMAZON_ERROR: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// use http::{HeaderMap, StatusCode};
 /// use tower_rampart::{ProviderClass, http::ProviderError};
 ///
-/// let body = br#"{"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "…"}}"#;
+/// let body = br#"{"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "no"}}"#;
 /// let error = ProviderError::read(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body).expect("it is an error");
 /// assert_eq!(error.class, ProviderClass::QuotaExhausted);
 /// ```
@@ -79,7 +79,7 @@ impl ProviderError {
     }
 
     /// The error of a stream that ended before it had told anything.
-    pub(super) fn empty() -> Self {
+    pub(in crate::http) fn of_empty_stream() -> Self {
         Self::of(None, None, &Value::Null)
     }
 
@@ -137,7 +137,11 @@ fn is_of_a_day(detail: &Value) -> bool {
 
 /// The beginning of a text, without a character cut in two.
 fn cut(text: &str, most: usize) -> String {
-    text[..text.floor_char_boundary(most)].to_owned()
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
 }
 
 impl fmt::Display for ProviderError {
