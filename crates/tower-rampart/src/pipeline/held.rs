@@ -71,6 +71,7 @@ impl Held {
     }
 
     /// Keeps the tokens apart from the rest, which may then end before them.
+    #[cfg(feature = "http")]
     pub(crate) fn split_reserved(&mut self) -> Option<Reserved> {
         self.reserved.take()
     }

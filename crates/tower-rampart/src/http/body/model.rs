@@ -8,7 +8,7 @@ use http::{HeaderMap, Response, header::CONTENT_ENCODING};
 use tower_rampart_core::Verdict;
 
 use crate::http::{
-    EventReader, HttpSettings, ModelApiClassifier,
+    EventReader, HttpSettings, ProviderError,
     model::{MemberReader, StreamNotes},
 };
 
@@ -68,7 +68,7 @@ impl ModelFrames {
 
     /// The verdict once the body has ended: an error within a stream is one of the whole.
     pub(super) fn end(&self) -> Verdict {
-        self.notes.error.as_ref().map_or(self.head, ModelApiClassifier::event)
+        self.notes.error.as_ref().map_or(self.head, ProviderError::verdict)
     }
 
     /// The tokens that were used, as far as was said.

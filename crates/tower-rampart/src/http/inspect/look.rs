@@ -8,12 +8,12 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Response};
 use http_body::Body;
-use tower_rampart_core::Verdict;
+use tower_rampart_core::ProviderClass;
 
 use crate::{
     error::BoxError,
     http::{
-        EventReader, ModelApiClassifier, PeekedError, ProviderError, ResponseBody,
+        EventReader, PeekedError, ProviderError, ResponseBody,
         body::Origin,
         model::{MAX_ERROR_BODY, StreamNotes},
     },
@@ -132,9 +132,8 @@ impl Look {
             Reading::Stream { notes, .. } => {
                 if let Some(verdict) = failed {
                     head.extensions_mut().insert(PeekedError(verdict));
-                } else if let Some(error) = notes.error.or_else(|| has_ended.then(ProviderError::of_empty_stream)) {
-                    let verdict: Verdict = ModelApiClassifier::event(&error);
-                    head.extensions_mut().insert(PeekedError(verdict));
+                } else if let Some(error) = notes.error.or_else(|| has_ended.then(nothing)) {
+                    head.extensions_mut().insert(PeekedError(error.verdict()));
                     head.extensions_mut().insert(error);
                 }
             }
@@ -142,6 +141,11 @@ impl Look {
         let body = if data.is_empty() { body } else { body.with_first(data) };
         head.map(|()| body.with_origin(origin))
     }
+}
+
+/// The error of a stream that has ended before it told anything.
+const fn nothing() -> ProviderError {
+    ProviderError::new(ProviderClass::ServerError)
 }
 
 /// All frames as one; copied only where there are several.
