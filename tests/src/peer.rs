@@ -29,7 +29,6 @@ use crate::server::{BEFORE_BREAK, Body, Broken, Server, whole};
 /// let torn = Act::status(200).chunks(4, 1024).breaking_off();
 /// let stream = Act::status(200).header("content-type", "application/grpc").trailer("grpc-status", "14");
 /// ```
-#[expect(clippy::struct_excessive_bools, reason = "each is a way to misbehave, on its own or with others")]
 #[derive(Clone, Debug)]
 pub struct Act {
     kind: Kind,

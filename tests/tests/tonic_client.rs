@@ -10,8 +10,10 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt as _;
 use tower::Layer as _;
 use tower_rampart::{
-    Explain, OperationHandle, PresetBuilder, Registry, Stage,
+    Explain, OperationHandle, PresetBuilder, Registry, Resilience, ResilienceConfig, Stage,
     clock::now,
+    http,
+    reload::ChangeBy,
     tonic::{ClientLayer, ClientService, refused_by},
 };
 use tower_rampart_tests::{
@@ -160,7 +162,7 @@ async fn only_what_may_be_repeated_is_repeated() {
             let (mut client, _) = client(&peer);
             let mut request = ask();
             if is_idempotent {
-                request.extensions_mut().insert(tower_rampart::http::Idempotent);
+                request.extensions_mut().insert(http::Idempotent);
             }
             let answer = within(client.check(request)).await;
             assert_eq!(peer.requests(), if expected { 2 } else { 1 }, "{code} {is_idempotent}");
@@ -258,7 +260,7 @@ async fn time_left_bounds_the_call_and_is_told_to_every_attempt() {
     assert!(told[2] <= 60_000_000 && told[2] > 30_000_000, "{told:?}");
 }
 
-fn micros(value: &http::HeaderValue) -> u64 {
+fn micros(value: &::http::HeaderValue) -> u64 {
     const UNITS: [(&str, u64); 3] = [("u", 1), ("m", 1000), ("S", 1_000_000)];
     let text = value.to_str().expect("ASCII");
     let read = |(unit, micros): (&str, u64)| Some(text.strip_suffix(unit)?.parse::<u64>().ok()? * micros);
@@ -356,6 +358,30 @@ async fn refusal_of_the_rate_limit_says_when_to_come_back() {
     assert!(status.metadata().get("grpc-retry-pushback-ms").is_some());
     assert_eq!(peer.requests(), 1);
     settled(&handle, [1, 0, 0, 0]).await;
+}
+
+#[tokio::test]
+async fn reload_reaches_the_next_call_and_leaves_the_profile_alone() {
+    let peer = Peer::start();
+    peer.otherwise(trailers_only(14));
+    let config = ResilienceConfig::from_json(DOCUMENT).expect("a document");
+    let resilience = Resilience::for_host(config, &Registry::new(), http::capabilities()).expect("a configuration");
+    let layer: ClientLayer =
+        PresetBuilder::from_resilience(&resilience).operation("health").grpc_client().expect("a layer");
+    let mut client = HealthClient::new(layer.layer(channel(&peer)));
+    let mut requests = 0;
+    for (attempts, profile) in [(3, "grpc"), (1, "http"), (2, "http")] {
+        let document = format!(
+            r#"{{"classify": {{"profile": "{profile}"}}, "circuit_breaker": {{"enabled": false}},
+                "retry": {{"max_attempts": {attempts}, "backoff": {{"base": "1ms", "min": "1ms", "max": "1ms"}}}}}}"#
+        );
+        resilience.reload_json(&document, &ChangeBy::new("test", "127.0.0.1")).expect("a reload");
+        let status = within(client.check(ask())).await.expect_err("an outage");
+        requests += attempts;
+        // Under any other profile an answer with HTTP status 200 would be well.
+        assert_eq!((status.code(), peer.requests()), (Code::Unavailable, requests), "{profile}");
+    }
+    settled(&layer.handle(), [0, 3, 0, 0]).await;
 }
 
 #[tokio::test]

@@ -20,12 +20,15 @@
 //! | everything, from a preset or a JSON document | [`ResilienceLayer`], [`PresetBuilder`] |
 //! | a plain async function protected | [`Resilience`] |
 //! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`TimeoutLayer`], [`FallbackLayer`] |
+//! | gRPC clients and servers of tonic protected | `tonic`, with the feature of that name |
 //! | the configuration replaced while calls flow | [`reload`] |
 //! | the numbers | [`Registry`] |
 //!
 //! Each layer is a feature; all are on by default but `http` and `watch`. Nothing on the call path allocates, boxes a future, locks
 //! asynchronously or spawns a task.
 
+#[cfg(feature = "axum")]
+pub mod axum;
 #[cfg(feature = "breaker")]
 pub mod breaker;
 pub mod classify;

@@ -229,3 +229,43 @@ mod http_hosts {
         let _ = (client.layer(NoService), server.layer(NoService));
     }
 }
+
+#[cfg(feature = "tonic")]
+mod tonic_hosts {
+    use ::tonic::{body::Body, client::GrpcService, transport::Channel};
+    use http::Request;
+    use tower_rampart::{
+        fallback,
+        http::{GrpcClassifier, ServerService},
+        tonic::{ClientLayer, ClientService, RefusedBy, Sending, ServerLayer},
+    };
+
+    use super::{Service, cloned_and_sent, shared};
+
+    /// What generated clients ask for.
+    fn generated<T: GrpcService<Body, ResponseBody: Send + 'static, Future: Send> + Clone + Send + Sync + 'static>() {}
+    /// What tonic's server asks for.
+    fn served<S: Service<Request<Body>, Future: Send, Error = std::convert::Infallible> + Clone + Send + 'static>() {}
+
+    #[test]
+    fn layers_services_and_futures_are_what_tonic_asks_for() {
+        shared::<ClientLayer>();
+        shared::<ServerLayer>();
+        shared::<ClientLayer<fallback::Targets<ClientService<Channel>>>>();
+        shared::<GrpcClassifier>();
+        shared::<RefusedBy>();
+        generated::<ClientService<Channel>>();
+        cloned_and_sent::<Sending<Channel>>();
+        served::<ServerService<::tonic::service::Routes>>();
+    }
+
+    #[test]
+    fn anything_can_be_wrapped() {
+        use tower::Layer;
+
+        struct NoService;
+        let client: ClientLayer = ClientLayer::from_preset("simple").unwrap();
+        let server: ServerLayer = ServerLayer::from_preset("simple").unwrap();
+        let _ = (client.layer(NoService), server.layer(NoService));
+    }
+}

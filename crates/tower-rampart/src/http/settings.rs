@@ -7,7 +7,7 @@ use tower_rampart_config::{OperationConfig, Profile};
 use tower_rampart_core::{TokenEstimate, rate::RateLimiter};
 
 use super::{
-    GrpcClassifier, HttpClassifier, ModelApiClassifier, ReplayCloner,
+    GrpcClassifier, HttpClassifier, ModelApiClassifier, ReplayCloner, is_grpc,
     model::{Learner, estimate},
 };
 
@@ -35,6 +35,16 @@ pub(crate) struct HttpSettings {
 }
 
 impl HttpSettings {
+    /// Whether what has these headers is of gRPC. Its content type says so, which plain HTTP does not contradict.
+    pub(crate) fn speaks_grpc(&self, headers: &HeaderMap) -> bool {
+        matches!(self.profile, Profile::Http | Profile::Grpc) && is_grpc(headers)
+    }
+
+    /// Whether what has these headers is judged by the status of gRPC; under that profile, all is.
+    pub(crate) fn reads_grpc(&self, headers: &HeaderMap) -> bool {
+        self.profile == Profile::Grpc || self.speaks_grpc(headers)
+    }
+
     /// `requests` and `tokens` are the limits of the operation.
     pub(crate) fn new(config: &OperationConfig, requests: &Arc<RateLimiter>, tokens: &Arc<RateLimiter>) -> Self {
         let limits = config.rate_limit.enabled;

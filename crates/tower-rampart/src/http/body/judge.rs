@@ -12,7 +12,7 @@ use tower_rampart_core::{Class, Code, Rejection, Timestamp, Verdict};
 use super::{BodyError, ResponseBody, model::ModelFrames};
 use crate::{
     classify::classify_error,
-    http::{HttpSettings, PeekedTrailers, Refusal, grpc::GRPC_STATUS, is_grpc},
+    http::{HttpSettings, PeekedTrailers, Refusal, grpc::GRPC_STATUS},
     pipeline::Held,
 };
 
@@ -39,8 +39,7 @@ impl FrameJudge {
     pub(crate) fn of<B>(response: &Response<ResponseBody<B>>, held: &Held) -> Self {
         let headers = response.headers();
         if let Some(origin) = &response.body().origin
-            && origin.settings.profile == Profile::Grpc
-            && is_grpc(headers)
+            && origin.settings.speaks_grpc(headers)
         {
             let settings = Arc::clone(&origin.settings);
             let peeked = response.extensions().get().map(|PeekedTrailers(trailers)| trailers);

@@ -28,6 +28,9 @@ use crate::{
 /// | `rate_limit.tokens_per_minute` | how many tokens of a model API are used; see [`ModelApiClassifier`](crate::http::ModelApiClassifier) for the estimate, [`Usage`](crate::http::Usage) for what is settled |
 /// | `rate_limit.learn_from_headers` | whether the limits follow the [`RateLimitHeaders`](crate::http::RateLimitHeaders) of answers |
 ///
+/// Calls that are gRPC by their content type ([`is_grpc`](crate::http::is_grpc)) are read as gRPC under the profile `http` too: an HTTP status 200 says
+/// nothing of them.
+///
 /// All of it follows a [`Resilience`](crate::Resilience) through its reloads; a call that has begun is judged as it began.
 ///
 /// A request whose connection could not be made, or that was refused unprocessed, is sent again whatever its method. Feature `hyper` sees that in the errors of

@@ -2,8 +2,8 @@
 //!
 //! | `classify.profile` | what is looked at, before the answer is judged |
 //! |---|---|
-//! | `http` | nothing |
-//! | `grpc` | the first frame of an answer without a `grpc-status` in its head: trailers are the status, data is put back |
+//! | `http`, `grpc` | the first frame of a gRPC answer without a `grpc-status` in its head: trailers are the status, data is put back |
+//! | `http`, of all other answers | nothing |
 //! | `model_api` | the body of an error, up to 16 KiB; a stream of events (`text/event-stream`) up to its first item |
 //!
 //! Who waits for a first frame of gRPC waits at most for a [moment](DEFAULT_PEEK_TIMEOUT), so that streams are not held up: an answer that is a status alone
@@ -23,7 +23,6 @@ pub use self::{future::InspectFuture, service::Inspect};
 use super::{
     body::{Origin, is_event_stream, is_plain},
     grpc::GRPC_STATUS,
-    is_grpc,
 };
 
 /// How long an answer is held up for its first frame, unless told otherwise: 20 ms.
@@ -49,7 +48,11 @@ impl Peek {
             Profile::ModelApi if origin.is_head || !is_plain(headers) => Self::None,
             Profile::ModelApi if status.is_client_error() || status.is_server_error() => Self::Error,
             Profile::ModelApi if status.is_success() && is_event_stream(headers) => Self::Stream,
-            Profile::Grpc if is_grpc(headers) && !headers.contains_key(GRPC_STATUS) => Self::Grpc,
+            Profile::Http | Profile::Grpc
+                if origin.settings.speaks_grpc(headers) && !headers.contains_key(GRPC_STATUS) =>
+            {
+                Self::Grpc
+            }
             _ => Self::None,
         }
     }

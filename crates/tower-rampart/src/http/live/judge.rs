@@ -15,6 +15,8 @@ use crate::{
 
 /// Judges as `classify` in the configuration of the operation says: by the profile and the lists of statuses with which the call began.
 ///
+/// Under the profile `http`, calls whose content type is that of gRPC are judged by its status.
+///
 /// Requests are read by the configuration as it is when the call begins: the method, an `Idempotency-Key`, the deadline headers. `M` tells errors that
 /// implement [`std::error::Error`] from boxed ones; the compiler infers it.
 pub struct Configured<M = Typed> {
@@ -29,10 +31,15 @@ impl<M> Configured<M> {
 
     fn read<B>(&self, request: &Request<B>) -> RequestInfo {
         type Any = Response<()>;
-        self.machines.http.with(|settings| match settings.profile {
-            Profile::Grpc => Classify::<_, Any, Infallible>::request(&settings.grpc, request),
-            // That all methods may be sent again under the profile of model APIs is said by `retry.methods`, which a document may narrow.
-            _ => Classify::<_, Any, Infallible>::request(&settings.classifier, request),
+        self.machines.http.with(|settings| {
+            if settings.reads_grpc(request.headers()) {
+                let mut info = Classify::<_, Any, Infallible>::request(&settings.grpc, request);
+                info.ends_with_body = true;
+                info
+            } else {
+                // That all methods may be sent again under the profile of model APIs is said by `retry.methods`, which a document may narrow.
+                Classify::<_, Any, Infallible>::request(&settings.classifier, request)
+            }
         })
     }
 
@@ -69,13 +76,13 @@ pub(super) fn head(
     if let Some(PeekedError(verdict)) = extensions.get() {
         return *verdict;
     }
-    let verdict = match settings.profile {
-        Profile::Grpc => {
-            let trailers = extensions.get::<PeekedTrailers>().map(|PeekedTrailers(trailers)| trailers);
-            settings.grpc.head(status, headers, trailers)
-        }
-        Profile::ModelApi => settings.model.response(status, headers, extensions.get()),
-        Profile::Http => settings.classifier.response(status, headers),
+    let verdict = if settings.reads_grpc(headers) {
+        let trailers = extensions.get::<PeekedTrailers>().map(|PeekedTrailers(trailers)| trailers);
+        settings.grpc.head(status, headers, trailers)
+    } else if settings.profile == Profile::ModelApi {
+        settings.model.response(status, headers, extensions.get())
+    } else {
+        settings.classifier.response(status, headers)
     };
     if extensions.get::<NotReplayable>().is_some() { verdict.with_retry(false) } else { verdict }
 }
