@@ -4,8 +4,6 @@ mod support;
 
 use std::{
     fs,
-    net::SocketAddr,
-    path::PathBuf,
     process::Command,
     sync::{
         Arc,
@@ -16,41 +14,12 @@ use std::{
 
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
-use support::{Answer, Backend, Body, Gateway, client, eventually, full, get, rampart, send, status, within};
+use support::{
+    Answer, Backend, Body, Gateway, client,
+    document::{Document, reloaded, reloads},
+    eventually, full, get, rampart, send, status, within,
+};
 use tempfile::TempDir;
-
-/// A configuration file, in a directory of its own.
-struct Document {
-    directory: TempDir,
-}
-
-impl Document {
-    fn new(document: &Value) -> Self {
-        let this = Self { directory: TempDir::new().expect("a directory") };
-        this.write(document);
-        this
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("rampart.json")
-    }
-
-    /// Writes it where it stands.
-    fn write(&self, document: &Value) {
-        fs::write(self.path(), document.to_string()).expect("a file");
-    }
-
-    /// Renames another over it, as editors do.
-    fn replace(&self, document: &Value) {
-        let other = self.directory.path().join(".rampart.json.swp");
-        fs::write(&other, document.to_string()).expect("a file");
-        fs::rename(other, self.path()).expect("a rename");
-    }
-
-    fn gateway(&self, upstream: SocketAddr) -> Gateway {
-        Gateway::start(upstream, &["--config", self.path().to_str().expect("a name")])
-    }
-}
 
 /// Quick retries, numbered, and a circuit that no test opens by accident; with more sections.
 fn document(attempts: u32, more: &Value) -> Value {
@@ -71,18 +40,6 @@ fn echo() -> Backend {
         let code = if request.uri().path().starts_with("/failing") { 500 } else { 200 };
         Response::builder().status(code).body(full(attempt)).expect("a response")
     })
-}
-
-/// How many reloads came to this end.
-async fn reloads(gateway: &Gateway, result: &str) -> u64 {
-    let text = get(&format!("{}/metrics", gateway.admin)).await.text();
-    let series = format!("rampart_reloads_total{{result=\"{result}\"}} ");
-    text.lines().find_map(|line| line.strip_prefix(&series)).expect("the counter").parse().expect("a count")
-}
-
-/// Waits until more than `before` reloads came to this end, and gives their number.
-async fn reloaded(gateway: &Gateway, result: &str, before: u64) -> u64 {
-    eventually("the document is read", async || Some(reloads(gateway, result).await).filter(|now| *now > before)).await
 }
 
 async fn nothing_is_in_flight(gateway: &Gateway) {

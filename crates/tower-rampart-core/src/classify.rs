@@ -312,6 +312,9 @@ pub struct RequestInfo {
     pub cost: u32,
     /// The time left for the whole call, as the request itself says (`grpc-timeout`, a header, an extension).
     pub time_left: Option<Duration>,
+    /// Whether the protocol tells the outcome at the end of the answer, as gRPC does in its trailers: a host whose answers have bodies then holds the
+    /// call's places until there.
+    pub ends_with_body: bool,
     /// The tokens of a model API that the call may use; without a word on it, a limit on tokens takes one.
     pub tokens: Option<TokenEstimate>,
 }
@@ -328,7 +331,7 @@ pub enum TokenEstimate {
 
 impl Default for RequestInfo {
     fn default() -> Self {
-        Self { idempotent: true, method: None, cost: 1, time_left: None, tokens: None }
+        Self { idempotent: true, method: None, cost: 1, time_left: None, ends_with_body: false, tokens: None }
     }
 }
 

@@ -24,7 +24,7 @@ use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
 use tower_rampart::{
     BoxError, Class, ClassKind, Error, Explain, PresetBuilder, Resilience, ResilienceConfig,
     breaker::State,
-    http::{Attempt, ClientLayer, ReplayBody, ResponseBody, capabilities as http_capabilities},
+    http::{Attempt, ClientLayer, ClientService, ReplayBody, ResponseBody, capabilities as http_capabilities},
     registry::Registry,
     reload::ChangeBy,
     retry::StopReason,
@@ -290,8 +290,27 @@ async fn grpc_calls_are_told_the_time_left_in_grpcs_own_header() {
 async fn body_is_not_looked_at_under_the_profile_http() {
     let (feed, inner) = pieces();
     feed.panic();
-    let response = layer(QUICK).layer(Script::new([grpc(inner)])).oneshot(get()).await.unwrap();
+    let response = layer(QUICK).layer(Script::new([Response::new(inner)])).oneshot(get()).await.unwrap();
     assert_eq!(response.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_grpc_by_their_content_type_are_read_as_grpc_under_the_profile_http() {
+    let layer = layer(QUICK);
+    let script = Script::new([status("14"), message()]);
+    let stated = with("POST", [("content-type", "application/grpc+proto"), ("grpc-timeout", "2S")]);
+    let response = layer.layer(script.clone()).oneshot(stated).await.unwrap();
+    assert_eq!(explain(&response).attempts, 2);
+    assert_eq!(text(response.into_body()).await.unwrap(), "m");
+    let told = script.requests().iter().map(|it| it.headers()["grpc-timeout"].clone()).collect::<Vec<_>>();
+    assert_eq!(told[0], "2S");
+    assert!(told[1].to_str().unwrap().starts_with("19"), "{told:?}");
+
+    let failing = body([data("a"), trailers(&[("grpc-status", "13")])]);
+    let response = layer.layer(Script::new([grpc(failing)])).oneshot(call()).await.unwrap();
+    assert_eq!(counted(&layer.handle()), [1, 0, 0, 0, 1], "the second has not ended");
+    assert_eq!(text(response.into_body()).await.unwrap(), "a");
+    assert_eq!(counted(&layer.handle()), [1, 1, 0, 0, 0]);
 }
 
 // what code adds
@@ -313,6 +332,28 @@ async fn classifier_that_was_given_judges_but_does_not_say_what_may_be_sent_twic
     assert_eq!((response.status().as_u16(), explain(&response).attempts), (500, 2));
     let response = layer().layer(Script::new([empty(418)])).oneshot(with("POST", [])).await.unwrap();
     assert_eq!(explain(&response).stopped_by, Some(StopReason::NotIdempotent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_stands_by_is_told_what_is_left_of_the_time_that_was_stated() {
+    let document = r#"{"retry": {"enabled": false}, "timeout": {"attempt": "1s"},
+        "http": {"deadline_headers": ["x-timeout-ms"], "attempt_header": "x-attempt"}}"#;
+    let second = Script::new([empty(201)]);
+    let standby = PresetBuilder::from_json(document).unwrap().operation("second").http_client().unwrap();
+    let handle = standby.handle();
+    let standby: ClientService<_> = standby.layer(second.clone());
+    let first = PresetBuilder::from_json(document).unwrap().fallback_services([standby.standby()]);
+    let hanging = tower::service_fn(|_: Request<ReplayBody<NoBody>>| {
+        std::future::pending::<Result<Response<NoBody>, io::Error>>()
+    });
+    let first = first.http_client().unwrap().layer(hanging);
+    let response = first.oneshot(with("GET", [("x-timeout-ms", "5000")])).await.unwrap();
+    assert_eq!((response.status().as_u16(), explain(&response).served_by()), (201, "fallback 1"));
+    let told = second.requests();
+    let left: u32 = told[0].headers()["x-timeout-ms"].to_str().unwrap().parse().unwrap();
+    assert!((3990..=4000).contains(&left), "{left} of 5000 ms, of which 1000 are over");
+    assert_eq!(told[0].headers()["x-attempt"], "1");
+    assert_eq!(counted(&handle), [1, 0, 0, 0, 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -433,8 +474,11 @@ async fn lists_of_statuses_follow_a_reload() {
 #[tokio::test(start_paused = true)]
 async fn profile_follows_a_reload_and_a_call_is_judged_as_it_began() {
     let live = Live::new(QUICK);
+    // Without the content type of gRPC.
+    let status = |code: &'static str| Response::builder().header("grpc-status", code).body(body([])).unwrap();
     let call = |answers: Vec<_>| live.layer.layer(Script::new(answers)).oneshot(call());
-    assert!(call(vec![status("14")]).await.is_ok(), "HTTP does not look");
+    let response = call(vec![status("14")]).await.unwrap();
+    assert!(response.extensions().get::<Explain>().is_none(), "HTTP does not look");
     live.reload(GRPC);
     let response = call(vec![status("14"), message()]).await.unwrap();
     assert_eq!(explain(&response).attempts, 2);

@@ -1,11 +1,11 @@
 //! Answers that the gateway makes itself. Those that a rejection stands behind are written by `tower_rampart::http::Refusal`.
 
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
 use serde_json::{Value, json};
-use tower_rampart::http::MediaType;
+use tower_rampart::http::{BodyError, MediaType, RefusalForm};
 
 use super::body::AnswerBody;
 
@@ -67,9 +67,23 @@ impl Trouble {
         }
     }
 
-    /// The answer to a request with these headers.
-    pub(crate) fn answer(self, operation: Option<&str>, request: &HeaderMap) -> Response<AnswerBody> {
-        let media_type = MediaType::accepted(request);
+    /// The status of gRPC that says the same.
+    fn grpc_status(self) -> GrpcStatus {
+        match self {
+            Self::Unreachable | Self::Broken => GrpcStatus::Unavailable,
+            Self::NotSentAgain => GrpcStatus::DeadlineExceeded,
+            Self::NotImplemented => GrpcStatus::Unimplemented,
+            Self::BodyLost | Self::BadRequest | Self::Panicked => GrpcStatus::Internal,
+        }
+    }
+
+    /// The answer, in this form.
+    pub(crate) fn answer(self, operation: Option<&str>, form: RefusalForm) -> Response<AnswerBody> {
+        let media_type = match form {
+            RefusalForm::Grpc => return self.grpc_answer(),
+            RefusalForm::Http(media_type) => media_type,
+            _ => MediaType::Json,
+        };
         let mut body = match media_type {
             MediaType::Json => json!({"error": self.message()}),
             MediaType::Problem => json!({
@@ -85,6 +99,41 @@ impl Trouble {
         body["retry_after_ms"] = Value::Null;
         json_answer(self.status(), media_type.as_str(), &body)
     }
+
+    fn grpc_answer(self) -> Response<AnswerBody> {
+        let mut response = Response::new(AnswerBody::whole(""));
+        *response.headers_mut() = self.grpc_status().with_message(self.message());
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        response
+    }
+}
+
+/// What the gateway has to say to gRPC clients of troubles of its own (gRPC's page "Status codes and their use").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GrpcStatus {
+    DeadlineExceeded = 4,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+}
+
+impl GrpcStatus {
+    /// As metadata; the message must be printable ASCII without a percent sign, which needs no escape.
+    fn with_message(self, message: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([
+            (HeaderName::from_static("grpc-status"), HeaderValue::from(self as u16)),
+            (HeaderName::from_static("grpc-message"), HeaderValue::from_static(message)),
+        ])
+    }
+}
+
+/// The last words of a gRPC answer whose body went wrong.
+pub(crate) fn grpc_trailers(error: &BodyError) -> HeaderMap {
+    match error {
+        BodyError::Stalled { .. } => GrpcStatus::DeadlineExceeded.with_message("the upstream fell silent"),
+        BodyError::TimedOut(_) => GrpcStatus::DeadlineExceeded.with_message("the answer took too long"),
+        _ => GrpcStatus::Unavailable.with_message("the upstream broke off in its answer"),
+    }
 }
 
 /// An answer with a JSON body that nobody may keep.
@@ -98,17 +147,14 @@ pub(crate) fn json_answer(status: StatusCode, media_type: &'static str, body: &V
 
 #[cfg(test)]
 mod tests {
-    use http::header::ACCEPT;
     use http_body_util::BodyExt as _;
 
     use super::*;
 
     #[tokio::test]
     async fn trouble_has_the_shape_of_a_refusal() {
-        let mut headers = HeaderMap::new();
-        for (accept, member) in [("*/*", "error"), ("application/problem+json", "detail")] {
-            headers.insert(ACCEPT, HeaderValue::from_static(accept));
-            let response = Trouble::Unreachable.answer(Some("default"), &headers);
+        for (media_type, member) in [(MediaType::Json, "error"), (MediaType::Problem, "detail")] {
+            let response = Trouble::Unreachable.answer(Some("default"), RefusalForm::Http(media_type));
             assert_eq!(response.status(), 502);
             assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
             let body = response.into_body().collect().await.expect("a body").to_bytes();
@@ -117,6 +163,27 @@ mod tests {
             assert_eq!(body["error_code"], "UpstreamUnreachable");
             assert_eq!(body["operation"], "default");
             assert!(body.get("stage").is_some() && body.get("retry_after_ms").is_some());
+        }
+    }
+
+    #[test]
+    fn trouble_is_told_to_grpc_in_its_own_words() {
+        for (trouble, status) in [
+            (Trouble::Unreachable, "14"),
+            (Trouble::Broken, "14"),
+            (Trouble::NotSentAgain, "4"),
+            (Trouble::NotImplemented, "12"),
+            (Trouble::BodyLost, "13"),
+            (Trouble::BadRequest, "13"),
+            (Trouble::Panicked, "13"),
+        ] {
+            let response = trouble.answer(None, RefusalForm::Grpc);
+            assert_eq!(
+                (response.status().as_u16(), &response.headers()["grpc-status"]),
+                (200, &status.parse().expect("a value"))
+            );
+            assert_eq!(response.headers()["grpc-message"], trouble.message());
+            assert!(trouble.message().bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'%'));
         }
     }
 }

@@ -11,11 +11,7 @@ use std::{
     time::Duration,
 };
 
-use http::{
-    HeaderMap, HeaderValue, Request, Uri,
-    header::{CONNECTION, CONTENT_TYPE},
-    uri::Scheme,
-};
+use http::{HeaderMap, HeaderValue, Request, Uri, header::CONNECTION, uri::Scheme};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::{self, Client, connect::HttpConnector},
@@ -25,6 +21,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tower::Service;
+use tower_rampart::http::is_grpc;
 
 use super::{pem, target::Target, upstream::RequestBody};
 use crate::{args::TransportOptions, failure::Failure};
@@ -139,14 +136,6 @@ fn hide_from_http2(headers: &mut HeaderMap) {
     } else {
         headers.remove(CONNECTION);
     }
-}
-
-/// Whether a request is one of gRPC itself, not of gRPC-Web, which does without HTTP/2.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    let Some(value) = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) else { return false };
-    let Some((start, rest)) = value.split_at_checked(GRPC.len()) else { return false };
-    start.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
 /// Whom to trust as upstreams over TLS.
@@ -276,6 +265,8 @@ impl fmt::Debug for Connector {
 
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_TYPE;
+
     use super::*;
 
     #[test]

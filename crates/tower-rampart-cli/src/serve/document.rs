@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use tower_rampart::http;
 use tower_rampart_config::{Capabilities, Capability, ConfigError, Loaded, Preset, ResilienceConfig};
 
 use crate::failure::Failure;
@@ -14,15 +15,9 @@ use crate::failure::Failure;
 /// The longest file that is read, one byte more than a document may have, so that one that is too long is told from one that is not.
 const MAX_BYTES: u64 = 64 * 1024 + 1;
 
-/// What the gateway can do for a document.
+/// What the gateway can do for a document: what all HTTP clients can, and what only a program of its own can.
 pub(crate) fn capabilities() -> Capabilities {
-    Capabilities::http()
-        .with(Capability::Replay)
-        .with(Capability::DeadlineHeaders)
-        .with(Capability::AttemptHeader)
-        .with(Capability::Routes)
-        .with(Capability::FallbackTargets)
-        .with(Capability::FallbackAnswer)
+    http::capabilities().with(Capability::Routes).with(Capability::FallbackTargets).with(Capability::FallbackAnswer)
 }
 
 /// The configuration of a preset.

@@ -2,23 +2,21 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, header::ACCEPT};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
-use tower_rampart::{
-    Error,
-    http::{Refusal, ReplayBody},
-};
+use tower_rampart::{Error, Explain, http::RefusalForm};
 
 use super::{
     answer::Trouble,
     body::AnswerBody,
     counters::Counters,
+    explanation::{self, Failed},
     headers,
     linger::ClientBody,
     listener::{Handler, Peer},
     live::Live,
-    operations::HEADER,
+    operations::{HEADER, Operation},
     upgrade::{Handshake, Tunnels},
     upstream::UpstreamError,
 };
@@ -37,33 +35,35 @@ impl Gateway {
     }
 
     async fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Response<AnswerBody> {
-        let accept = request.headers().get_all(ACCEPT).iter().map(|value| (ACCEPT, value.clone())).collect();
+        let form = RefusalForm::of(request.headers());
         if request.method() == Method::CONNECT {
-            return Trouble::NotImplemented.answer(None, &accept);
+            return Trouble::NotImplemented.answer(None, form);
         }
         let handshake = Handshake::of(&mut request);
+        // Trailers get through to the client over HTTP/2 always.
+        let ends_in_trailers = form == RefusalForm::Grpc && request.version() == Version::HTTP_2;
         let (mut parts, body) = request.into_parts();
         let body = ClientBody::new(&parts, body);
         let operation = self.live.operation_of(&parts);
         if headers::prepare(&mut parts, peer).is_err() {
-            return Trouble::BadRequest.answer(None, &accept);
+            return Trouble::BadRequest.answer(None, form);
         }
         parts.headers.remove(HEADER);
+        let is_asked = explanation::take_question(&mut parts.headers);
         if let Some(handshake) = &handshake {
             handshake.pass_on(&mut parts);
         }
-        let request = Request::from_parts(parts, ReplayBody::new(body, operation.replay_max_bytes));
-        match operation.pipeline.oneshot(request).await {
-            Ok(mut response) => match handshake {
-                Some(handshake) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    handshake.complete(response, &self.tunnels)
-                }
-                _ => {
-                    headers::remove_hop_by_hop(response.headers_mut());
-                    response
-                }
-            },
-            Err(error) => explain(&error, &operation.name, &accept),
+        let Called { mut response, story, is_answered } =
+            called(operation, Request::from_parts(parts, body), form).await;
+        if is_asked && (is_answered || story.is_some()) {
+            explanation::answer(story.as_ref(), is_answered, response.headers_mut());
+        }
+        match handshake {
+            Some(handshake) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                handshake.complete(response, &self.tunnels)
+            }
+            _ if ends_in_trailers => response.map(AnswerBody::failing_as_grpc),
+            _ => response,
         }
     }
 }
@@ -77,26 +77,51 @@ impl Handler for Gateway {
     }
 }
 
+/// What became of a call.
+struct Called {
+    response: Response<AnswerBody>,
+    /// What happened, if that is remarkable.
+    story: Option<Explain>,
+    /// Whether somebody behind has answered.
+    is_answered: bool,
+}
+
+async fn called(operation: Operation, request: Request<ClientBody>, form: RefusalForm) -> Called {
+    let Operation { name, pipeline } = operation;
+    let mut response = match pipeline.oneshot(request).await {
+        Ok(response) => response,
+        Err(error) => return Called { response: refused(&error, &name, form), story: None, is_answered: false },
+    };
+    let story = response.extensions_mut().remove();
+    if let Some(error) = Failed::take(response.extensions_mut()) {
+        return Called { response: refused(&error, &name, form), story, is_answered: false };
+    }
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        headers::remove_hop_by_hop(response.headers_mut());
+    }
+    Called { response: response.map(AnswerBody::new), story, is_answered: true }
+}
+
 /// The answer to a client whose request has none from behind.
-fn explain(error: &Error<UpstreamError>, operation: &str, accept: &HeaderMap) -> Response<AnswerBody> {
+fn refused(error: &Error<UpstreamError>, operation: &str, form: RefusalForm) -> Response<AnswerBody> {
     if let Some(rejection) = error.rejection() {
-        return Refusal::new(&rejection).response(accept).map(AnswerBody::whole);
+        return form.answer(rejection).map(AnswerBody::new);
     }
     match error {
-        Error::Inner(error) => trouble(error).answer(Some(operation), accept),
+        Error::Inner(error) => trouble(error).answer(Some(operation), form),
         Error::FallbackFailed(failed) => match (failed.error.inner(), &failed.original) {
             // The fallback was not even tried: what it was to stand in for says more.
-            (Some(UpstreamError::NotReplayable(_)), Some(original)) => explain(original, operation, accept),
-            _ => explain(&failed.error, operation, accept),
+            (Some(UpstreamError::NotReplayable(_)), Some(original)) => refused(original, operation, form),
+            _ => refused(&failed.error, operation, form),
         },
-        _ => Trouble::Panicked.answer(Some(operation), accept),
+        _ => Trouble::Panicked.answer(Some(operation), form),
     }
 }
 
 fn trouble(error: &UpstreamError) -> Trouble {
     match error {
         UpstreamError::Unreachable(_) => Trouble::Unreachable,
-        UpstreamError::Broken { .. } | UpstreamError::Switched => Trouble::Broken,
+        UpstreamError::Broken(_) | UpstreamError::Switched => Trouble::Broken,
         UpstreamError::BodyLost(_) => Trouble::BodyLost,
         UpstreamError::NotReplayable(_) => Trouble::NotSentAgain,
         UpstreamError::NoTarget(_) => Trouble::BadRequest,

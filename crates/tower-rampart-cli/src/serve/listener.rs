@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Method, Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -25,6 +25,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
 };
+use tower_rampart::http::RefusalForm;
 
 use super::{
     answer::Trouble,
@@ -141,12 +142,11 @@ impl<H: Handler> Serving<H> {
         let Ok(Ok(opening)) = opening else { return };
         let (handler, peer) = (self.handler, self.peer);
         let service = service_fn(move |request: Request<Incoming>| {
-            let accept: HeaderMap =
-                request.headers().get_all("accept").iter().map(|it| (http::header::ACCEPT, it.clone())).collect();
+            let form = RefusalForm::of(request.headers());
             let is_head = request.method() == Method::HEAD;
             let answer = AssertUnwindSafe(handler.clone().handle(request, peer)).catch_unwind();
             async move {
-                let answer = answer.await.unwrap_or_else(|_| Trouble::Panicked.answer(None, &accept));
+                let answer = answer.await.unwrap_or_else(|_| Trouble::Panicked.answer(None, form));
                 Ok::<_, Infallible>(if is_head { AnswerBody::head_of(answer) } else { answer })
             }
         });

@@ -3,10 +3,10 @@
 mod admin;
 mod answer;
 mod body;
-mod classifier;
 mod connect;
 mod counters;
 pub(crate) mod document;
+mod explanation;
 mod gateway;
 mod headers;
 mod linger;

@@ -8,17 +8,15 @@ use std::{
 use http::{HeaderMap, HeaderName, request::Parts};
 use tower::Layer as _;
 use tower_rampart::{
-    BuildError, OperationConfig, PresetBuilder, Registry, Resilience, ResilienceConfig,
-    classify::Given,
-    fallback::NoFallback,
-    http::{HttpClassifier, ReplayCloner},
-    pipeline::{Custom, NoReport, ResilienceService},
+    BuildError, PresetBuilder, Registry, Resilience, ResilienceConfig,
+    http::{ClientLayer, ClientService, Configured},
 };
 use tower_rampart_config::{Route, RouteMatch};
+use tower_rampart_core::rejection::Name;
 
 use super::{
-    classifier::GatewayClassifier,
     document::capabilities,
+    explanation::Kept,
     standby::{FixedAnswer, Protected, Standbys},
     target::{InvalidTarget, Target},
     upstream::Upstream,
@@ -31,7 +29,7 @@ pub(crate) const DEFAULT: &str = "default";
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-resilience-operation");
 
 /// The upstream behind the whole pipeline of an operation.
-pub(crate) type Pipeline = ResilienceService<Upstream, Custom<GatewayClassifier>, ReplayCloner, Standbys, NoReport>;
+pub(crate) type Pipeline = ClientService<Upstream, Standbys, Configured, Kept>;
 
 /// Why the pipelines cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +47,6 @@ pub(crate) enum OperationsError {
 pub(crate) struct Operation {
     pub(crate) name: Arc<str>,
     pub(crate) pipeline: Pipeline,
-    pub(crate) replay_max_bytes: usize,
 }
 
 /// All operations.
@@ -180,7 +177,7 @@ struct Builder<'a> {
     fallbacks: &'a [Target],
     numbers: &'a mut StandbyNumbers,
     /// The upstreams that stand by, each with one pipeline for all operations.
-    protected: Vec<(Target, Protected)>,
+    protected: Vec<(Target, Name, Protected)>,
 }
 
 impl Builder<'_> {
@@ -196,42 +193,25 @@ impl Builder<'_> {
         }
         let is_stated = answer.status.is_some() || answer.body.is_some();
         let last = is_stated.then(|| FixedAnswer::new(answer.status, answer.body.as_deref()));
-        let layer = self.stages(name, &config).fallback_answer(Standbys::new(standbys, last)).build()?;
-        Ok(Operation {
-            name: name.into(),
-            pipeline: layer.layer(self.upstream.clone()),
-            replay_max_bytes: usize::try_from(config.http.replay_max_bytes).unwrap_or(usize::MAX),
-        })
+        let stages = self.stages(name).fallback_answer(Standbys::new(standbys, last)).reporter(Kept);
+        let layer: ClientLayer<_, _, _> = stages.http_client()?;
+        Ok(Operation { name: name.into(), pipeline: layer.layer(self.upstream.clone()) })
     }
 
     /// The upstream that stands by, behind its own pipeline, which runs on the base configuration.
-    fn protected(&mut self, target: &Target) -> Result<Protected, OperationsError> {
-        if let Some((_, service)) = self.protected.iter().find(|(known, _)| known == target) {
-            return Ok(service.clone());
+    fn protected(&mut self, target: &Target) -> Result<(Name, Protected), OperationsError> {
+        if let Some((_, name, service)) = self.protected.iter().find(|(known, ..)| known == target) {
+            return Ok((Name::clone(name), service.clone()));
         }
         let name = self.numbers.name(target);
-        let layer = self.stages(&name, &self.config.base()).build()?;
-        let service = layer.layer(self.upstream.to(target.clone()));
-        self.protected.push((target.clone(), service.clone()));
-        Ok(service)
+        let layer: ClientLayer = self.stages(&name).http_client()?;
+        let (name, service) = (Name::from(name), layer.layer(self.upstream.to(target.clone())).standby());
+        self.protected.push((target.clone(), Name::clone(&name), service.clone()));
+        Ok((name, service))
     }
 
-    fn stages(
-        &self,
-        name: &str,
-        config: &OperationConfig,
-    ) -> PresetBuilder<Given<Custom<GatewayClassifier>>, ReplayCloner, NoFallback, NoReport> {
-        let header = |name: &String| HeaderName::try_from(name.as_str()).ok();
-        let http = HttpClassifier::default()
-            .transient_status(config.classify.transient_status.iter().copied())
-            .permanent_status(config.classify.permanent_status.iter().copied())
-            .deadline_headers(config.http.deadline_headers.iter().filter_map(header));
-        let cloner = ReplayCloner::new().attempt_header(config.http.attempt_header.as_ref().and_then(header));
-        PresetBuilder::from_resilience(self.resilience)
-            .operation(name)
-            .capabilities(capabilities())
-            .classifier(GatewayClassifier::new(http))
-            .cloner(cloner)
+    fn stages(&self, name: &str) -> PresetBuilder {
+        PresetBuilder::from_resilience(self.resilience).operation(name).capabilities(capabilities())
     }
 }
 

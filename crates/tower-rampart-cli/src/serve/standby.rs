@@ -8,23 +8,22 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::Either;
 use http::{HeaderValue, Request, Response, StatusCode, header::CACHE_CONTROL};
+use hyper::body::Incoming;
 use tower_rampart::{
     Error,
-    fallback::{Fallback, Fault, NoFallback, Targets},
-    http::ReplayCloner,
-    pipeline::{Custom, NoReport, ResilienceService},
+    fallback::{self, Fallback, Fault, Targets},
+    http::{ResponseBody, StandbyService},
 };
 
-use super::{
-    body::AnswerBody,
-    classifier::GatewayClassifier,
-    upstream::{RequestBody, Upstream, UpstreamError},
-};
+use tower_rampart_core::rejection::Name;
+
+use super::upstream::{RequestBody, Upstream, UpstreamError};
 
 /// An upstream behind a pipeline of its own, with its own circuit.
-pub(crate) type Protected = ResilienceService<Upstream, Custom<GatewayClassifier>, ReplayCloner, NoFallback, NoReport>;
+pub(crate) type Protected = StandbyService<Upstream>;
 
 type GatewayError = Error<UpstreamError>;
+type Answer = Response<ResponseBody<Incoming>>;
 
 /// An answer that a document states.
 #[derive(Clone, Debug)]
@@ -40,8 +39,8 @@ impl FixedAnswer {
         Self { status, body: Bytes::copy_from_slice(body.unwrap_or_default().as_bytes()) }
     }
 
-    fn response(&self) -> Response<AnswerBody> {
-        let mut response = Response::new(AnswerBody::whole(self.body.clone()));
+    fn response(&self) -> Answer {
+        let mut response = Response::new(ResponseBody::whole(self.body.clone()));
         *response.status_mut() = self.status;
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
@@ -58,15 +57,17 @@ pub(crate) struct Standbys {
 }
 
 impl Standbys {
-    pub(crate) fn new(upstreams: Vec<Protected>, last: Option<FixedAnswer>) -> Self {
-        Self { count: upstreams.len(), upstreams: Arc::new(Targets::of_services(upstreams)), last }
+    pub(crate) fn new(upstreams: Vec<(Name, Protected)>, last: Option<FixedAnswer>) -> Self {
+        let count = upstreams.len();
+        let targets = upstreams.into_iter().map(|(name, upstream)| fallback::Target::new(name, upstream));
+        Self { count, upstreams: Arc::new(Targets::new(targets)), last }
     }
 }
 
-impl Fallback<Request<RequestBody>, Response<AnswerBody>, GatewayError> for Standbys {
+impl Fallback<Request<RequestBody>, Answer, GatewayError> for Standbys {
     type Future = Either<
-        <Targets<Protected> as Fallback<Request<RequestBody>, Response<AnswerBody>, GatewayError>>::Future,
-        Ready<Result<Response<AnswerBody>, GatewayError>>,
+        <Targets<Protected> as Fallback<Request<RequestBody>, Answer, GatewayError>>::Future,
+        Ready<Result<Answer, GatewayError>>,
     >;
 
     fn len(&self) -> usize {
@@ -77,12 +78,16 @@ impl Fallback<Request<RequestBody>, Response<AnswerBody>, GatewayError> for Stan
         self.count > 0
     }
 
+    fn name(&self, index: usize) -> Option<Name> {
+        Fallback::<Request<RequestBody>, Answer, GatewayError>::name(&*self.upstreams, index)
+    }
+
     fn begin(
         &self,
         index: usize,
         request: Option<Request<RequestBody>>,
-        fault: Fault<Response<AnswerBody>, GatewayError>,
-    ) -> Result<Self::Future, Fault<Response<AnswerBody>, GatewayError>> {
+        fault: Fault<Answer, GatewayError>,
+    ) -> Result<Self::Future, Fault<Answer, GatewayError>> {
         if index < self.count {
             // A body that went by cannot be sent elsewhere either.
             let whole = request.filter(|request| request.body().is_readable());

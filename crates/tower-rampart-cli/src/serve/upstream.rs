@@ -1,4 +1,4 @@
-//! The innermost service: sends one attempt to one target. What an answer means is judged in `classifier`, connections are made in `connect`.
+//! The innermost service: sends one attempt to one target. What an answer means is judged in the pipeline, connections are made in `connect`.
 
 use std::{
     future::Future,
@@ -11,10 +11,9 @@ use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use tower::Service;
-use tower_rampart::http::{NotDispatched, NotReplayable, ReplayBody, ReplayError, ReplayTracker};
+use tower_rampart::http::{NotReplayable, ReplayBody, ReplayError};
 
 use super::{
-    body::AnswerBody,
     connect::{Clients, Protocol},
     linger::ClientBody,
     reachability::Reachability,
@@ -44,20 +43,16 @@ struct Site {
 pub(crate) enum UpstreamError {
     /// No connection: nothing was sent.
     #[error("upstream not reached: {0}")]
-    Unreachable(#[source] NotDispatched),
-    /// The connection broke before an answer.
-    #[error("upstream broke off: {source}")]
-    Broken {
-        source: legacy::Error,
-        /// Whether the request can still be sent from its beginning.
-        is_replayable: bool,
-    },
+    Unreachable(#[source] legacy::Error),
+    /// The connection broke before an answer, or the upstream refused the request.
+    #[error("upstream broke off: {0}")]
+    Broken(#[source] legacy::Error),
     /// The client's body broke, which says nothing of the upstream.
     #[error("request body broke off: {0}")]
     BodyLost(#[source] legacy::Error),
     /// The body cannot be sent from its beginning any more.
     #[error("attempt not sent: {0}")]
-    NotReplayable(#[source] NotReplayable),
+    NotReplayable(#[source] ReplayError),
     /// Path and prefix make no URI.
     #[error("no target: {0}")]
     NoTarget(#[source] http::Error),
@@ -79,7 +74,7 @@ impl Upstream {
 }
 
 impl Service<Request<RequestBody>> for Upstream {
-    type Response = Response<AnswerBody>;
+    type Response = Response<Incoming>;
     type Error = UpstreamError;
     type Future = Attempt;
 
@@ -89,7 +84,7 @@ impl Service<Request<RequestBody>> for Upstream {
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Attempt {
         if !request.body().is_readable() {
-            return Attempt::failed(UpstreamError::NotReplayable(NotReplayable));
+            return Attempt::failed(UpstreamError::NotReplayable(ReplayError::Outgrown));
         }
         let target = &self.site.target;
         match target.uri(request.uri()) {
@@ -101,8 +96,8 @@ impl Service<Request<RequestBody>> for Upstream {
             Some(_) => Protocol::Http1,
             None => self.clients.protocol(target, request.headers()),
         };
-        let (site, tracker) = (Arc::clone(&self.site), request.body().tracker());
-        Attempt { state: State::Sent(self.clients.send(protocol, request), Sent { site, tracker, offer }) }
+        let site = Arc::clone(&self.site);
+        Attempt { state: State::Sent(self.clients.send(protocol, request), Sent { site, offer }) }
     }
 }
 
@@ -125,12 +120,11 @@ enum State {
 #[derive(Debug)]
 struct Sent {
     site: Arc<Site>,
-    tracker: ReplayTracker<ClientBody>,
     offer: Option<Offer>,
 }
 
 impl Sent {
-    fn answered(&self, mut response: Response<Incoming>) -> Result<Response<AnswerBody>, UpstreamError> {
+    fn answered(&self, mut response: Response<Incoming>) -> Result<Response<Incoming>, UpstreamError> {
         self.site.reachability.found(&self.site.target);
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if !self.offer.as_ref().is_some_and(|offer| offer.covers(response.headers())) {
@@ -139,19 +133,16 @@ impl Sent {
             // Whatever a document says of the status, the handshake is over.
             response.extensions_mut().insert(NotReplayable);
         }
-        if self.tracker.is_lost() {
-            response.extensions_mut().insert(NotReplayable);
-        }
         // The gateway's own version, not that of the upstream (RFC 9110 section 2.5).
         *response.version_mut() = Version::HTTP_11;
-        Ok(response.map(AnswerBody::streamed))
+        Ok(response)
     }
 
     fn failed(&self, error: legacy::Error) -> UpstreamError {
         if error.is_connect() {
             self.site.reachability.lost(&self.site.target, &error);
         }
-        judge(error, !self.tracker.is_lost())
+        judge(error)
     }
 }
 
@@ -162,7 +153,7 @@ impl Attempt {
 }
 
 impl Future for Attempt {
-    type Output = Result<Response<AnswerBody>, UpstreamError>;
+    type Output = Result<Response<Incoming>, UpstreamError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().state {
@@ -176,17 +167,17 @@ impl Future for Attempt {
 }
 
 /// Whose fault an error of the client is.
-fn judge(source: legacy::Error, is_replayable: bool) -> UpstreamError {
+fn judge(source: legacy::Error) -> UpstreamError {
     if source.is_connect() {
-        return UpstreamError::Unreachable(NotDispatched::new(source));
+        return UpstreamError::Unreachable(source);
     }
     let mut next = std::error::Error::source(&source);
     while let Some(error) = next {
-        match error.downcast_ref::<ReplayError<hyper::Error>>() {
+        match error.downcast_ref() {
             Some(ReplayError::Body(_) | ReplayError::Lost) => return UpstreamError::BodyLost(source),
-            Some(_) => return UpstreamError::NotReplayable(NotReplayable),
+            Some(_) => return UpstreamError::NotReplayable(ReplayError::Outgrown),
             None => next = error.source(),
         }
     }
-    UpstreamError::Broken { source, is_replayable }
+    UpstreamError::Broken(source)
 }

@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "each test is a crate of its own, which this module is compiled into")]
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub mod document;
 pub mod tls;
 
 use std::{
@@ -41,6 +42,9 @@ use tokio_rustls::TlsAcceptor;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub type Body = BoxBody<Bytes, Infallible>;
+
+/// Feeds a body.
+pub type FrameSender = frames::Sender<Frame<Bytes>>;
 
 pub fn rampart() -> Command {
     Command::new(env!("CARGO_BIN_EXE_rampart"))
@@ -145,6 +149,27 @@ impl Gateway {
     /// Waits for the program to end by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         eventually("the program ends", async || self.child.try_wait().expect("a child")).await
+    }
+
+    /// How many calls of an operation came to which end: success, failure, ignored, abandoned.
+    pub async fn outcomes(&self, operation: &str) -> [u32; 4] {
+        let text = get(&format!("{}/metrics", self.admin)).await.text();
+        ["success", "failure", "ignored", "abandoned"].map(|outcome| {
+            let series = format!("rampart_calls_total{{operation=\"{operation}\",outcome=\"{outcome}\"}} ");
+            let count = text.lines().find_map(|line| line.strip_prefix(&series)).expect("the counter");
+            count.parse().expect("a count")
+        })
+    }
+
+    /// Waits until its calls came to these ends, and none is in flight.
+    pub async fn outcomes_become(&self, outcomes: [u32; 4]) {
+        eventually(&format!("the outcomes are {outcomes:?}"), async || {
+            (self.outcomes("default").await == outcomes).then_some(())
+        })
+        .await;
+        for gauge in ["rampart_gateway_in_flight", "rampart_inflight{operation=\"default\"}"] {
+            self.metric_becomes(gauge, 0.0).await;
+        }
     }
 
     /// One value of `/metrics`: the line that begins so.
@@ -280,7 +305,7 @@ impl Port {
 }
 
 /// A body whose frames are sent through a channel.
-pub fn channel() -> (frames::Sender<Frame<Bytes>>, Body) {
+pub fn channel() -> (FrameSender, Body) {
     let (sender, mut receiver) = frames::channel(4);
     let frames = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(Ok);
     (sender, Body::new(StreamBody::new(frames)))

@@ -64,7 +64,7 @@ where
             if !this.walk.may_step(config, &verdict, &shared.answer) {
                 return Poll::Ready(result);
             }
-            match this.walk.step(&verdict, &shared.answer, &shared.cloner, Fault::new(result)) {
+            match this.walk.step(&verdict, &shared.answer, &shared.cloner, |_| {}, Fault::new(result)) {
                 Ok(future) => this.state.set(State::Falling(future)),
                 Err(fault) => {
                     let result = fault.into_result().expect("a fault that was not handed out is held once");

@@ -83,12 +83,14 @@ impl<Req> Walk<Req> {
         self.next < answer.len() && config.applies(verdict)
     }
 
-    /// Begins the next answer that can do with what is left of the request, or gives the fault back: there is none.
+    /// Begins the next answer that can do with what is left of the request, or gives the fault back: there is none. A request that is handed over is
+    /// stamped.
     pub(crate) fn step<A, K, Res, E>(
         &mut self,
         verdict: &Verdict,
         answer: &A,
         cloner: &K,
+        stamp: impl Fn(&mut Req),
         mut fault: Fault<Res, E>,
     ) -> Result<A::Future, Fault<Res, E>>
     where
@@ -101,9 +103,12 @@ impl<Req> Walk<Req> {
             if !answer.is_enabled(index, verdict) {
                 continue;
             }
-            let request = self.spare.take();
+            let mut request = self.spare.take();
             if self.next < answer.len() {
                 self.spare = request.as_ref().and_then(|request| cloner.clone_request(request));
+            }
+            if let Some(request) = &mut request {
+                stamp(request);
             }
             match answer.begin(index, request, fault) {
                 Ok(future) => return Ok(future),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, error::Error, sync::Arc, time::SystemTime};
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use tower_rampart_core::{Class, Classify, Code, RequestInfo, Verdict, classify::Method};
 
-use super::{Idempotent, NotDispatched, NotReplayable, deadline::time_left, retry_after};
+use super::{Idempotent, NotDispatched, NotReplayable, ReplayError, deadline::time_left, retry_after};
 use crate::classify::classify_error;
 
 /// Classifies HTTP answers by status and headers, errors by their chain of sources; text is never matched.
@@ -19,6 +19,8 @@ use crate::classify::classify_error;
 /// | 501, 505, 4xx other than above | permanent |
 /// | [`NotDispatched`] | transient, not processed |
 /// | a request that could not be built ([`http::Error`]) | permanent, not processed |
+/// | a request body that failed ([`ReplayError`]) | ignored, neither retried nor answered by a fallback |
+/// | a request body that outgrew its buffer before it was sent again | ignored, not retried; a fallback may answer |
 /// | any other error | as the [default classifier](crate::classify) says |
 ///
 /// A 429 or 503 carries the hint of [`retry_after`](super::retry_after()). A request counts as idempotent by its method (GET, HEAD, OPTIONS,
@@ -172,6 +174,15 @@ fn known(error: &(dyn Error + 'static)) -> Option<Verdict> {
     if error.is::<NotDispatched>() {
         return Some(Verdict::new(Class::Transient).not_processed());
     }
+    match error.downcast_ref() {
+        // Whoever sent the body broke it.
+        Some(ReplayError::Body(_) | ReplayError::Lost) => {
+            return Some(Verdict::new(Class::Ignored).with_retry(false).with_fallback(false));
+        }
+        // An answer that needs no body may still stand in.
+        Some(ReplayError::Outgrown) => return Some(Verdict::new(Class::Ignored).with_retry(false).with_fallback(true)),
+        None => {}
+    }
     error.is::<http::Error>().then(|| Verdict::new(Class::Permanent).not_processed())
 }
 
@@ -315,6 +326,21 @@ mod tests {
         let info = Classify::<_, Response<()>, io::Error>::request(&HttpClassifier::new(), &request);
         assert_eq!(info.time_left, None);
     }
+
+    #[test]
+    fn body_that_its_sender_broke_says_nothing_of_the_service() {
+        let broken = || ReplayError::Body(io::Error::from(io::ErrorKind::ConnectionReset).into());
+        for (error, falls_back) in [(broken(), false), (ReplayError::Lost, false), (ReplayError::Outgrown, true)] {
+            // As clients hand it on: among the sources of an error of their own.
+            let verdict = HttpClassifier::new().error(&Sent(error));
+            assert_eq!(verdict.class, Class::Ignored);
+            assert_eq!((verdict.retry, verdict.fallback), (Some(false), Some(falls_back)));
+        }
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("request not sent")]
+    struct Sent(#[source] ReplayError);
 
     #[test]
     fn errors_before_dispatch_are_not_processed() {

@@ -9,6 +9,7 @@
 //! | [`HttpClassifier`] | what a status or an error says about the service behind |
 //! | [`retry_after`] | the server's hint when to come back, out of headers |
 //! | [`ReplayBody`], [`ReplayCloner`] | sending a streamed request body again, within a bound |
+//! | [`RefusalForm`] | in which form a request is refused |
 //! | [`Refusal`] | a [`Rejection`](tower_rampart_core::Rejection) as status, headers and body |
 //! | [`GrpcClassifier`], [`is_grpc`], [`grpc_timeout`] | the same for gRPC: [`Refusal::grpc`] is its refusal |
 //! | [`ModelApiClassifier`], [`ProviderError`], [`RateLimitHeaders`], [`EventReader`], [`Usage`] | the same for model APIs |
@@ -68,10 +69,10 @@ pub(crate) use self::settings::HttpSettings;
 #[cfg(feature = "pipeline")]
 pub use self::{
     body::{BodyError, ResponseBody},
-    client::{ClientLayer, ClientService, capabilities},
+    client::{ClientLayer, ClientService, StandbyService, capabilities},
     inspect::{DEFAULT_PEEK_TIMEOUT, Inspect, InspectFuture},
     live::{Configured, HttpJudge, InBody, Judged, Live, Once, Replaying, Sent},
-    server::{ServerFuture, ServerLayer, ServerService},
+    server::{RefusalForm, ServerFuture, ServerLayer, ServerService},
     time_left::Deadline,
 };
 pub use self::{

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::shared_body::{Handle, Shared};
+use crate::error::BoxError;
 
 /// How many bytes of a body are kept for another attempt, unless configured otherwise: 64 KiB.
 pub const DEFAULT_REPLAY_MAX_BYTES: usize = 64 * 1024;
@@ -57,13 +58,16 @@ enum Inner<B> {
     Shared(Handle<B>),
 }
 
-/// Why a body has no more frames.
+/// Why the body of a request has no more frames.
+///
+/// The classifiers of this module find it in the error of an attempt: it says nothing of the service behind. A body that failed ends its call; one that
+/// outgrew its buffer leaves it to a fallback.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ReplayError<E> {
+pub enum ReplayError {
     /// The original body failed.
     #[error("request body failed: {0}")]
-    Body(#[source] E),
+    Body(#[source] BoxError),
     /// The original body failed while another attempt was reading it.
     #[error("request body failed in an earlier attempt")]
     Lost,
@@ -134,14 +138,18 @@ impl<B> fmt::Debug for ReplayTracker<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for ReplayBody<B> {
+impl<B> Body for ReplayBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     type Data = Bytes;
-    type Error = ReplayError<B::Error>;
+    type Error = ReplayError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match &mut self.get_mut().inner {
             Inner::Empty => Poll::Ready(None),
-            Inner::Once(body) => Pin::new(body).poll_frame(cx).map_err(ReplayError::Body),
+            Inner::Once(body) => Pin::new(body).poll_frame(cx).map_err(|error| ReplayError::Body(error.into())),
             Inner::Shared(handle) => handle.poll_frame(cx),
         }
     }
@@ -211,15 +219,17 @@ mod tests {
         sender.send(Ok(Frame::data(Bytes::from_static(text.as_bytes())))).expect("a reader");
     }
 
-    fn next<B: Body<Data = Bytes> + Unpin>(
-        body: &mut ReplayBody<B>,
-    ) -> Option<Result<Frame<Bytes>, ReplayError<B::Error>>> {
+    fn next<B>(body: &mut ReplayBody<B>) -> Option<Result<Frame<Bytes>, ReplayError>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
         body.frame().now_or_never().expect("a frame is ready")
     }
 
     fn text<B: Body<Data = Bytes> + Unpin>(body: &mut ReplayBody<B>) -> Bytes
     where
-        B::Error: fmt::Debug,
+        B::Error: Into<BoxError>,
     {
         next(body).expect("a frame").expect("no error").into_data().expect("data")
     }

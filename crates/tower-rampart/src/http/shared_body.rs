@@ -11,6 +11,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::ReplayError;
+use crate::error::BoxError;
 
 /// One attempt's place in the shared body.
 pub(super) struct Handle<B> {
@@ -88,8 +89,12 @@ impl<B> Handle<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Handle<B> {
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled<B::Error> {
+impl<B> Handle<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Polled {
         let is_last = self.is_last();
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let (poll, woken) = shared.poll(&mut self.position, &mut self.trailers_given, is_last, cx);
@@ -134,9 +139,13 @@ impl<B> Shared<B> {
     }
 }
 
-type Polled<E> = Poll<Option<Result<Frame<Bytes>, ReplayError<E>>>>;
+type Polled = Poll<Option<Result<Frame<Bytes>, ReplayError>>>;
 
-impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
+impl<B> Shared<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     /// One step of the handle at `position`; also the wakers to wake once the lock is gone.
     fn poll(
         &mut self,
@@ -144,7 +153,7 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
         trailers_given: &mut bool,
         is_last: bool,
         cx: &mut Context<'_>,
-    ) -> (Polled<B::Error>, Vec<Waker>) {
+    ) -> (Polled, Vec<Waker>) {
         if *position < self.drawn {
             return (Poll::Ready(Some(self.replay(position, is_last).map(Frame::data))), Vec::new());
         }
@@ -171,7 +180,7 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
             }
             Some(Err(error)) => {
                 self.state = State::Failed;
-                Some(Err(ReplayError::Body(error)))
+                Some(Err(ReplayError::Body(error.into())))
             }
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
@@ -188,7 +197,7 @@ impl<B: Body<Data = Bytes> + Unpin> Shared<B> {
         (Poll::Ready(frame), std::mem::take(&mut self.waiting))
     }
 
-    fn replay(&mut self, position: &mut u64, is_last: bool) -> Result<Bytes, ReplayError<B::Error>> {
+    fn replay(&mut self, position: &mut u64, is_last: bool) -> Result<Bytes, ReplayError> {
         if !self.complete {
             return Err(ReplayError::Outgrown);
         }

@@ -261,12 +261,17 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// Whether an answer that was judged so decides the outcome only when it has ended.
     pub(crate) fn is_undecided(&self, verdict: &Verdict) -> bool {
-        self.settings.may_hold && verdict.class == Class::Success
+        self.goes_on() && verdict.class == Class::Success
     }
 
     /// Whether the call was made, its answer is the service's own, and what it holds may stay with that answer.
     pub(crate) fn may_hold(&self) -> bool {
-        self.settings.may_hold && self.started && self.explain.fallback.is_none()
+        self.goes_on() && self.started && self.explain.fallback.is_none()
+    }
+
+    /// Whether an answer may go on after its head, by the configuration or by the protocol of the request.
+    fn goes_on(&self) -> bool {
+        self.settings.may_hold || self.info.ends_with_body
     }
 
     /// What the call holds goes over to its answer, of which this is the verdict on the head. Nothing of it is left here.

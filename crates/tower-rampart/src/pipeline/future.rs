@@ -277,7 +277,15 @@ where
             let result = if may_fall {
                 let fault = Fault::new(result);
                 let error = fault.shared_error();
-                match this.walk.step(&verdict, &call.shared.answer, &call.shared.cloner, fault) {
+                // The time that the request stated has gone on, whatever the configuration grants a fallback.
+                let stated = call.info.time_left.map(|left| call.began.after(left));
+                let cloner = &call.shared.cloner;
+                let stamp = |request: &mut Req| {
+                    if let Some(stated) = stated {
+                        cloner.stamp(request, 1, || Some(stated.since(clock::now())));
+                    }
+                };
+                match this.walk.step(&verdict, &call.shared.answer, cloner, stamp, fault) {
                     Ok(future) => {
                         call.explain.fallback = this.walk.tried();
                         call.explain.fallback_name =

@@ -5,9 +5,11 @@
 
 mod layer;
 mod service;
+mod standby;
 
 pub(crate) use self::layer::SERVED;
 pub use self::{
     layer::{ClientLayer, capabilities},
     service::ClientService,
+    standby::StandbyService,
 };

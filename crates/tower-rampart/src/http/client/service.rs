@@ -16,8 +16,9 @@ use crate::{
     error::{BoxError, Error},
     fallback::{Fallback, NoFallback},
     http::{
-        Inspect, ReplayBody, ResponseBody,
+        HttpSettings, Inspect, ReplayBody, ResponseBody, StandbyService,
         live::{Configured, InBody, Replaying},
+        model::BodyLength,
     },
     pipeline::{Judge, NoReport, Report, Shared, future::ResponseFuture},
 };
@@ -25,13 +26,18 @@ use crate::{
 /// An HTTP client behind the whole pipeline; made by [`ClientLayer`](super::ClientLayer).
 pub struct ClientService<S, A = NoFallback, J = Configured, R = NoReport> {
     inner: S,
-    shared: Arc<Shared<J, Replaying, A, InBody<R>>>,
+    pub(super) shared: Arc<Shared<J, Replaying, A, InBody<R>>>,
     peek_timeout: Duration,
 }
 
 impl<S, A, J, R> ClientService<S, A, J, R> {
     pub(super) fn new(inner: S, shared: Arc<Shared<J, Replaying, A, InBody<R>>>, peek_timeout: Duration) -> Self {
         Self { inner, shared, peek_timeout }
+    }
+
+    /// The same client as one of the services of a [fallback](crate::PresetBuilder::fallback_services) of another.
+    pub fn standby(self) -> StandbyService<S, A, J, R> {
+        StandbyService::new(self)
     }
 
     /// The inner service.
@@ -50,6 +56,19 @@ impl<S, A, J, R> ClientService<S, A, J, R> {
     }
 }
 
+impl<S: Clone, A, J, R> ClientService<S, A, J, R> {
+    /// What the attempts of one call are made by.
+    pub(super) fn attempts(&mut self, settings: Arc<HttpSettings>) -> Inspect<S> {
+        // The future polls readiness of the instance that it calls.
+        let fresh = self.inner.clone();
+        Inspect::new(mem::replace(&mut self.inner, fresh), settings, Some(self.peek_timeout))
+    }
+}
+
+/// The future of a call.
+pub(super) type ClientFuture<S, Q, A, J, R> =
+    ResponseFuture<Inspect<S>, Request<ReplayBody<Q>>, J, Replaying, A, InBody<R>>;
+
 impl<S: Clone, A, J, R> Clone for ClientService<S, A, J, R> {
     fn clone(&self) -> Self {
         Self::new(self.inner.clone(), Arc::clone(&self.shared), self.peek_timeout)
@@ -66,6 +85,7 @@ impl<S, A, J, R, Q, P> Service<Request<Q>> for ClientService<S, A, J, R>
 where
     S: Service<Request<ReplayBody<Q>>, Response = Response<P>> + Clone,
     Q: Body<Data = Bytes> + Unpin,
+    Q::Error: Into<BoxError>,
     P: Body<Data = Bytes>,
     P::Error: Into<BoxError>,
     J: Judge<Request<ReplayBody<Q>>, Response<ResponseBody<P>>, S::Error>,
@@ -74,7 +94,7 @@ where
 {
     type Response = Response<ResponseBody<P>>;
     type Error = Error<J::Error>;
-    type Future = ResponseFuture<Inspect<S>, Request<ReplayBody<Q>>, J, Replaying, A, InBody<R>>;
+    type Future = ClientFuture<S, Q, A, J, R>;
 
     /// Always ready: the inner service's readiness is awaited inside the call, where it is bounded and counted.
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -83,10 +103,12 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let settings = self.shared.machines.http.load();
-        let request = request.map(|body| ReplayBody::new(body, settings.replay_max_bytes));
-        // The future polls readiness of the instance that it calls.
-        let fresh = self.inner.clone();
-        let inner = Inspect::new(mem::replace(&mut self.inner, fresh), settings, Some(self.peek_timeout));
-        ResponseFuture::new(inner, request, Arc::clone(&self.shared))
+        let mut request = request.map(|body| ReplayBody::new(body, settings.replay_max_bytes));
+        if settings.limits_tokens
+            && let Some(length) = request.body().size_hint().exact()
+        {
+            request.extensions_mut().insert(BodyLength(length));
+        }
+        ResponseFuture::new(self.attempts(settings), request, Arc::clone(&self.shared))
     }
 }

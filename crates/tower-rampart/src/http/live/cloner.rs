@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Request};
-use tower_rampart_config::Profile;
 
 use crate::{
     CloneRequest,
@@ -11,7 +10,6 @@ use crate::{
         Deadline, HttpSettings, ReplayBody, ReplayCloner,
         deadline::GRPC_TIMEOUT,
         forward::{forward, timeout},
-        is_grpc,
     },
     pipeline::Machines,
 };
@@ -54,7 +52,7 @@ impl<B> CloneRequest<Request<ReplayBody<B>>> for Replaying {
 /// Writes the time left into the headers in which the caller stated it, and into gRPC's own.
 pub(super) fn hand_on(settings: &HttpSettings, headers: &mut HeaderMap, time_left: impl FnOnce() -> Option<Duration>) {
     let names = &settings.deadline_headers;
-    let is_grpc = settings.profile == Profile::Grpc && is_grpc(headers);
+    let is_grpc = settings.speaks_grpc(headers);
     if !is_grpc && !names.iter().any(|name| headers.contains_key(name)) {
         return;
     }

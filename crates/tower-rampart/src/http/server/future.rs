@@ -13,7 +13,7 @@ use http_body::Body;
 use pin_project::pin_project;
 use tower_service::Service;
 
-use super::refuse::Form;
+use super::refuse::RefusalForm;
 use crate::{
     error::{BoxError, Error, FallbackFailed},
     http::ResponseBody,
@@ -38,7 +38,7 @@ enum State<F, S, Q, G> {
     Guarded {
         #[pin]
         future: F,
-        form: Form,
+        form: RefusalForm,
     },
     /// A preflight waits for the handler to be ready.
     Readying {
@@ -53,7 +53,7 @@ impl<F, S, Q> ServerFuture<F, S, Q>
 where
     S: Service<Request<Q>>,
 {
-    pub(super) const fn guarded(future: F, form: Form) -> Self {
+    pub(super) const fn guarded(future: F, form: RefusalForm) -> Self {
         Self { state: State::Guarded { future, form } }
     }
 
@@ -95,7 +95,7 @@ where
 
 /// The answer to a request that the pipeline refused, or the handler's own error.
 #[cold]
-fn answer<P, E, F>(error: Error<E>, form: Form) -> Result<Response<ResponseBody<P>>, F>
+fn answer<P, E, F>(error: Error<E>, form: RefusalForm) -> Result<Response<ResponseBody<P>>, F>
 where
     E: Into<F>,
 {

@@ -7,4 +7,4 @@ mod layer;
 mod refuse;
 mod service;
 
-pub use self::{future::ServerFuture, layer::ServerLayer, service::ServerService};
+pub use self::{future::ServerFuture, layer::ServerLayer, refuse::RefusalForm, service::ServerService};

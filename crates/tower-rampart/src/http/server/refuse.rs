@@ -9,19 +9,33 @@ use tower_rampart_core::Rejection;
 use crate::http::{MediaType, Refusal, ResponseBody, is_grpc};
 
 /// In which form a request is refused.
+///
+/// # Examples
+/// ```
+/// use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+/// use tower_rampart::http::RefusalForm;
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+/// assert_eq!(RefusalForm::of(&headers), RefusalForm::Grpc);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+#[non_exhaustive]
+pub enum RefusalForm {
+    /// A status with a body of this type.
     Http(MediaType),
+    /// A gRPC answer without a body, as [`Refusal::grpc`] writes it.
     Grpc,
 }
 
-impl Form {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+impl RefusalForm {
+    /// The form for a request with these headers: gRPC if its content type is, else what it accepts.
+    pub fn of(headers: &HeaderMap) -> Self {
         if is_grpc(headers) { Self::Grpc } else { Self::Http(MediaType::accepted(headers)) }
     }
 
-    /// The answer to a request that is refused.
-    pub(super) fn answer<B>(self, rejection: Rejection) -> Response<ResponseBody<B>> {
+    /// The answer to a request that is refused, with the rejection in its extensions.
+    pub fn answer<B>(self, rejection: Rejection) -> Response<ResponseBody<B>> {
         let mut response = match self {
             Self::Grpc => Refusal::new(&rejection).grpc().map(|()| ResponseBody::empty()),
             Self::Http(media_type) => {

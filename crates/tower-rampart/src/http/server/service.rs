@@ -14,7 +14,7 @@ use tower_service::Service;
 use super::{
     ServerFuture,
     layer::Manner,
-    refuse::{Form, is_preflight},
+    refuse::{RefusalForm, is_preflight},
 };
 use crate::{
     error::{BoxError, Error},
@@ -95,7 +95,7 @@ where
         if is_preflight(&request) {
             return ServerFuture::passing(inner, request);
         }
-        let form = Form::of(request.headers());
+        let form = RefusalForm::of(request.headers());
         let inner = Inspect::new(inner, self.shared.machines.http.load(), self.manner.peek_timeout);
         ServerFuture::guarded(ResponseFuture::new(inner, request, Arc::clone(&self.shared)), form)
     }
