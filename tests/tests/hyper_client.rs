@@ -47,7 +47,7 @@ type Answer = Result<Response<ResponseBody<Incoming>>, Error<legacy::Error>>;
 
 fn guarded<B>(is_h2: bool, document: &str) -> (Service<B>, OperationHandle)
 where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
 {
     let layer: ClientLayer = PresetBuilder::from_json(DOCUMENT)
         .and_then(|builder| builder.operation("api").overrides_json(document)?.registry(&Registry::new()).http_client())
