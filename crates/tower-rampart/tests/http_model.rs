@@ -645,3 +645,25 @@ async fn stream_of_the_stand_in_is_judged_by_its_own_circuit() {
     balanced(&over.primary);
     balanced(&over.secondary);
 }
+
+#[tokio::test(start_paused = true)]
+async fn stream_of_empty_pieces_is_not_looked_at_for_ever() {
+    const PIECES: usize = 200_000;
+    let layer = once();
+    let (feed, inner) = pieces();
+    for _ in 0..PIECES {
+        feed.send(data(""));
+    }
+    feed.send(data("data: {}\n\n"));
+    drop(feed);
+    let mut response = answer(200, inner);
+    response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+    let mut body = call(&layer, &Script::new([response])).await.unwrap().into_body();
+    let mut left = 0;
+    while let Some(frame) = body.frame().await {
+        assert!(frame.is_ok());
+        left += 1;
+    }
+    assert!(left > PIECES / 2, "{left}");
+    assert_eq!(counted(&layer.handle()), [1, 0, 0, 0, 0]);
+}
