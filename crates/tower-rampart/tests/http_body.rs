@@ -389,6 +389,23 @@ async fn nothing_is_lost_wherever_a_call_is_dropped() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn body_that_ends_with_an_error_or_trailers_has_no_length_before() {
+    let layer = layer(GRPC);
+    let (feed, inner) = pieces();
+    feed.fail(io::ErrorKind::ConnectionReset);
+    let mut failed = answered(&layer, grpc(inner)).await.into_body();
+    assert!(!failed.is_end_stream());
+    assert_eq!(failed.size_hint().exact(), None, "hyper would write an empty answer and never ask for the error");
+    assert!(next(&mut failed).unwrap().is_err());
+    let layer = self::layer(GRPC);
+    let mut ended = answered(&layer, grpc(body([trailers(&[("grpc-status", "5")])]))).await.into_body();
+    assert_eq!(ended.size_hint().exact(), None);
+    assert!(next(&mut ended).unwrap().unwrap().is_trailers());
+    assert!(ended.is_end_stream());
+    assert_eq!(ended.size_hint().exact(), Some(0));
+}
+
 #[test]
 fn whole_bytes_are_a_body() {
     let mut body: ResponseBody<Pieces> = ResponseBody::from("later");

@@ -11,6 +11,7 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 use hosts::{Pieces, Script, answer, balanced, body, counted, data, is_silent, ms, next, pieces, secs, text, trailers};
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
@@ -666,4 +667,16 @@ async fn stream_of_empty_pieces_is_not_looked_at_for_ever() {
     }
     assert!(left > PIECES / 2, "{left}");
     assert_eq!(counted(&layer.handle()), [1, 0, 0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_that_breaks_off_has_no_length() {
+    let layer = once();
+    let (feed, inner) = pieces();
+    feed.send(data("{\"error\": "));
+    feed.fail(io::ErrorKind::ConnectionReset);
+    let mut body = call(&layer, &Script::new([answer(500, inner)])).await.unwrap().into_body();
+    assert_eq!((body.size_hint().lower(), body.size_hint().exact()), (10, None));
+    assert!(next(&mut body).unwrap().is_ok());
+    assert!(next(&mut body).unwrap().is_err());
 }
