@@ -389,6 +389,34 @@ async fn nothing_is_lost_wherever_a_call_is_dropped() {
     }
 }
 
+/// The answer of a file server: its length stands in its head, and its body does not know it.
+fn stated(length: &str, inner: Pieces) -> Response<Pieces> {
+    Response::builder().header("content-length", length).body(inner).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_ends_with_the_length_that_its_head_states() {
+    let layer = layer(END_OF_BODY);
+    let (feed, inner) = pieces();
+    let mut body = answered(&layer, stated("3", inner)).await.into_body();
+    feed.send(data("ab"));
+    assert!(next(&mut body).unwrap().is_ok());
+    assert!(is_full(&layer.handle()));
+    feed.send(data("c"));
+    assert!(next(&mut body).unwrap().is_ok());
+    drop(body);
+    assert_eq!(counted(&layer.handle()), [1, 0, 0, 0, 0], "hyper writes no more than that, and does not poll it again");
+    let (_feed, inner) = pieces();
+    drop(answered(&layer, stated("0", inner)).await);
+    assert_eq!(counted(&layer.handle()), [2, 0, 0, 0, 0], "nor at all, where nothing is to come");
+    let (feed, inner) = pieces();
+    feed.send(data("ab"));
+    let mut body = answered(&layer, stated("3", inner)).await.into_body();
+    assert!(next(&mut body).unwrap().is_ok());
+    drop(body);
+    assert_eq!(counted(&layer.handle()), [2, 0, 0, 1, 0], "a part is not the whole");
+}
+
 #[tokio::test(start_paused = true)]
 async fn body_that_ends_with_an_error_or_trailers_has_no_length_before() {
     let layer = layer(GRPC);

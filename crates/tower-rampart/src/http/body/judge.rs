@@ -4,14 +4,18 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, header::CONTENT_TYPE};
-use http_body::Frame;
+use http::{
+    HeaderMap, Response,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use http_body::{Body, Frame};
 use tower_rampart_config::{OutcomeAt, Profile};
 use tower_rampart_core::{Class, Code, Rejection, Timestamp, Verdict};
 
 use super::{BodyError, ResponseBody, model::ModelFrames};
 use crate::{
     classify::classify_error,
+    error::BoxError,
     http::{HttpSettings, PeekedTrailers, Refusal, grpc::GRPC_STATUS},
     pipeline::Held,
 };
@@ -22,6 +26,8 @@ pub(crate) struct FrameJudge {
     protocol: Protocol,
     /// Whether it is a stream by its nature, on which the total time of the configuration has no hold.
     is_stream: bool,
+    /// How much of the body is still to come, where that is known; then it may end without being asked for its end.
+    left: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -36,7 +42,11 @@ enum Protocol {
 
 impl FrameJudge {
     /// The judge of the body of this answer.
-    pub(crate) fn of<B>(response: &Response<ResponseBody<B>>, held: &Held) -> Self {
+    pub(crate) fn of<B>(response: &Response<ResponseBody<B>>, held: &Held) -> Self
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
         let headers = response.headers();
         if let Some(origin) = &response.body().origin
             && origin.settings.speaks_grpc(headers)
@@ -45,7 +55,8 @@ impl FrameJudge {
             let peeked = response.extensions().get().map(|PeekedTrailers(trailers)| trailers);
             let is_known = peeked.is_some() || headers.contains_key(GRPC_STATUS);
             let status = is_known.then(|| settings.grpc.head(response.status(), headers, peeked));
-            return Self { protocol: Protocol::Grpc { settings, status }, is_stream: true };
+            // Its status comes after its last byte.
+            return Self { protocol: Protocol::Grpc { settings, status }, is_stream: true, left: None };
         }
         let is_stream = is_event_stream(headers);
         let promise = Verdict::new(Class::Success).with_code(Code::Http(response.status().as_u16()));
@@ -56,7 +67,12 @@ impl FrameJudge {
             }
             _ => Protocol::Plain(promise),
         };
-        Self { protocol, is_stream }
+        Self { protocol, is_stream, left: length(response) }
+    }
+
+    /// Whether nothing is to come.
+    pub(super) fn has_all(&self) -> bool {
+        self.left == Some(0)
     }
 
     /// Whether the answer goes on after its head for whoever counts it.
@@ -96,7 +112,10 @@ impl FrameJudge {
         if let (Protocol::Model(frames), Some(data)) = (&mut self.protocol, frame.data_ref()) {
             frames.saw(data);
         }
-        let Some(trailers) = frame.trailers_ref() else { return false };
+        if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
+            *left = left.saturating_sub(data.len() as u64);
+        }
+        let Some(trailers) = frame.trailers_ref() else { return self.has_all() };
         if let Protocol::Grpc { settings, status } = &mut self.protocol {
             // What came in the head stands, unless the trailers say it again.
             if status.is_none() || trailers.contains_key(GRPC_STATUS) {
@@ -131,6 +150,17 @@ impl FrameJudge {
             Protocol::Model(frames) => frames.settings.model.error(error),
         }
     }
+}
+
+/// How long a body is, where its head or the body itself says so. A server that writes as much does not ask for more, though the body may not know that it has
+/// ended.
+fn length<B>(response: &Response<ResponseBody<B>>) -> Option<u64>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let stated = response.headers().get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
+    stated.or_else(|| response.body().size_hint().exact())
 }
 
 /// Whether an answer is a stream of server-sent events.

@@ -38,7 +38,7 @@ use crate::{error::BoxError, pipeline::Held};
 ///
 /// | what happens | outcome |
 /// |---|---|
-/// | the body ends | success; under the gRPC profile what the trailers say, a failure without them |
+/// | the body ends, or has given all the bytes that `Content-Length` or its own size states | success; under the gRPC profile what the trailers say, a failure without them |
 /// | the body fails | what the error's chain of sources says, never a success |
 /// | nothing comes for as long as an attempt may take, while the reader waits | failure, and [`BodyError::Stalled`] |
 /// | the time of the call is over while the reader waits | failure, and [`BodyError::TimedOut`] |
@@ -177,7 +177,10 @@ where
 {
     let is_head = response.body().origin.as_ref().is_some_and(|origin| origin.is_head);
     let mut judge = FrameJudge::of(response, &held);
-    let is_bodyless = is_head || matches!(response.status().as_u16(), 204 | 304) || response.body().is_end_stream();
+    let is_bodyless = is_head
+        || matches!(response.status().as_u16(), 204 | 304)
+        || judge.has_all()
+        || response.body().is_end_stream();
     if !judge.outlasts_the_head(&held) {
         if judge.may_tell_usage()
             && !is_bodyless
