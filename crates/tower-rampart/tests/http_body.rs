@@ -20,7 +20,7 @@ use tower::{Layer, ServiceExt};
 use tower_rampart::{
     OperationHandle, PresetBuilder,
     breaker::State,
-    http::{BodyError, ClientLayer, Inspect, ResponseBody},
+    http::{BodyError, ClientLayer, Inspect, ReplayError, ResponseBody},
     rejection::TimeoutKind,
 };
 
@@ -432,6 +432,27 @@ async fn body_that_ends_with_an_error_or_trailers_has_no_length_before() {
     assert!(next(&mut ended).unwrap().unwrap().is_trailers());
     assert!(ended.is_end_stream());
     assert_eq!(ended.size_hint().exact(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_that_fails_with_its_requests_body_blames_nobody_behind() {
+    /// An answer that hands the request's body back.
+    struct Echo(bool);
+    impl Body for Echo {
+        type Data = Bytes;
+        type Error = ReplayError;
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, ReplayError>>> {
+            std::task::Poll::Ready((!std::mem::replace(&mut self.0, true)).then_some(Err(ReplayError::Lost)))
+        }
+    }
+    let layer = layer(END_OF_BODY);
+    let response = layer.layer(Script::new([answer(200, Echo(false))])).oneshot(get()).await.unwrap();
+    assert!(text(response.into_body()).await.is_err());
+    assert_eq!(counted(&layer.handle()), [0, 0, 1, 0, 0]);
+    assert_eq!(layer.handle().breaker().state(), State::Closed);
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(crate) struct FrameJudge {
 #[derive(Debug)]
 enum Protocol {
     /// A body that ends has done what its head promised.
-    Plain(Verdict),
+    Plain { promise: Verdict, settings: Option<Arc<HttpSettings>> },
     /// The status comes in the trailers, unless it is known with the head.
     Grpc { settings: Arc<HttpSettings>, status: Option<Verdict> },
     /// Errors come within a stream, and how much was used at its end.
@@ -65,7 +65,7 @@ impl FrameJudge {
                 let frames = ModelFrames::of(response, &origin.settings, promise, is_stream, held.wants_usage());
                 Protocol::Model(Box::new(frames))
             }
-            _ => Protocol::Plain(promise),
+            origin => Protocol::Plain { promise, settings: origin.as_ref().map(|it| Arc::clone(&it.settings)) },
         };
         Self { protocol, is_stream, left: length(response) }
     }
@@ -93,7 +93,7 @@ impl FrameJudge {
     pub(super) fn usage(&self) -> Option<u32> {
         match &self.protocol {
             Protocol::Model(frames) => frames.usage(),
-            Protocol::Plain(_) | Protocol::Grpc { .. } => None,
+            Protocol::Plain { .. } | Protocol::Grpc { .. } => None,
         }
     }
 
@@ -129,14 +129,14 @@ impl FrameJudge {
     pub(super) fn cut_short(&self, rejection: &Rejection) -> Option<Frame<Bytes>> {
         match self.protocol {
             Protocol::Grpc { .. } => Some(Frame::trailers(Refusal::new(rejection).grpc_trailers())),
-            Protocol::Plain(_) | Protocol::Model(_) => None,
+            Protocol::Plain { .. } | Protocol::Model(_) => None,
         }
     }
 
     /// The verdict once the body has ended.
     pub(super) fn end(&mut self) -> Verdict {
         match &self.protocol {
-            Protocol::Plain(head) => *head,
+            Protocol::Plain { promise, .. } => *promise,
             Protocol::Grpc { settings, status } => status.unwrap_or_else(|| settings.grpc.trailers(&HeaderMap::new())),
             Protocol::Model(frames) => frames.end(),
         }
@@ -145,7 +145,8 @@ impl FrameJudge {
     /// The verdict on a body that fails.
     pub(super) fn error(&self, error: &BodyError) -> Verdict {
         match &self.protocol {
-            Protocol::Plain(_) => classify_error(error),
+            Protocol::Plain { settings: Some(settings), .. } => settings.classifier.error(error),
+            Protocol::Plain { settings: None, .. } => classify_error(error),
             Protocol::Grpc { settings, .. } => settings.grpc.error(error),
             Protocol::Model(frames) => frames.settings.model.error(error),
         }

@@ -39,7 +39,7 @@ use crate::{error::BoxError, pipeline::Held};
 /// | what happens | outcome |
 /// |---|---|
 /// | the body ends, or has given all the bytes that `Content-Length` or its own size states | success; under the gRPC profile what the trailers say, a failure without them |
-/// | the body fails | what the error's chain of sources says, never a success |
+/// | the body fails | what the error's chain of sources says: as a rule a failure, none of the service behind if the error blames the request |
 /// | nothing comes for as long as an attempt may take, while the reader waits | failure, and [`BodyError::Stalled`] |
 /// | the time of the call is over while the reader waits | failure, and [`BodyError::TimedOut`] |
 /// | the time of the call is over while the reader does something else | abandoned, and [`BodyError::TimedOut`] |
