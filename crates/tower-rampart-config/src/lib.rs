@@ -42,6 +42,7 @@ mod lint;
 mod names;
 mod operation;
 mod parse;
+mod patch;
 mod preset;
 mod presets;
 mod print;
