@@ -8,6 +8,7 @@ use tower_rampart::{Registry, Resilience};
 use crate::{
     callers::{Callers, Validations},
     config::{AdminConfig, AdminError},
+    forced::Forced,
     keys::Keys,
     moment::Present,
 };
@@ -28,6 +29,7 @@ struct Inner {
     timeout: Duration,
     callers: Callers,
     validations: Validations,
+    forced: Forced,
     at_work: Semaphore,
     started: Present,
 }
@@ -41,6 +43,7 @@ impl Api {
             timeout: config.timeout,
             callers: Callers::new(config.rate)?,
             validations: Validations::new(config.validations_per_minute, config.validations_per_hour),
+            forced: Forced::default(),
             at_work: Semaphore::new(MOST_AT_ONCE),
             started: Present::read(),
             keys: config.keys,
@@ -74,6 +77,10 @@ impl Api {
 
     pub(crate) fn validations(&self) -> &Validations {
         &self.inner.validations
+    }
+
+    pub(crate) fn forced(&self) -> &Forced {
+        &self.inner.forced
     }
 
     /// Held while a request is worked on.

@@ -47,6 +47,16 @@ pub(crate) enum CallerId {
     Unknown,
 }
 
+impl std::fmt::Display for CallerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(name) => f.write_str(name),
+            Self::Address(address) => address.fmt(f),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
 impl Caller {
     /// Who makes this request, or why whoever it is shall not.
     pub(crate) fn of(parts: &Parts, keys: &Keys) -> (Self, Result<(), Refusal>) {

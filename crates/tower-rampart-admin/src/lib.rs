@@ -22,12 +22,14 @@
 //! ```
 
 mod api;
+mod breakers;
 mod caller;
 mod callers;
 mod circuits;
 mod config;
 mod dashboard;
 mod dispatch;
+mod forced;
 mod guard;
 mod health;
 mod key_file;
@@ -39,6 +41,8 @@ mod operations;
 mod parameter;
 mod refusal;
 mod route;
+mod settings;
+mod signals;
 mod table;
 
 pub use axum::Router;

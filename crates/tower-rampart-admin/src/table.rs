@@ -5,9 +5,10 @@ use serde::Serialize;
 
 use crate::{
     api::Api,
-    dashboard, health, metrics, openapi,
+    breakers, dashboard, health, metrics, openapi,
     refusal::Refusal,
     route::{Asked, Reply, Route},
+    settings, signals,
 };
 
 /// All routes.
@@ -22,6 +23,9 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(health::routes());
     routes.extend(metrics::routes());
     routes.extend(dashboard::routes());
+    routes.extend(settings::routes());
+    routes.extend(breakers::routes());
+    routes.extend(signals::routes());
     routes
 }
 

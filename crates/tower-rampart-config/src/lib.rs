@@ -63,6 +63,7 @@ pub use config::ResilienceConfig;
 pub use diff::{Change, diff, etag};
 pub use env::Loaded;
 pub use error::ConfigError;
+pub use forbidden::forbidden_patterns;
 pub use gateway::{GatewayConfig, Route, RouteMatch};
 pub use info::{FieldInfo, fields};
 pub use legacy::{Migration, migrate, shell_quoted};
