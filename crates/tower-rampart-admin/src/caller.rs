@@ -211,7 +211,9 @@ mod tests {
         let (alice, _) = of(&[("x-api-key", SECRET)], &keys());
         let (bob, _) = of(&[("x-api-key", "another-long-secret")], &keys());
         let (nobody, _) = of(&[], &keys());
-        let status = |caller: &Caller, role| caller.require(role).err().map(|it| it.status().as_u16());
+        let status = |caller: &Caller, role| {
+            caller.require(role).err().map(|it| it.into_response("e", "o", "req_1").status().as_u16())
+        };
         assert_eq!([status(&alice, Role::Read), status(&alice, Role::Write)], [None, None]);
         assert_eq!([status(&bob, Role::Read), status(&bob, Role::Write)], [None, Some(403)]);
         assert_eq!([status(&nobody, Role::Read), status(&nobody, Role::Write)], [Some(401), Some(401)]);

@@ -164,10 +164,6 @@ impl Refusal {
         self
     }
 
-    pub(crate) fn status(&self) -> StatusCode {
-        self.status
-    }
-
     /// The answer, which says where in the API it arose.
     pub(crate) fn into_response(self, endpoint: &str, operation: &str, request_id: &str) -> Response {
         let mut context = self.context;
