@@ -143,7 +143,7 @@ pub(super) fn judge(api: &Api, text: &str) -> ValidationResult {
     resilience.presets().validate(text, Limits::text(), &resilience.capabilities(), None)
 }
 
-fn validate(api: &Api, asked: &Asked, request: ConfigurationRequest) -> Result<Reply<Validation>, Refusal> {
+fn validate(api: &Api, asked: &Asked, request: &ConfigurationRequest) -> Result<Reply<Validation>, Refusal> {
     admit(api, asked)?;
     Ok(Validation::of(judge(api, request.configuration.get()), Moment::now()).into())
 }
