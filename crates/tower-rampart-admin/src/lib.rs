@@ -39,6 +39,7 @@ mod moment;
 mod openapi;
 mod operations;
 mod parameter;
+mod print;
 mod refusal;
 mod route;
 mod settings;

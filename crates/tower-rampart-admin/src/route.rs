@@ -13,6 +13,7 @@ use crate::{
     caller::Caller,
     keys::Role,
     parameter::{Given, Parameter},
+    print,
     refusal::Refusal,
 };
 
@@ -119,10 +120,7 @@ impl<T: Serialize> Reply<T> {
     /// With its body as bytes.
     fn written(self) -> Written {
         let (media_type, bytes) = match self.content {
-            Content::Json(body) => {
-                let bytes = serde_json::to_vec(&body).expect("answers have text keys and serialise without failing");
-                ("application/json", bytes.into())
-            }
+            Content::Json(body) => ("application/json", print::json(&body)),
             Content::Text { media_type, text } => (media_type, text.into()),
         };
         Written { status: self.status, headers: self.headers, media_type, bytes }
