@@ -6,9 +6,10 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     Capabilities, ConfigError, GatewayConfig, Limits, MonitoringConfig, OperationConfig, Preset, Presets, Source,
+    Strategy,
     check::{check, check_operation},
     document::{Reader, bad_name, is_operation_name},
-    field, parse, print,
+    field, parse, patch, print,
     resolve::Stack,
 };
 
@@ -84,6 +85,45 @@ impl ResilienceConfig {
     /// The operations that are configured by name, sorted.
     pub fn operation_names(&self) -> Vec<&str> {
         self.stack.operations()
+    }
+
+    /// The document as it was given, without what lies below it (a preset's numbers, variables) or over it; only the preset's name is always there.
+    /// Where [`to_json`](Self::to_json) says everything, this says what somebody wrote.
+    pub fn given(&self) -> Json {
+        let mut given = self.stack.document.given.clone();
+        given.insert("preset".to_owned(), Json::from(self.preset_name()));
+        Json::Object(given)
+    }
+
+    /// Whether the document was made from the variables of older systems.
+    pub fn is_legacy(&self) -> bool {
+        self.stack.document.is_legacy
+    }
+
+    /// The strategy of an operation, or of all that are not configured by name: the last that was chosen, by the preset, the document or code. Fields that
+    /// were set beside it win over its numbers.
+    pub fn strategy(&self, operation: Option<&str>) -> Strategy {
+        self.stack.strategy(operation)
+    }
+
+    /// Lays a JSON merge patch (RFC 7396) of at most 4096 bytes over the document [as it was given](Self::given): what comes of it, as text.
+    ///
+    /// Two names of one thing (`retry_attempts` and `retry.max_attempts`) are one: the patch's takes the place of the other.
+    ///
+    /// # Errors
+    /// Lists what is wrong with the patch as a text; what it makes of the document has still to be judged.
+    ///
+    /// # Examples
+    /// ```
+    /// use tower_rampart_config::ResilienceConfig;
+    ///
+    /// let config = ResilienceConfig::from_json(r#"{"retry": {"max_attempts": 4, "enabled": true}, "recovery_timeout": 90}"#)?;
+    /// let patched = config.patched(r#"{"retry_attempts": 2, "recovery_timeout": null}"#)?;
+    /// assert_eq!(patched, r#"{"preset":"simple","retry":{"enabled":true},"retry_attempts":2}"#);
+    /// # Ok::<(), tower_rampart_config::ConfigError>(())
+    /// ```
+    pub fn patched(&self, patch: &str) -> Result<String, ConfigError> {
+        patch::patched(self.given(), patch)
     }
 
     /// What applies to every operation that is not configured by name.

@@ -148,6 +148,18 @@ impl Stack {
         }
     }
 
+    /// The last strategy that anybody chose for an operation, or for those without a name.
+    pub(crate) fn strategy(&self, operation: Option<&str>) -> Strategy {
+        let own = |operation: &str| {
+            let code = self.code.get(operation).into_iter().flatten().rev().find_map(|it| it.strategy);
+            let document = || self.document.operations.get(operation).and_then(|it| it.strategy);
+            let preset = || self.preset.operation_overrides.iter().find(|it| it.0 == operation).map(|it| it.1);
+            code.or_else(document).or_else(preset)
+        };
+        let base = || self.document.base.strategy.unwrap_or(self.preset.default_strategy);
+        operation.and_then(own).unwrap_or_else(base)
+    }
+
     /// What applies to an operation, or to those without a name.
     pub(crate) fn merge(&self, operation: Option<&str>) -> Merged {
         let mut merged = Merged::default();

@@ -1,0 +1,274 @@
+//! Rows 8 and 27: another configuration, whole or in part, for a time or to stay, and an override taken back.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{
+    Method,
+    header::{ETAG, IF_MATCH},
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::Value as Json;
+use tower_rampart::{
+    ResilienceConfig,
+    reload::{Change, DroppedOverride, OverrideId, ReloadError, Reloaded},
+};
+use tower_rampart_config::ConfigError;
+
+use super::show::etag_header;
+use crate::{
+    api::Api,
+    moment::{Moment, Present},
+    openapi::DOCUMENT,
+    parameter::{Kind, Parameter},
+    refusal::{Refusal, shown},
+    route::{Asked, Body, JSON, Reply, Route},
+};
+
+/// How often a patch is laid anew over what somebody else changed meanwhile.
+const PATIENCE: usize = 8;
+
+const PARAMETERS: &[Parameter] = &[
+    Parameter::flag("dry_run", "Whether only the difference is answered and nothing changes."),
+    Parameter::query(
+        "ttl_seconds",
+        Kind::Integer { min: 1, max: 7 * 24 * 3600 },
+        "After how long the present configuration comes back by itself.",
+    ),
+    Parameter::header("If-Match", "The tag of the configuration that the change is meant for, from `ETag`."),
+];
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new(
+            Method::PUT,
+            "/config",
+            ("put_config", "configuration_replacement"),
+            "Replaces the configuration by a document of at most 4096 bytes.",
+            put,
+        )
+        .parameters(PARAMETERS)
+        .body(Body { schema: document_schema, media_types: JSON, required: true })
+        .refusals(&[412]),
+        Route::new(
+            Method::PATCH,
+            "/config",
+            ("patch_config", "configuration_change"),
+            "Lays a JSON merge patch (RFC 7396) of at most 4096 bytes over the document.",
+            patch,
+        )
+        .parameters(PARAMETERS)
+        .body(Body {
+            schema: patch_schema,
+            media_types: &["application/merge-patch+json", "application/json"],
+            required: true,
+        })
+        .refusals(&[409, 412]),
+        Route::new(
+            Method::DELETE,
+            "/config/overrides/{id}",
+            ("revert_override", "override_reversal"),
+            "Takes an override back before its time, of an operation or of the whole document.",
+            revert,
+        )
+        .parameters(const { &[Parameter::path("id", "Its number, from `GET /config`.")] })
+        .refusals(&[422]),
+    ]
+}
+
+fn document_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "$ref": format!("#/components/schemas/{DOCUMENT}") })
+}
+
+fn patch_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "description": "A part of a configuration document; null takes a field away." })
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Applied {
+    /// Whether it runs; a dry run does not.
+    applied: bool,
+    /// What calls meet differently, overrides included.
+    diff: Vec<Difference>,
+    /// The tag of the configuration that runs now.
+    etag: String,
+    /// Overrides that do not fit over what lies below them now, and are gone.
+    dropped_overrides: Vec<Dropped>,
+    /// By which a document that is in force for a time can be taken back.
+    override_id: Option<String>,
+    /// When it ends by itself.
+    expires_at: Option<Moment>,
+    timestamp: Moment,
+}
+
+/// One value that differs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Difference {
+    /// None for what applies to all operations that are not configured by name.
+    operation: Option<String>,
+    path: String,
+    /// Null where there was none.
+    from: Json,
+    /// Null where there is none.
+    to: Json,
+}
+
+impl From<&Change> for Difference {
+    fn from(it: &Change) -> Self {
+        Self { operation: it.operation.clone(), path: it.path.clone(), from: it.from.clone(), to: it.to.clone() }
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Dropped {
+    id: String,
+    operation: Option<String>,
+    reason: String,
+}
+
+impl From<&DroppedOverride> for Dropped {
+    fn from(it: &DroppedOverride) -> Self {
+        Self { id: it.what.id.to_string(), operation: it.what.operation.clone(), reason: it.reason.clone() }
+    }
+}
+
+fn put(api: &Api, asked: &Asked) -> Result<Reply<Applied>, Refusal> {
+    let text = asked.text()?;
+    let config = api.resilience().load(text).map_err(|error| wrong(&error, asked))?;
+    let change = Asking::of(asked);
+    match change.make(api, asked, config, change.expected(api)?.as_deref()) {
+        Ok(reply) => Ok(reply),
+        Err(error) => Err(refused(&error, asked)),
+    }
+}
+
+fn patch(api: &Api, asked: &Asked) -> Result<Reply<Applied>, Refusal> {
+    let (text, change) = (asked.text()?, Asking::of(asked));
+    for _ in 0..PATIENCE {
+        // Read before the document: if somebody changes that meanwhile, the tag is another.
+        let present = api.resilience().etag();
+        let expected = change.expected(api)?.unwrap_or_else(|| present.to_string());
+        let config = api.resilience().load_patch(text).map_err(|error| wrong(&error, asked))?;
+        match change.make(api, asked, config, Some(&expected)) {
+            Ok(reply) => return Ok(reply),
+            Err(ReloadError::EtagMismatch { .. }) if change.tags.is_none() => {}
+            Err(error) => return Err(refused(&error, asked)),
+        }
+    }
+    Err(Refusal::conflict("Others changed the configuration again and again; try later"))
+}
+
+/// What a change was asked to be.
+#[derive(Debug)]
+struct Asking {
+    is_dry_run: bool,
+    ttl: Option<Duration>,
+    /// The tags of `If-Match`; none if any configuration will do.
+    tags: Option<Vec<String>>,
+}
+
+impl Asking {
+    fn of(asked: &Asked) -> Self {
+        let given = &asked.given;
+        let tags = asked.headers.contains_key(IF_MATCH).then(|| {
+            let all = asked.headers.get_all(IF_MATCH).iter().filter_map(|it| it.to_str().ok());
+            all.flat_map(|it| it.split(',')).map(|it| it.trim().to_owned()).collect::<Vec<_>>()
+        });
+        Self {
+            is_dry_run: given.flag("dry_run"),
+            ttl: given.integer("ttl_seconds").map(Duration::from_secs),
+            tags: tags.filter(|it| !it.iter().any(|tag| tag == "*")),
+        }
+    }
+
+    /// The tag that the configuration must have when it is replaced, if any.
+    ///
+    /// # Errors
+    /// If `If-Match` names none that it has now. Weak tags match nothing (RFC 9110 section 13.1.1).
+    fn expected(&self, api: &Api) -> Result<Option<String>, Refusal> {
+        let Some(tags) = &self.tags else { return Ok(None) };
+        let present = api.resilience().etag();
+        let names = |tag: &String| tag.strip_prefix('"').and_then(|it| it.strip_suffix('"')) == Some(&*present);
+        if tags.iter().any(names) {
+            return Ok(Some(present.to_string()));
+        }
+        Err(changed(&present))
+    }
+
+    fn make(
+        &self,
+        api: &Api,
+        asked: &Asked,
+        config: ResilienceConfig,
+        expected: Option<&str>,
+    ) -> Result<Reply<Applied>, ReloadError> {
+        let (resilience, by, present) = (api.resilience(), asked.caller.change_by(), Present::read());
+        if self.is_dry_run {
+            let changes = resilience.dry_run(&config)?;
+            let etag = resilience.etag();
+            return Ok(answer(false, &changes, &etag, &[], None, None));
+        }
+        let reloaded = match (self.ttl, expected) {
+            (Some(ttl), expected) => resilience.reload_for(config, ttl, expected, &by)?,
+            (None, Some(expected)) => resilience.reload_if(expected, config, &by)?,
+            (None, None) => resilience.reload(config, &by)?,
+        };
+        let Reloaded { changes, etag, dropped, override_id, .. } = reloaded;
+        let ends = self.ttl.map(|ttl| present.wall.after(ttl));
+        Ok(answer(true, &changes, &etag, &dropped, override_id, ends))
+    }
+}
+
+fn answer(
+    applied: bool,
+    changes: &[Change],
+    etag: &str,
+    dropped: &[DroppedOverride],
+    override_id: Option<OverrideId>,
+    expires_at: Option<Moment>,
+) -> Reply<Applied> {
+    let body = Applied {
+        applied,
+        diff: changes.iter().map(Difference::from).collect(),
+        etag: etag.to_owned(),
+        dropped_overrides: dropped.iter().map(Dropped::from).collect(),
+        override_id: override_id.map(|it| it.to_string()),
+        expires_at,
+        timestamp: Moment::now(),
+    };
+    Reply::from(body).header(ETAG, etag_header(etag))
+}
+
+fn wrong(error: &ConfigError, asked: &Asked) -> Refusal {
+    Refusal::configuration(error, "custom_resilience_config", asked.body.len())
+}
+
+fn changed(present: &Arc<str>) -> Refusal {
+    Refusal::precondition("The configuration has changed since it was read", present)
+}
+
+fn refused(error: &ReloadError, asked: &Asked) -> Refusal {
+    match error {
+        ReloadError::Config(error) => wrong(error, asked),
+        ReloadError::Unsupported { operation, error } => wrong(error, asked).with("operation_name", shown(operation)),
+        ReloadError::EtagMismatch { present, .. } => changed(present),
+        ReloadError::TooManyOverrides { max } => Refusal::conflict(error.to_string()).with("max_overrides", *max),
+        error => Refusal::infrastructure(error.to_string()),
+    }
+}
+
+fn revert(api: &Api, asked: &Asked) -> Result<Reply<Applied>, Refusal> {
+    let (resilience, text) = (api.resilience(), asked.given.path("id"));
+    let unknown = || {
+        let available: Vec<String> = resilience.overrides().iter().map(|it| it.id.to_string()).collect();
+        Refusal::business("There is no such override, or no longer")
+            .with("override_id", shown(text))
+            .with("available_overrides", available)
+    };
+    let id: OverrideId = text.parse().map_err(|_| unknown())?;
+    match resilience.revert(id, &asked.caller.change_by()) {
+        Ok(reloaded) => Ok(answer(true, &reloaded.changes, &reloaded.etag, &reloaded.dropped, None, None)),
+        Err(ReloadError::UnknownOverride(_)) => Err(unknown()),
+        Err(error) => Err(refused(&error, asked)),
+    }
+}

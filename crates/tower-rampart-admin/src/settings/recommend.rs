@@ -1,0 +1,78 @@
+//! Rows 13 and 14: which preset an environment calls for.
+
+use http::Method;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tower_rampart_config::{Recommendation, Surroundings};
+
+use crate::{
+    api::Api,
+    parameter::Parameter,
+    refusal::Refusal,
+    route::{Asked, Reply, Route},
+};
+
+/// The most characters of an environment's name.
+const LONGEST: usize = 100;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new(
+            Method::GET,
+            "/config/recommend-preset/{environment}",
+            ("recommend_preset", "preset_recommendation"),
+            "The preset that an environment of this name calls for.",
+            named,
+        )
+        .parameters(
+            const { &[Parameter::path("environment", "A name of 1 to 100 characters: `production`, `us-prod-2`.")] },
+        ),
+        Route::new(
+            Method::GET,
+            "/config/recommend-preset-auto",
+            ("recommend_preset_auto", "environment_detection"),
+            "The preset that the environment of the program calls for.",
+            detected,
+        ),
+    ]
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Recommended {
+    /// The name as it was given, or what was detected: `production (auto-detected)`.
+    environment_detected: String,
+    recommended_preset: String,
+    /// 0 to 1.
+    confidence: f64,
+    reasoning: String,
+    available_presets: Vec<String>,
+    auto_detected: bool,
+}
+
+impl From<Recommendation> for Recommended {
+    fn from(it: Recommendation) -> Self {
+        Self {
+            environment_detected: it.environment_detected,
+            recommended_preset: it.recommended_preset,
+            confidence: it.confidence,
+            reasoning: it.reasoning,
+            available_presets: it.available_presets,
+            auto_detected: it.auto_detected,
+        }
+    }
+}
+
+fn named(api: &Api, asked: &Asked) -> Result<Reply<Recommended>, Refusal> {
+    let environment = asked.given.path("environment");
+    let length = environment.chars().count();
+    if environment.trim().is_empty() || length > LONGEST || environment.chars().any(char::is_control) {
+        let error = format!("environment must be a name of 1 to {LONGEST} printable characters (got {length})");
+        return Err(Refusal::validation(error.clone()).with("validation_errors", vec![error]));
+    }
+    Ok(Recommended::from(api.resilience().presets().recommend_named(environment)).into())
+}
+
+fn detected(api: &Api, _asked: &Asked) -> Result<Reply<Recommended>, Refusal> {
+    let surroundings = Surroundings::of_process().map_err(|error| Refusal::infrastructure(error.to_string()))?;
+    Ok(Recommended::from(api.resilience().presets().recommend_auto(&surroundings)).into())
+}
