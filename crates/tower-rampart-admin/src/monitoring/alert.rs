@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
-use serde::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{clock::Moment, record::RecordKind};
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Level {
     /// Good to know.
@@ -29,6 +31,13 @@ pub enum Level {
 impl Level {
     /// All, the least bad first.
     pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
+    /// Their words.
+    pub const NAMES: &'static [&'static str] = &["info", "warning", "error", "critical"];
+
+    /// The level of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
+    }
 
     /// The word in JSON.
     pub const fn as_str(self) -> &'static str {
@@ -47,14 +56,9 @@ impl fmt::Display for Level {
     }
 }
 
-impl Serialize for Level {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
 /// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AlertKind {
     /// The last attempt to load a configuration failed.
@@ -112,12 +116,6 @@ impl AlertKind {
     /// Whether it is about the configuration rather than about traffic.
     pub(super) const fn is_of_configuration(self) -> bool {
         !matches!(self, Self::SuccessRate | Self::OpenCircuit)
-    }
-}
-
-impl Serialize for AlertKind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -343,7 +341,7 @@ impl Entry {
 }
 
 /// Something that is wrong, or was until lately.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Alert {
     /// Its number.

@@ -1,11 +1,9 @@
 //! The shapes of questions and answers about alerts and cleaning up. Those about usage are in `statistics`, those about exports in `export`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{
-    alert::{Alert, Level},
-    refused::Refused,
-};
+use super::alert::{Alert, Level};
 
 /// Which alerts are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,40 +38,22 @@ pub enum AlertStatus {
 }
 
 impl AlertStatus {
-    /// The words of the parameter `status`.
+    /// All words.
     pub const NAMES: &'static [&'static str] = &["all", "active", "resolved"];
 
-    /// Reads the parameter `status`.
-    ///
-    /// # Errors
-    /// Names what it may be.
-    pub fn from_query(value: Option<&str>) -> Result<Self, Refused> {
-        match value {
-            None | Some("all") => Ok(Self::All),
-            Some("active") => Ok(Self::Active),
-            Some("resolved") => Ok(Self::Resolved),
-            Some(other) => Err(Refused::invalid("status", other, "all, active or resolved")),
-        }
-    }
-}
-
-impl Level {
-    /// The words of the parameter `level`.
-    pub const NAMES: &'static [&'static str] = &["info", "warning", "error", "critical"];
-
-    /// Reads the parameter `level`.
-    ///
-    /// # Errors
-    /// Names what it may be.
-    pub fn from_query(value: Option<&str>) -> Result<Option<Self>, Refused> {
-        let Some(word) = value else { return Ok(None) };
-        let found = Self::ALL.into_iter().find(|it| it.as_str() == word);
-        found.map(Some).ok_or_else(|| Refused::invalid("level", word, "info, warning, error or critical"))
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "all" => Self::All,
+            "active" => Self::Active,
+            "resolved" => Self::Resolved,
+            _ => return None,
+        })
     }
 }
 
 /// What is wrong, or was until lately.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct AlertsAnswer {
     /// The alerts, those that were found last first.
@@ -83,7 +63,7 @@ pub struct AlertsAnswer {
 }
 
 /// All alerts that match.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct AlertsSummary {
     /// How many match.
@@ -101,7 +81,7 @@ pub struct AlertsSummary {
 }
 
 /// How many alerts, by level.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct AlertCounts {
     /// Good to know.
@@ -138,7 +118,7 @@ impl AlertsAnswer {
 }
 
 /// What was forgotten.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct CleanupAnswer {
     /// What is older, in hours, is gone.

@@ -1,15 +1,11 @@
 //! The kept records as text to take away: JSON, CSV, or a trace. How a trace is made is in `trace`.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{
-    clock::Moment,
-    record::{MonitoringEvent, Record},
-    refused::Refused,
-    trace::Trace,
-};
+use super::{clock::Moment, record::MonitoringEvent, trace::Trace};
 
 /// The form of an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,22 +42,14 @@ impl ExportFormat {
         }
     }
 
-    /// Reads the parameter `format`.
-    ///
-    /// # Errors
-    /// Names what it may be.
-    pub fn from_query(value: Option<&str>) -> Result<Self, Refused> {
-        match value {
-            None | Some("json") => Ok(Self::Json),
-            Some("csv") => Ok(Self::Csv),
-            Some("trace") => Ok(Self::Trace),
-            Some(other) => Err(Refused::invalid("format", other, "json, csv or trace")),
-        }
+    /// The format of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Json, Self::Csv, Self::Trace].into_iter().find(|it| it.as_str() == name)
     }
 }
 
 /// An export.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ExportAnswer {
     /// `json`, `csv` or `trace`.
@@ -79,11 +67,10 @@ pub struct ExportAnswer {
 }
 
 impl ExportAnswer {
-    pub(super) fn of_records(records: &[Arc<Record>], format: ExportFormat, hours: Option<u32>, now: Moment) -> Self {
-        let events: Vec<MonitoringEvent> = records.iter().map(|it| it.event()).collect();
+    pub(super) fn of_events(events: &[MonitoringEvent], format: ExportFormat, hours: Option<u32>, now: Moment) -> Self {
         let data = match format {
-            ExportFormat::Csv => csv(&events),
-            _ => serde_json::to_string(&events).expect("events have text keys"),
+            ExportFormat::Csv => csv(events),
+            _ => serde_json::to_string(events).expect("events have text keys"),
         };
         Self {
             format: format.as_str(),
@@ -152,7 +139,7 @@ mod tests {
     use tower_rampart::Timestamp;
 
     use super::{
-        super::record::{Detail, RecordKind},
+        super::record::{Detail, Record, RecordKind},
         *,
     };
 
@@ -189,7 +176,7 @@ mod tests {
     fn export(operation: &str) -> Vec<Vec<String>> {
         let moment = Moment { at: Timestamp::ZERO, date: jiff::Timestamp::UNIX_EPOCH };
         let record = Record::new(moment, RecordKind::Rejected, 1.0, Detail::Nothing).operation(operation);
-        parse(&ExportAnswer::of_records(&[Arc::new(record)], ExportFormat::Csv, None, moment).data)
+        parse(&ExportAnswer::of_events(&[record.event()], ExportFormat::Csv, None, moment).data)
     }
 
     #[test]
@@ -209,9 +196,9 @@ mod tests {
     #[test]
     fn nothing_is_a_header_line() {
         let moment = Moment { at: Timestamp::ZERO, date: jiff::Timestamp::UNIX_EPOCH };
-        let csv = ExportAnswer::of_records(&[], ExportFormat::Csv, None, moment);
+        let csv = ExportAnswer::of_events(&[], ExportFormat::Csv, None, moment);
         assert_eq!((parse(&csv.data).len(), csv.records), (1, 0));
-        assert_eq!(ExportAnswer::of_records(&[], ExportFormat::Json, None, moment).data, "[]");
+        assert_eq!(ExportAnswer::of_events(&[], ExportFormat::Json, None, moment).data, "[]");
     }
 
     proptest! {

@@ -34,11 +34,13 @@ mod monitor;
 mod record;
 mod refused;
 mod ring;
+mod routes;
 mod state;
 mod statistics;
 mod trace;
 mod traffic;
 
+pub(crate) use self::routes::{caused_by, routes};
 pub use self::{
     alert::{Alert, AlertKind, Level},
     answers::{AlertCounts, AlertStatus, AlertsAnswer, AlertsQuery, AlertsSummary, CleanupAnswer},
@@ -47,7 +49,7 @@ pub use self::{
     feed::{BUFFER, MOST_CLIENTS, Message},
     monitor::Monitor,
     record::{CausedBy, ConfigType, MonitoringEvent, RecordKind},
-    refused::{Refused, whole},
+    refused::Refused,
     statistics::{
         PerformanceAnswer, PerformanceHealth, PerformanceMetrics, PresetPerformance, SessionAnswer, SessionSummary,
         TrendPoint, TrendSummary, TrendsAnswer, UsageAnswer, UsageStatistics, UsageSummary,

@@ -19,7 +19,7 @@ use super::{
     conditions::HOUR,
     export::{ExportAnswer, ExportFormat},
     feed::{self, Clients, LastSeen, MOST_CLIENTS, Message},
-    record::{CausedBy, ConfigType, Detail, Record, RecordKind, short},
+    record::{CausedBy, ConfigType, Detail, MonitoringEvent, Record, RecordKind, short},
     refused::{Refused, shortened},
     state::State,
     statistics::{self, PerformanceAnswer, SessionAnswer, TrendsAnswer, UsageAnswer},
@@ -148,11 +148,11 @@ impl Monitor {
         });
     }
 
-    /// A configuration could not be loaded, where it was not a reload: of those the monitor hears by itself.
-    pub fn load_failed(&self, preset: &str, message: &str, by: &CausedBy) {
+    /// A document could not be loaded and therefore was no reload: of those that are refused the monitor hears by itself.
+    pub fn load_failed(&self, message: &str, by: &CausedBy) {
         let detail = Detail::Error { message: short(message) };
         self.inner.tell_configuration(|now| {
-            Record::new(now, RecordKind::ConfigError, 1.0, detail).preset(preset).operation("load_config").by(by)
+            Record::new(now, RecordKind::ConfigError, 1.0, detail).operation("load_config").by(by)
         });
     }
 
@@ -246,16 +246,21 @@ impl Monitor {
 
     /// The kept records as text, of all operations or of one; of the last `hours`, or all.
     pub fn export(&self, format: ExportFormat, hours: Option<u32>, operation: Option<&str>) -> ExportAnswer {
-        self.inner.evaluate();
         let now = self.inner.clock.now();
-        let (mut records, samples) = self.inner.all(hours);
         if format == ExportFormat::Trace {
+            self.inner.evaluate();
+            let (records, samples) = self.inner.all(hours);
             return ExportAnswer::of_trace(trace(&samples, &records, operation), hours, now);
         }
-        if let Some(operation) = operation {
-            records.retain(|it| it.operation.as_deref() == Some(operation));
-        }
-        ExportAnswer::of_records(&records, format, hours, now)
+        ExportAnswer::of_events(&self.events(hours, operation), format, hours, now)
+    }
+
+    /// The kept records, oldest first, of all operations or of one; of the last `hours`, or all.
+    pub fn events(&self, hours: Option<u32>, operation: Option<&str>) -> Vec<MonitoringEvent> {
+        self.inner.evaluate();
+        let (records, _) = self.inner.all(hours);
+        let wanted = records.iter().filter(|it| operation.is_none() || it.operation.as_deref() == operation);
+        wanted.map(|it| it.event()).collect()
     }
 
     /// Forgets what is older than `hours`; active alerts stay.

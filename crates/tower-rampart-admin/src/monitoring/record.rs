@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tower_rampart::{Stage, Timestamp};
 use tower_rampart_core::{
@@ -21,7 +22,8 @@ use super::{
 const MOST_OF_A_TEXT: usize = 500;
 
 /// What kind of thing happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RecordKind {
     /// A preset was chosen. Its value is 1.
@@ -79,12 +81,6 @@ impl RecordKind {
     /// Whether traffic causes it, which may come in any number, and must not drive out what people did.
     pub(super) const fn is_of_traffic(self) -> bool {
         matches!(self, Self::Transition | Self::Rejected | Self::CountersReset | Self::Alert)
-    }
-}
-
-impl Serialize for RecordKind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -276,7 +272,7 @@ pub(super) fn short(text: &str) -> Arc<str> {
 }
 
 /// One thing that happened, as JSON.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct MonitoringEvent {
     /// Its number, higher than that of all before.

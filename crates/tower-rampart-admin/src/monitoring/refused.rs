@@ -1,6 +1,6 @@
 //! Why a request about monitoring or performance is refused. What status and shape that has on the wire is the router's business.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 /// Why nothing is answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,23 +54,6 @@ impl Refused {
     }
 }
 
-/// Reads a whole number of a query; `default` where there is none.
-///
-/// # Errors
-/// Names the field, the value and the range.
-pub fn whole(
-    field: &'static str,
-    value: Option<&str>,
-    range: RangeInclusive<u32>,
-    default: u32,
-) -> Result<u32, Refused> {
-    let Some(text) = value else { return Ok(default) };
-    let expected = || format!("a whole number between {} and {}", range.start(), range.end());
-    // `parse` takes a sign, which no number of a query has.
-    let number = text.bytes().all(|it| it.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    number.filter(|it| range.contains(it)).ok_or_else(|| Refused::invalid(field, text, expected()))
-}
-
 /// The beginning of a text, at most `most` bytes of it and a mark that there was more.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     if text.len() <= most {
@@ -83,18 +66,6 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_of_a_query_are_refused_with_field_value_and_range() {
-        let hours = |value| whole("hours", value, 1..=168, 24);
-        assert_eq!((hours(None), hours(Some("1")), hours(Some("168"))), (Ok(24), Ok(1), Ok(168)));
-        for value in ["0", "169", "-1", "+1", "1.0", "", "x", "99999999999999999999", "٣"] {
-            let error = hours(Some(value)).expect_err(value).to_string();
-            assert_eq!(error, format!("hours must be a whole number between 1 and 168 (got {value})"));
-        }
-        let long = hours(Some(&"9".repeat(10_000))).expect_err("too long").to_string();
-        assert!(long.len() < 200, "{long}");
-    }
 
     #[test]
     fn texts_are_shortened_between_characters() {

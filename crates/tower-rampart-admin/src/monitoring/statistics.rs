@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp as Date;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tower_rampart_config::MonitoringThresholds;
 
@@ -17,7 +18,7 @@ const MOST_OF_A_SESSION: usize = 1000;
 const SECONDS_OF_AN_HOUR: i64 = 60 * 60;
 
 /// How the configuration is used.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct UsageAnswer {
     /// How far back, in hours.
@@ -29,7 +30,7 @@ pub struct UsageAnswer {
 }
 
 /// What was counted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct UsageStatistics {
     /// Configurations that were loaded.
@@ -51,7 +52,7 @@ pub struct UsageStatistics {
 }
 
 /// What to make of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct UsageSummary {
     /// Whether no more loads fail than the threshold allows.
@@ -63,7 +64,7 @@ pub struct UsageSummary {
 }
 
 /// How fast configurations load.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PerformanceAnswer {
     /// How far back, in hours.
@@ -75,7 +76,7 @@ pub struct PerformanceAnswer {
 }
 
 /// What was measured; times are 0 where there was none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PerformanceMetrics {
     /// What a load took on average.
@@ -95,7 +96,7 @@ pub struct PerformanceMetrics {
 }
 
 /// How fast the configurations over one preset load.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PresetPerformance {
     /// What a load took on average.
@@ -111,7 +112,7 @@ pub struct PresetPerformance {
 }
 
 /// What to make of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PerformanceHealth {
     /// Whether loads are as fast as the threshold asks for on average.
@@ -123,7 +124,7 @@ pub struct PerformanceHealth {
 }
 
 /// How often a preset was used, hour by hour.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct TrendsAnswer {
     /// The preset.
@@ -139,7 +140,7 @@ pub struct TrendsAnswer {
 }
 
 /// One hour.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct TrendPoint {
     /// When it began, RFC 3339.
@@ -149,7 +150,7 @@ pub struct TrendPoint {
 }
 
 /// All hours together.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct TrendSummary {
     /// How often it was used.
@@ -161,7 +162,7 @@ pub struct TrendSummary {
 }
 
 /// What one session did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SessionAnswer {
     /// The session.
@@ -173,7 +174,7 @@ pub struct SessionAnswer {
 }
 
 /// What a session did, together.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SessionSummary {
     /// How much it caused.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -10,10 +11,9 @@ use super::{
     request::DEFAULT_ITERATIONS,
     run::{BenchmarkAnswer, TIME_LIMIT},
 };
-use crate::monitoring::Refused;
 
 /// From when on something is too slow, in milliseconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ThresholdsAnswer {
     /// What an iteration may take on average.
@@ -25,7 +25,7 @@ pub struct ThresholdsAnswer {
 }
 
 /// What an iteration may take on average.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Thresholds {
     /// Loading a configuration.
@@ -43,7 +43,7 @@ pub struct Thresholds {
 }
 
 /// What is aimed at.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Targets {
     /// The one that decides.
@@ -53,7 +53,7 @@ pub struct Targets {
 }
 
 /// How it is measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct MeasurementInfo {
     /// How often each subject runs unless the request says.
@@ -126,21 +126,21 @@ pub enum ReportFormat {
 }
 
 impl ReportFormat {
-    /// Reads the parameter `format`.
-    ///
-    /// # Errors
-    /// Names what it may be.
-    pub fn from_query(value: Option<&str>) -> Result<Self, Refused> {
-        match value {
-            None | Some("json") => Ok(Self::Json),
-            Some("text") => Ok(Self::Text),
-            Some(other) => Err(Refused::invalid("format", other, "json or text")),
+    /// The names of all.
+    pub const NAMES: &'static [&'static str] = &["json", "text"];
+
+    /// The format of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "json" => Some(Self::Json),
+            "text" => Some(Self::Text),
+            _ => None,
         }
     }
 }
 
 /// The report of the last benchmark.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum ReportAnswer {
@@ -151,7 +151,7 @@ pub enum ReportAnswer {
 }
 
 /// The report as values.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct JsonReport {
     /// `json`.
@@ -167,7 +167,7 @@ pub struct JsonReport {
 }
 
 /// The report as a table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct TextReport {
     /// `text`.
@@ -179,7 +179,7 @@ pub struct TextReport {
 }
 
 /// What to make of a benchmark.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Analysis {
     /// The two numbers that most depends on.
@@ -189,7 +189,7 @@ pub struct Analysis {
 }
 
 /// The two numbers that most depends on; `null` where they were not measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PerformanceSummary {
     /// What loading a configuration took on average.

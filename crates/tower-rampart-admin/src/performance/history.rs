@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::report::{Overall, SubjectReport};
@@ -12,7 +13,7 @@ pub const KEPT: usize = 100;
 const MOST_TRENDS: usize = 50;
 
 /// One benchmark that has ended.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct HistoryEntry {
     /// Which one.
@@ -36,7 +37,7 @@ pub struct HistoryEntry {
 }
 
 /// One subject of a benchmark that has ended.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct HistoryLine {
     /// Its name.
@@ -64,7 +65,7 @@ impl From<&SubjectReport> for HistoryLine {
 }
 
 /// Whether an operation gets slower: the averages of the older and of the newer half of what is kept.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Trend {
     /// By how much the newer half is slower, in percent of the older; below zero it is faster.
@@ -80,7 +81,7 @@ pub struct Trend {
 }
 
 /// The answer about the history.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct HistoryAnswer {
     /// How many are kept at all.

@@ -21,10 +21,12 @@ mod operation;
 mod rank;
 mod report;
 mod request;
+mod routes;
 mod run;
 mod suite;
 mod table;
 
+pub(crate) use self::routes::routes;
 pub use self::{
     answers::{
         Analysis, JsonReport, MeasurementInfo, PerformanceSummary, ReportAnswer, ReportFormat, Targets, TextReport,

@@ -2,6 +2,7 @@
 
 use std::{num::NonZero, thread::available_parallelism, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -15,7 +16,7 @@ pub const fn build() -> &'static str {
 }
 
 /// Where something was measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Environment {
     /// The version of this library.
@@ -44,7 +45,7 @@ impl Environment {
 }
 
 /// One subject and what it took.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SubjectReport {
     /// Its name.
@@ -97,7 +98,7 @@ impl From<&Measured> for SubjectReport {
 }
 
 /// Several subjects.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SuiteReport {
     /// `resilience`.
@@ -131,7 +132,7 @@ impl From<&Suite> for SuiteReport {
 }
 
 /// The verdict.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Summary {
     /// How many were measured.
@@ -159,7 +160,7 @@ impl From<&Suite> for Summary {
 }
 
 /// All iterations of all subjects together; durations in seconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Overall {
     /// From the beginning to the end.

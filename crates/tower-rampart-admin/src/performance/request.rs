@@ -1,19 +1,21 @@
 //! What is asked of a benchmark: read from a query or a body, and checked as a whole before anything runs.
 
+use std::ops::RangeInclusive;
+
 use serde_json::Value;
 use tower_rampart::Resilience;
 
 use super::{Calls, Operation, Plan, Subject};
-use crate::monitoring::{Refused, whole};
+use crate::monitoring::Refused;
 
 /// How often each subject runs unless the request says.
 pub const DEFAULT_ITERATIONS: u32 = 50;
 /// How often it may.
-pub(crate) const ITERATIONS: std::ops::RangeInclusive<u32> = 1..=10_000;
+pub(super) const ITERATIONS: RangeInclusive<u32> = 1..=10_000;
 /// How many at once.
-pub(crate) const CONCURRENCY: std::ops::RangeInclusive<u32> = 1..=64;
+pub(super) const CONCURRENCY: RangeInclusive<u32> = 1..=64;
 /// The most operations of one request.
-const MOST_OPERATIONS: usize = 50;
+pub(super) const MOST_OPERATIONS: usize = 50;
 
 /// What is to be measured, and how often. As JSON: `{operation_name?, operations?, iterations?, concurrency?}`.
 ///
@@ -37,18 +39,6 @@ impl Default for BenchmarkRequest {
 }
 
 impl BenchmarkRequest {
-    /// Reads the parameters `iterations` and `concurrency` of a query.
-    ///
-    /// # Errors
-    /// Names the parameter, its value and its range.
-    pub fn from_query(iterations: Option<&str>, concurrency: Option<&str>) -> Result<Self, Refused> {
-        Ok(Self {
-            operations: Vec::new(),
-            iterations: whole("iterations", iterations, ITERATIONS, DEFAULT_ITERATIONS)?,
-            concurrency: whole("concurrency", concurrency, CONCURRENCY, 1)?,
-        })
-    }
-
     /// Reads a body.
     ///
     /// # Errors
@@ -60,7 +50,11 @@ impl BenchmarkRequest {
         let mut request = Self::default();
         for (name, value) in fields {
             let shown = || value.to_string();
-            let number = |field, range| whole(field, Some(&shown()), range, 1);
+            let number = |field, range: RangeInclusive<u32>| {
+                let number = value.as_u64().and_then(|it| u32::try_from(it).ok()).filter(|it| range.contains(it));
+                let expected = || format!("a whole number between {} and {}", range.start(), range.end());
+                number.ok_or_else(|| Refused::invalid(field, shown(), expected()))
+            };
             match name.as_str() {
                 "iterations" => request.iterations = number("iterations", ITERATIONS)?,
                 "concurrency" => request.concurrency = number("concurrency", CONCURRENCY)?,

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tower_rampart::{Resilience, clock};
 
@@ -20,7 +21,7 @@ use crate::monitoring::{Clock, Moment, Monitor, Refused};
 pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// One benchmark.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct BenchmarkAnswer {
     /// Which one: `bench_20240115_103000`.
@@ -49,7 +50,7 @@ pub struct BenchmarkAnswer {
 }
 
 /// The verdict about a benchmark.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct BenchmarkSummary {
     /// How many passed, and how long it took.
