@@ -17,11 +17,13 @@ use crate::{
 /// What was counted since the operation came to be, or since its counters were reset.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Metrics {
-    /// Calls that started; those in flight are among them.
+    /// Calls that were admitted; those in flight are among them, refused ones are not.
     pub(crate) total_calls: u64,
     pub(crate) successful_calls: u64,
     pub(crate) failed_calls: u64,
-    /// Calls whose answer counts neither way, refused ones among them.
+    /// Calls that a stage refused.
+    pub(crate) rejected_calls: u64,
+    /// Calls whose answer counts neither way.
     pub(crate) ignored_calls: u64,
     /// Calls that their caller dropped.
     pub(crate) abandoned_calls: u64,
@@ -74,6 +76,7 @@ impl Metrics {
             total_calls: it.admitted,
             successful_calls: it.success,
             failed_calls: it.failure,
+            rejected_calls: it.rejections(),
             ignored_calls: it.ignored,
             abandoned_calls: it.abandoned,
             inflight: it.inflight,

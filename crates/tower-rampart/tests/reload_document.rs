@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tower_rampart::{
     Class, Preset, Resilience, ResilienceLayer,
-    reload::{AuditAction, ChangeBy, OverrideId, ReloadError},
+    reload::{AuditAction, ChangeBy, OverrideId, ReloadError, Terms},
 };
 use tower_rampart_config::{Capabilities, Capability, PresetDefinition, ResilienceConfig};
 
@@ -26,7 +26,7 @@ fn attempts(resilience: &Resilience) -> u32 {
 
 fn put(resilience: &Resilience, document: &str, ttl: Duration) -> OverrideId {
     let config = resilience.load(document).unwrap();
-    resilience.reload_for(config, ttl, None, &alice()).unwrap().override_id.unwrap()
+    resilience.reload_on(config, &Terms::new().lasting(ttl), &alice()).unwrap().override_id.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,12 +82,13 @@ async fn a_document_for_a_time_is_guarded_by_the_tag_and_refused_like_any_other(
     let resilience = production();
     let (before, stale) = (resilience.etag(), "0".repeat(32));
     let config = resilience.load(r#"{"retry_attempts": 1}"#).unwrap();
-    let refused = resilience.reload_for(config.clone(), MINUTE, Some(&stale), &alice());
+    let terms = Terms::new().lasting(MINUTE);
+    let refused = resilience.reload_on(config.clone(), &terms.clone().only_if(stale), &alice());
     assert!(matches!(refused, Err(ReloadError::EtagMismatch { .. })));
     let cached = ResilienceConfig::from_json(r#"{"cache": {"enabled": true}}"#).unwrap();
-    assert!(matches!(resilience.reload_for(cached, MINUTE, None, &alice()), Err(ReloadError::Config(_))));
+    assert!(matches!(resilience.reload_on(cached, &terms, &alice()), Err(ReloadError::Config(_))));
     assert_eq!((resilience.etag(), resilience.overrides().len()), (before.clone(), 0));
-    assert!(resilience.reload_for(config, MINUTE, Some(&before), &alice()).is_ok());
+    assert!(resilience.reload_on(config, &terms.only_if(before), &alice()).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,6 +122,12 @@ async fn a_patch_changes_what_it_names_and_keeps_where_the_rest_came_from() {
     assert!(resilience.load_patch(r#"{"retry_attempts": 99}"#).is_err());
     assert!(resilience.load_patch("{").is_err());
     assert_eq!(attempts(&resilience), 3, "reading a patch changes nothing");
+    resilience.reload_patch(r#"{"retry_attempts": 5}"#, &Terms::new(), &alice()).unwrap();
+    assert_eq!((attempts(&resilience), resilience.overrides().len()), (5, 0));
+    resilience.reload_patch(r#"{"retry_attempts": 2}"#, &Terms::new().lasting(MINUTE), &alice()).unwrap();
+    assert_eq!((attempts(&resilience), resilience.overrides().len()), (2, 1));
+    assert!(resilience.reload_patch(r#"{"retry_attempts": 0}"#, &Terms::new(), &alice()).is_err());
+    assert_eq!(resilience.audit().last().unwrap().action, AuditAction::Refused);
 }
 
 #[tokio::test(start_paused = true)]

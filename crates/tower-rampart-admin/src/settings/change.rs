@@ -10,8 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value as Json;
 use tower_rampart::{
-    ResilienceConfig,
-    reload::{Change, DroppedOverride, OverrideId, ReloadError, Reloaded},
+    Resilience, ResilienceConfig,
+    reload::{Change, ChangeBy, DroppedOverride, OverrideId, ReloadError, Reloaded, Terms},
 };
 use tower_rampart_config::ConfigError;
 
@@ -24,9 +24,6 @@ use crate::{
     refusal::{Refusal, shown},
     route::{Asked, Body, JSON, Reply, Route},
 };
-
-/// How often a patch is laid anew over what somebody else changed meanwhile.
-const PATIENCE: usize = 8;
 
 const PARAMETERS: &[Parameter] = &[
     Parameter::flag("dry_run", "Whether only the difference is answered and nothing changes."),
@@ -63,7 +60,7 @@ pub(super) fn routes() -> Vec<Route> {
             media_types: &["application/merge-patch+json", "application/json"],
             required: true,
         })
-        .refusals(&[409, 412]),
+        .refusals(&[412]),
         Route::new(
             Method::DELETE,
             "/config/overrides/{id}",
@@ -133,89 +130,54 @@ impl From<&DroppedOverride> for Dropped {
 }
 
 fn put(api: &Api, asked: &Asked) -> Result<Reply<Applied>, Refusal> {
-    let text = asked.text()?;
-    let config = api.resilience().load(text).map_err(|error| wrong(&error, asked))?;
-    let change = Asking::of(asked);
-    match change.make(api, asked, config, change.expected(api)?.as_deref()) {
-        Ok(reply) => Ok(reply),
-        Err(error) => Err(refused(&error, asked)),
-    }
+    change(api, asked, Resilience::load, Resilience::reload_json_on)
 }
 
 fn patch(api: &Api, asked: &Asked) -> Result<Reply<Applied>, Refusal> {
-    let (text, change) = (asked.text()?, Asking::of(asked));
-    for _ in 0..PATIENCE {
-        // Read before the document: if somebody changes that meanwhile, the tag is another.
-        let present = api.resilience().etag();
-        let expected = change.expected(api)?.unwrap_or_else(|| present.to_string());
-        let config = api.resilience().load_patch(text).map_err(|error| wrong(&error, asked))?;
-        match change.make(api, asked, config, Some(&expected)) {
-            Ok(reply) => return Ok(reply),
-            Err(ReloadError::EtagMismatch { .. }) if change.tags.is_none() => {}
-            Err(error) => return Err(refused(&error, asked)),
-        }
-    }
-    Err(Refusal::conflict("Others changed the configuration again and again; try later"))
+    change(api, asked, Resilience::load_patch, Resilience::reload_patch)
 }
 
-/// What a change was asked to be.
-#[derive(Debug)]
-struct Asking {
-    is_dry_run: bool,
-    ttl: Option<Duration>,
-    /// The tags of `If-Match`; none if any configuration will do.
-    tags: Option<Vec<String>>,
+/// Reads the body and compares it with what runs, or makes it run.
+fn change(
+    api: &Api,
+    asked: &Asked,
+    load: impl Fn(&Resilience, &str) -> Result<ResilienceConfig, ConfigError>,
+    reload: impl Fn(&Resilience, &str, &Terms, &ChangeBy) -> Result<Reloaded, ReloadError>,
+) -> Result<Reply<Applied>, Refusal> {
+    let (text, resilience, present) = (asked.text()?, api.resilience(), Present::read());
+    let terms = match expected(asked, resilience)? {
+        Some(tag) => Terms::new().only_if(tag),
+        None => Terms::new(),
+    };
+    if asked.given.flag("dry_run") {
+        let config = load(resilience, text).map_err(|error| wrong(&error, asked))?;
+        let changes = resilience.dry_run(&config).map_err(|error| refused(&error, asked))?;
+        return Ok(answer(false, &changes, &resilience.etag(), &[], None, None));
+    }
+    let ttl = asked.given.integer("ttl_seconds").map(Duration::from_secs);
+    let terms = ttl.into_iter().fold(terms, Terms::lasting);
+    let reloaded =
+        reload(resilience, text, &terms, &asked.caller.change_by()).map_err(|error| refused(&error, asked))?;
+    let ends = ttl.map(|ttl| present.wall.after(ttl));
+    Ok(answer(true, &reloaded.changes, &reloaded.etag, &reloaded.dropped, reloaded.override_id, ends))
 }
 
-impl Asking {
-    fn of(asked: &Asked) -> Self {
-        let given = &asked.given;
-        let tags = asked.headers.contains_key(IF_MATCH).then(|| {
-            let all = asked.headers.get_all(IF_MATCH).iter().filter_map(|it| it.to_str().ok());
-            all.flat_map(|it| it.split(',')).map(|it| it.trim().to_owned()).collect::<Vec<_>>()
-        });
-        Self {
-            is_dry_run: given.flag("dry_run"),
-            ttl: given.integer("ttl_seconds").map(Duration::from_secs),
-            tags: tags.filter(|it| !it.iter().any(|tag| tag == "*")),
-        }
+/// The tag that the configuration must have when it is replaced, if any.
+///
+/// # Errors
+/// If `If-Match` names none that it has now. Weak tags match nothing (RFC 9110 section 13.1.1).
+fn expected(asked: &Asked, resilience: &Resilience) -> Result<Option<Arc<str>>, Refusal> {
+    let headers = asked.headers.get_all(IF_MATCH);
+    if headers.iter().next().is_none() {
+        return Ok(None);
     }
-
-    /// The tag that the configuration must have when it is replaced, if any.
-    ///
-    /// # Errors
-    /// If `If-Match` names none that it has now. Weak tags match nothing (RFC 9110 section 13.1.1).
-    fn expected(&self, api: &Api) -> Result<Option<String>, Refusal> {
-        let Some(tags) = &self.tags else { return Ok(None) };
-        let present = api.resilience().etag();
-        let names = |tag: &String| tag.strip_prefix('"').and_then(|it| it.strip_suffix('"')) == Some(&*present);
-        if tags.iter().any(names) {
-            return Ok(Some(present.to_string()));
-        }
-        Err(changed(&present))
-    }
-
-    fn make(
-        &self,
-        api: &Api,
-        asked: &Asked,
-        config: ResilienceConfig,
-        expected: Option<&str>,
-    ) -> Result<Reply<Applied>, ReloadError> {
-        let (resilience, by, present) = (api.resilience(), asked.caller.change_by(), Present::read());
-        if self.is_dry_run {
-            let changes = resilience.dry_run(&config)?;
-            let etag = resilience.etag();
-            return Ok(answer(false, &changes, &etag, &[], None, None));
-        }
-        let reloaded = match (self.ttl, expected) {
-            (Some(ttl), expected) => resilience.reload_for(config, ttl, expected, &by)?,
-            (None, Some(expected)) => resilience.reload_if(expected, config, &by)?,
-            (None, None) => resilience.reload(config, &by)?,
-        };
-        let Reloaded { changes, etag, dropped, override_id, .. } = reloaded;
-        let ends = self.ttl.map(|ttl| present.wall.after(ttl));
-        Ok(answer(true, &changes, &etag, &dropped, override_id, ends))
+    let present = resilience.etag();
+    let mut tags = headers.iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(',')).map(str::trim);
+    let is_present = |tag: &str| tag.strip_prefix('"').and_then(|it| it.strip_suffix('"')) == Some(&*present);
+    match tags.find(|tag| *tag == "*" || is_present(tag)) {
+        Some("*") => Ok(None),
+        Some(_) => Ok(Some(present)),
+        None => Err(changed(&present)),
     }
 }
 
@@ -252,7 +214,6 @@ fn refused(error: &ReloadError, asked: &Asked) -> Refusal {
         ReloadError::Config(error) => wrong(error, asked),
         ReloadError::Unsupported { operation, error } => wrong(error, asked).with("operation_name", shown(operation)),
         ReloadError::EtagMismatch { present, .. } => changed(present),
-        ReloadError::TooManyOverrides { max } => Refusal::conflict(error.to_string()).with("max_overrides", *max),
         error => Refusal::infrastructure(error.to_string()),
     }
 }

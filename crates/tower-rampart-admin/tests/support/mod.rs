@@ -1,5 +1,7 @@
 //! A management API behind a real socket, and a client that holds every answer against the OpenAPI document that the API prints.
 
+#![allow(dead_code, reason = "no test uses all of it")]
+
 use std::{
     collections::HashMap,
     net::SocketAddr,

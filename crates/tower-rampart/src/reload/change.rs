@@ -34,17 +34,7 @@ impl Resilience {
         self.owner().origin.document(&self.presets(), document)
     }
 
-    /// Lays a JSON merge patch (RFC 7396) of at most 4096 bytes over the document that is in force, and reads what comes of it as
-    /// [`load`](Self::load) does, but for its size: what it is laid over may have come from a file.
-    ///
-    /// # Errors
-    /// Lists every violation of the patch, or of what it makes of the document.
-    pub fn load_patch(&self, patch: &str) -> Result<ResilienceConfig, ConfigError> {
-        let patched = self.document().patched(patch)?;
-        self.owner().origin.patched(&self.presets(), &patched)
-    }
-
-    /// Replaces the document; overrides stay above it where they still fit. One that [`reload_for`](Self::reload_for) put there for a time ends.
+    /// Replaces the document; overrides stay above it where they still fit. One that [`reload_on`](Self::reload_on) put there for a time ends.
     ///
     /// # Errors
     /// Names each stage that the host, or a pipeline of an operation, cannot serve, and the missing capability. Then nothing has changed.
@@ -106,7 +96,7 @@ impl Resilience {
 }
 
 impl Owner {
-    fn reload(
+    pub(super) fn reload(
         &self,
         state: &mut State,
         etag: Option<&str>,

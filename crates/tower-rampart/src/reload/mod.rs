@@ -9,7 +9,7 @@
 //! |---|---|
 //! | the document (and below it the environment and the preset) | [`reload`](Resilience::reload), [`reload_json`](Resilience::reload_json), the watched file |
 //! | overrides given in code | [`PresetBuilder::overrides_json`](crate::PresetBuilder::overrides_json) of a pipeline that follows |
-//! | instead of the document, for a time: another one | [`reload_for`](Resilience::reload_for), [`revert`](Resilience::revert), its time to live |
+//! | instead of the document, for a time: another one | [`reload_on`](Resilience::reload_on), [`reload_patch`](Resilience::reload_patch), [`revert`](Resilience::revert), its time to live |
 //! | overrides made at run time, in the order they were made | [`override_operation`](Resilience::override_operation), [`revert`](Resilience::revert), their time to live |
 //!
 //! The library spawns no task: the end of overrides and the watched file are served by [`maintain`](Resilience::maintain), which the program spawns.
@@ -61,6 +61,7 @@ pub use error::{DroppedOverride, ReloadError, Reloaded};
 pub(crate) use origin::Origin;
 pub use overrides::{Override, OverrideId, UnknownOverrideId};
 pub(crate) use owner::Owner;
+pub use temporary::Terms;
 pub use tower_rampart_config::Change;
 #[cfg(feature = "watch")]
 pub use watch::WatchError;
