@@ -11,6 +11,8 @@ use crate::{
     forced::Forced,
     keys::Keys,
     moment::Present,
+    monitoring::Monitor,
+    performance::Benchmarks,
 };
 
 /// Requests that are worked on at once; the others wait, within their time.
@@ -32,12 +34,17 @@ struct Inner {
     forced: Forced,
     at_work: Semaphore,
     started: Present,
+    monitor: Monitor,
+    benchmarks: Benchmarks,
 }
 
 impl Api {
     pub(crate) fn new(resilience: Resilience, config: AdminConfig) -> Result<Self, AdminError> {
         config.check()?;
+        let monitor = config.monitor.unwrap_or_else(|| Monitor::new(&resilience));
         let inner = Inner {
+            benchmarks: Benchmarks::new(&resilience, &monitor),
+            monitor,
             resilience,
             body_limit: config.body_limit,
             timeout: config.timeout,
@@ -86,6 +93,14 @@ impl Api {
     /// Held while a request is worked on.
     pub(crate) fn at_work(&self) -> &Semaphore {
         &self.inner.at_work
+    }
+
+    pub(crate) fn monitor(&self) -> &Monitor {
+        &self.inner.monitor
+    }
+
+    pub(crate) fn benchmarks(&self) -> &Benchmarks {
+        &self.inner.benchmarks
     }
 
     /// When the API was made.

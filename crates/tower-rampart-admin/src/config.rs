@@ -11,6 +11,7 @@ use tower_rampart_core::{
 use crate::{
     key_file::{self, KeyFileError},
     keys::{Key, KeyError, Keys},
+    monitoring::Monitor,
 };
 
 /// Why there is no management API.
@@ -63,6 +64,7 @@ pub struct AdminConfig {
     pub(crate) rate: rate::Config,
     pub(crate) validations_per_minute: u32,
     pub(crate) validations_per_hour: u32,
+    pub(crate) monitor: Option<Monitor>,
 }
 
 impl Default for AdminConfig {
@@ -82,6 +84,7 @@ impl AdminConfig {
             rate: with_burst(20.0, 100),
             validations_per_minute: 60,
             validations_per_hour: 1000,
+            monitor: None,
         }
     }
 
@@ -158,6 +161,13 @@ impl AdminConfig {
         InvalidConfig::range("validations_per_hour", per_hour, 1, 1_000_000)?;
         (self.validations_per_minute, self.validations_per_hour) = (per_minute, per_hour);
         Ok(self)
+    }
+
+    /// Gives it a monitor of the same `Resilience` that the host maintains and perhaps tells more, in the place of one of its own.
+    #[must_use]
+    pub fn monitor(mut self, monitor: Monitor) -> Self {
+        self.monitor = Some(monitor);
+        self
     }
 
     /// Checks that somebody guards it.

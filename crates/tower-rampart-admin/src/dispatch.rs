@@ -59,7 +59,7 @@ async fn dispatch(api: Api, route: Arc<Route>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let about = about(parts.extensions.get());
     let request_id = Arc::clone(&about.request_id);
-    let time = api.timeout();
+    let time = api.timeout().max(route.patience);
     let served = tokio::time::timeout(time, serve(api, Arc::clone(&route), about, parts, body)).await;
     match served {
         Ok(Ok(written)) => answer(written),
@@ -134,7 +134,7 @@ async fn read(expected: Body, headers: &HeaderMap, body: HttpBody, limit: usize)
 }
 
 fn answer(written: Written) -> Response {
-    let mut response = (written.status, written.bytes).into_response();
+    let mut response = (written.status, written.body).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(written.media_type));
     headers.extend(written.headers);

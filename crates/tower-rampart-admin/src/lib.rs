@@ -4,6 +4,8 @@
 //! |---|---|
 //! | the routes, nested into an application | [`router`] |
 //! | keys, roles, limits | [`AdminConfig`], [`Key`], [`Role`] |
+//! | what happened, what is wrong, and the events as they happen | [`monitoring::Monitor`] |
+//! | what things cost | [`performance`] |
 //! | what the routes are | `GET /openapi.json` |
 //!
 //! ```no_run
@@ -36,9 +38,11 @@ mod key_file;
 mod keys;
 mod metrics;
 mod moment;
+pub mod monitoring;
 mod openapi;
 mod operations;
 mod parameter;
+pub mod performance;
 mod print;
 mod refusal;
 mod route;

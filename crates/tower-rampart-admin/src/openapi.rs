@@ -90,7 +90,9 @@ fn parameter(it: &Parameter) -> Json {
 fn responses(route: &Route, generator: &mut SchemaGenerator, error: &Json) -> Map<String, Json> {
     let schema = (route.answer)(generator).to_value();
     let mut content = Map::new();
-    content.insert("application/json".to_owned(), json!({ "schema": schema }));
+    if !route.is_text {
+        content.insert("application/json".to_owned(), json!({ "schema": schema }));
+    }
     for media_type in route.texts {
         let essence = media_type.split(';').next().unwrap_or_default();
         content.insert(essence.to_owned(), json!({ "schema": { "type": "string" } }));

@@ -131,13 +131,16 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, error).with("max_body_bytes", max)
     }
 
-    /// 429: too often. `Retry-After` is in whole seconds, rounded up, at least 1.
+    /// 429: too often.
     pub(crate) fn rate_limit(error: impl Into<String>, retry_after: Duration) -> Self {
-        let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-        let seconds = seconds.max(1);
-        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimit, error)
-            .with("retry_after_seconds", seconds)
-            .header(RETRY_AFTER, HeaderValue::from(seconds))
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimit, error).retry_after(retry_after)
+    }
+
+    /// Says when to come back, in whole seconds, rounded up, at least 1.
+    #[must_use]
+    pub(crate) fn retry_after(self, wait: Duration) -> Self {
+        let seconds = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+        self.with("retry_after_seconds", seconds).header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     /// 503: it took too long.

@@ -1,9 +1,9 @@
 //! One row of the table that both the router and the OpenAPI document are made from, so that they cannot differ. The rows stand beside what they serve;
 //! `table.rs` puts them together.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use axum::body::Bytes;
+use axum::body::{Body as HttpBody, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
@@ -43,7 +43,8 @@ impl Asked {
         })
     }
 
-    fn json<B: DeserializeOwned>(&self) -> Result<B, Refusal> {
+    /// The body as a value.
+    pub(crate) fn json<B: DeserializeOwned>(&self) -> Result<B, Refusal> {
         serde_json::from_slice(&self.body).map_err(|error| {
             // The message may quote what was sent, which may be long.
             let message: String = error.to_string().chars().take(300).collect();
@@ -70,6 +71,7 @@ pub(crate) struct Reply<T> {
 pub(crate) enum Content<T> {
     Json(T),
     Text { media_type: &'static str, text: String },
+    Stream { media_type: &'static str, body: HttpBody },
 }
 
 impl<T> From<T> for Reply<T> {
@@ -81,6 +83,11 @@ impl<T> From<T> for Reply<T> {
 impl<T> Reply<T> {
     pub(crate) fn text(media_type: &'static str, text: String) -> Self {
         Self { status: StatusCode::OK, headers: Vec::new(), content: Content::Text { media_type, text } }
+    }
+
+    /// A body that comes bit by bit, for as long as it likes.
+    pub(crate) fn stream(media_type: &'static str, body: HttpBody) -> Self {
+        Self { status: StatusCode::OK, headers: Vec::new(), content: Content::Stream { media_type, body } }
     }
 
     pub(crate) fn status(self, status: StatusCode) -> Self {
@@ -117,23 +124,24 @@ impl<T: Serialize + JsonSchema> IntoReply for Result<Reply<T>, Refusal> {
 }
 
 impl<T: Serialize> Reply<T> {
-    /// With its body as bytes.
+    /// With its body as it goes out.
     fn written(self) -> Written {
-        let (media_type, bytes) = match self.content {
-            Content::Json(body) => ("application/json", print::json(&body)),
+        let (media_type, body) = match self.content {
+            Content::Json(body) => ("application/json", print::json(&body).into()),
             Content::Text { media_type, text } => (media_type, text.into()),
+            Content::Stream { media_type, body } => (media_type, body),
         };
-        Written { status: self.status, headers: self.headers, media_type, bytes }
+        Written { status: self.status, headers: self.headers, media_type, body }
     }
 }
 
-/// An answer whose body is bytes.
+/// An answer as it goes out.
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) status: StatusCode,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) media_type: &'static str,
-    pub(crate) bytes: Bytes,
+    pub(crate) body: HttpBody,
 }
 
 type Handler = Box<dyn Fn(&Api, &Asked) -> Result<Written, Refusal> + Send + Sync>;
@@ -167,6 +175,10 @@ pub(crate) struct Route {
     pub(crate) answer: Described,
     /// Media types other than JSON that it can answer in.
     pub(crate) texts: &'static [&'static str],
+    /// Whether it answers in none but those.
+    pub(crate) is_text: bool,
+    /// How long it may take, if that is longer than others may.
+    pub(crate) patience: Duration,
     /// Statuses of refusals beyond those that every route has.
     pub(crate) refusals: &'static [u16],
     handler: Handler,
@@ -201,6 +213,8 @@ impl Route {
             successes: &[200],
             answer: SchemaGenerator::subschema_for::<R::Body>,
             texts: &[],
+            is_text: false,
+            patience: Duration::ZERO,
             refusals: &[],
             handler: Box::new(move |api, asked| handler(api, asked).into_reply().map(Reply::written)),
         }
@@ -250,6 +264,16 @@ impl Route {
 
     pub(crate) fn texts(self, texts: &'static [&'static str]) -> Self {
         Self { texts, ..self }
+    }
+
+    /// Answers in these media types alone.
+    pub(crate) fn only_texts(self, texts: &'static [&'static str]) -> Self {
+        Self { texts, is_text: true, ..self }
+    }
+
+    /// May take so long, even where others may not.
+    pub(crate) fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     pub(crate) fn refusals(self, refusals: &'static [u16]) -> Self {

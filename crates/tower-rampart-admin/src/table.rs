@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     api::Api,
-    breakers, dashboard, health, metrics, openapi,
+    breakers, dashboard, health, metrics, monitoring, openapi, performance,
     refusal::Refusal,
     route::{Asked, Reply, Route},
     settings, signals,
@@ -25,6 +25,8 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(dashboard::routes());
     routes.extend(settings::routes());
     routes.extend(breakers::routes());
+    routes.extend(monitoring::routes());
+    routes.extend(performance::routes());
     routes.extend(signals::routes());
     routes
 }

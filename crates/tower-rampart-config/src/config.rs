@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    Capabilities, ConfigError, GatewayConfig, Limits, OperationConfig, Preset, Presets, Source, Strategy,
+    Capabilities, ConfigError, GatewayConfig, Limits, MonitoringConfig, OperationConfig, Preset, Presets, Source,
+    Strategy,
     check::{check, check_operation},
     document::{Reader, bad_name, is_operation_name},
     field, parse, patch, print,
@@ -140,6 +141,11 @@ impl ResilienceConfig {
         &self.stack.gateway
     }
 
+    /// What is kept for operators and when they are told, which no operation has for itself.
+    pub fn monitoring(&self) -> MonitoringConfig {
+        self.stack.merge(None).monitoring()
+    }
+
     /// Lays an override over one operation, above all that the document says. It takes the fields that an operation's override in a document takes.
     ///
     /// # Errors
@@ -188,8 +194,14 @@ impl ResilienceConfig {
         if !asked {
             document.remove("fallback");
         }
-        for (path, value) in self.monitoring() {
-            print::insert(&mut document, path, value);
+        // A host without monitoring refuses the section, so it stands here only where somebody asked for another one than there is anyway.
+        let monitoring = self.monitoring();
+        if monitoring != MonitoringConfig::default() {
+            for field in field::all() {
+                if let Some(value) = field.of_monitoring(&monitoring) {
+                    print::insert(&mut document, field.path, value.to_json());
+                }
+            }
         }
         if !self.gateway().routes.is_empty() {
             document.insert("gateway".to_owned(), self.gateway().to_json());
@@ -210,12 +222,6 @@ impl ResilienceConfig {
             document.insert("operation_overrides".to_owned(), Json::Object(operations));
         }
         Json::Object(document)
-    }
-
-    /// What the document says about monitoring, which no operation has for itself.
-    pub(crate) fn monitoring(&self) -> Vec<(&'static str, Json)> {
-        let merged = self.stack.merge(None).0.into_iter();
-        merged.filter(|it| it.0.starts_with("monitoring.")).map(|(path, held)| (path, held.value.to_json())).collect()
     }
 
     /// Checks that a host can serve all that is enabled.

@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
                 }
             } else if field::children(&path).is_empty() {
                 self.unknown(section, name, place);
-            } else if owner == Owner::Operation && ["gateway", "monitoring"].contains(&path.as_str()) {
+            } else if owner == Owner::Operation && ["gateway", field::MONITORING].contains(&path.as_str()) {
                 self.misplaced(&path, place);
             } else if let Node::Object(inner) = node {
                 self.section(inner, &path, &place, owner, layer);

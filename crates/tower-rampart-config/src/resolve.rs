@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use tower_rampart_core::{breaker::Window, rate::default_burst, retry::Methods};
 
 use crate::{
-    GatewayConfig, OperationConfig, Source, Strategy,
+    GatewayConfig, MonitoringConfig, OperationConfig, Source, Strategy,
     document::{Document, Entry, Layer},
-    field,
+    field::{self, Target},
     operation::Profile,
     preset::PresetDefinition,
     value::Value,
@@ -69,6 +69,17 @@ impl Merged {
 
     pub(crate) fn get(&self, path: &str) -> Option<&Held> {
         self.0.get(path)
+    }
+
+    /// What is kept for operators.
+    pub(crate) fn monitoring(&self) -> MonitoringConfig {
+        let mut config = MonitoringConfig::default();
+        for (path, held) in &self.0 {
+            if let Some(Target::Monitoring { set, .. }) = field::find(path).map(|it| &it.target) {
+                set(&mut config, &held.value);
+            }
+        }
+        config
     }
 
     /// The configuration that the machines run on. Nothing is checked here.
