@@ -59,7 +59,7 @@ pub(crate) fn routes() -> Vec<Route> {
             reset,
         )
         .parameters(
-            const { &[Parameter::query("operation_name", Kind::Text { max: 8192 }, "The operation; all if none is named.")] },
+            const { &[Parameter::query("operation_name", Kind::Text { max: Parameter::LONGEST_NAME }, "The operation; all if none is named.")] },
         )
         .refusals(&[422]),
     ]

@@ -50,9 +50,16 @@ pub(crate) struct Parameter {
 }
 
 impl Parameter {
+    /// The most characters of a name: a path of four times as many bytes, each percent-encoded, still reaches a server.
+    pub(crate) const LONGEST_NAME: usize = 1024;
+
     /// A name in the path. What it may be is said by what there is.
     pub(crate) const fn path(name: &'static str, doc: &'static str) -> Self {
-        Self { name, place: Place::Path, kind: Kind::Text { max: 8192 }, default: None, doc }
+        Self { name, place: Place::Path, kind: Kind::Text { max: Self::LONGEST_NAME }, default: None, doc }
+    }
+
+    pub(crate) const fn at_most(self, max: usize) -> Self {
+        Self { kind: Kind::Text { max }, ..self }
     }
 
     pub(crate) const fn query(name: &'static str, kind: Kind, doc: &'static str) -> Self {
@@ -64,7 +71,7 @@ impl Parameter {
     }
 
     pub(crate) const fn header(name: &'static str, doc: &'static str) -> Self {
-        Self { name, place: Place::Header, kind: Kind::Text { max: 8192 }, default: None, doc }
+        Self { name, place: Place::Header, kind: Kind::Text { max: usize::MAX }, default: None, doc }
     }
 
     pub(crate) const fn default(self, value: u64) -> Self {
@@ -74,6 +81,8 @@ impl Parameter {
     /// The schema of its value.
     pub(crate) fn schema(&self) -> Json {
         let mut schema = match self.kind {
+            // The server's own bound holds for headers.
+            Kind::Text { .. } if self.place == Place::Header => json!({ "type": "string" }),
             Kind::Text { max } => {
                 json!({ "type": "string", "minLength": usize::from(self.place == Place::Path), "maxLength": max })
             }

@@ -414,7 +414,7 @@ async fn rows_13_and_14_recommendations() {
     assert_has(&named, &["reasoning", "available_presets"]);
     let context =
         server.get(&format!("/config/recommend-preset/{}", "a".repeat(101))).await.refused(400, "ValidationError");
-    assert!(context["validation_errors"][0].as_str().unwrap().contains("1 to 100"));
+    assert!(context["validation_errors"][0].as_str().unwrap().contains("at most 100 characters"));
     for hostile in ["%20", "a%0Ab", "%1b%5B31m"] {
         server.get(&format!("/config/recommend-preset/{hostile}")).await.refused(400, "ValidationError");
     }

@@ -160,6 +160,7 @@ struct NewPreset {
     recovery_timeout: u32,
     default_strategy: StrategyName,
     /// At most 50.
+    #[schemars(extend("maxProperties" = 50, "propertyNames" = { "pattern": "^[A-Za-z][A-Za-z0-9_.:/-]{0,63}$" }))]
     operation_overrides: BTreeMap<String, StrategyName>,
     #[schemars(length(min = 1, max = 4), extend("uniqueItems" = true))]
     environment_contexts: Vec<ContextName>,

@@ -95,7 +95,7 @@ struct TemplateRequest {
     template_name: String,
     /// Fields that take the place of the template's, whole; at most 4096 bytes.
     #[serde(default)]
-    #[schemars(with = "Option<Map<String, Json>>")]
+    #[schemars(with = "Json")]
     overrides: Option<Box<RawValue>>,
 }
 

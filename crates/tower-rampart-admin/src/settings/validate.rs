@@ -3,7 +3,7 @@
 use http::Method;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json, value::RawValue};
+use serde_json::{Value as Json, value::RawValue};
 use tower_rampart::clock;
 use tower_rampart_config::{Limits, ValidationResult, Violation};
 
@@ -44,7 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
         .readable()
         .parameters(
             const {
-                &[Parameter::query("json_config", Kind::Text { max: 65_536 }, "The document, where there is no body.")]
+                &[Parameter::query("json_config", Kind::Text { max: 16_384 }, "The document, where there is no body.")]
             },
         )
         .body(Body { schema: text_schema, media_types: &["application/json", "text/plain"], required: false }),
@@ -59,8 +59,8 @@ fn text_schema(_: &mut SchemaGenerator) -> Schema {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConfigurationRequest {
-    /// The document.
-    #[schemars(with = "Map<String, Json>")]
+    /// The document; whatever it is, is an answer and no error.
+    #[schemars(with = "Json")]
     pub(super) configuration: Box<RawValue>,
 }
 
