@@ -179,7 +179,7 @@ fn detailed(api: &Api, asked: &Asked) -> Result<Reply<DetailedHealth>, Refusal> 
         started_at: api.started().wall,
         version: env!("CARGO_PKG_VERSION"),
         redis: Redis { configured: false, state: "not_configured" },
-        alerts: operations::alerts(api, present),
+        alerts: operations::alerts(api),
         health,
     };
     Ok(Reply::from(detailed).status(status))

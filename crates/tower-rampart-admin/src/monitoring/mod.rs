@@ -37,6 +37,8 @@ mod ring;
 mod routes;
 mod state;
 mod statistics;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod traffic;
 
