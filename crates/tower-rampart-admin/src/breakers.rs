@@ -73,7 +73,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Breakers {
+struct AllBreakers {
     circuit_breakers: BTreeMap<String, Breaker>,
     total_count: usize,
     /// Those that refuse no call.
@@ -125,11 +125,11 @@ impl Breaker {
     }
 }
 
-fn list(api: &Api, _asked: &Asked) -> Result<Reply<Breakers>, Refusal> {
+fn list(api: &Api, _asked: &Asked) -> Reply<AllBreakers> {
     let present = Present::read();
     let circuits = circuits::all(api.registry(), present.monotonic);
     let open_count = circuits.iter().filter(|it| it.is_open()).count();
-    let answer = Breakers {
+    let answer = AllBreakers {
         total_count: circuits.len(),
         healthy_count: circuits.len() - open_count,
         open_count,
@@ -137,7 +137,7 @@ fn list(api: &Api, _asked: &Asked) -> Result<Reply<Breakers>, Refusal> {
         circuit_breakers: by_name(circuits.iter().map(|it| (it.name().to_owned(), Breaker::of(api, it, present)))),
         timestamp: present.wall,
     };
-    Ok(answer.into())
+    answer.into()
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

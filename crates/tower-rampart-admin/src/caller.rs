@@ -8,7 +8,7 @@ use std::{
 
 use axum::extract::ConnectInfo;
 use http::{
-    HeaderMap, HeaderName,
+    HeaderMap, HeaderName, HeaderValue,
     header::{AUTHORIZATION, HOST, ORIGIN},
     request::Parts,
     uri::Authority,
@@ -143,7 +143,7 @@ fn check_local(parts: &Parts, address: Option<IpAddr>) -> Result<(), Refusal> {
         let error = "There is no key, so the host must be named `localhost` or by its loopback address";
         return Err(Refusal::authorization(error));
     }
-    let site = parts.headers.get(FETCH_SITE).map(|it| it.as_bytes());
+    let site = parts.headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
     let is_foreign = matches!(site, Some(b"cross-site" | b"same-site")) || {
         let origin = parts.headers.get(ORIGIN).and_then(|it| it.to_str().ok());
         origin.is_some_and(|it| it.split_once("://").map(|(_, authority)| authority) != host)

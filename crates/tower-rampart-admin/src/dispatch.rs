@@ -1,6 +1,6 @@
 //! The router, made from the table of routes, and what happens between it and a handler: who may, what was said, and off the serving threads.
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 use axum::{
     Router,
@@ -26,17 +26,17 @@ use crate::{
 };
 
 /// The router of a table of routes.
-pub(crate) fn router(api: &Api, routes: Vec<Route>) -> Router {
+pub(crate) fn router(api: &Api, table: Vec<Route>) -> Router {
     let mut router = Router::new();
-    for route in routes {
+    for route in table {
         let filter = filter(&route.method);
         let (path, route, api) = (route.path, Arc::new(route), api.clone());
         let handler = move |request: Request| dispatch(api.clone(), Arc::clone(&route), request);
         router = router.route(path, on(filter, handler));
     }
     router
-        .method_not_allowed_fallback(|request: Request| elsewhere(request, Refusal::method_not_allowed()))
-        .fallback(|request: Request| elsewhere(request, Refusal::not_found()))
+        .method_not_allowed_fallback(|request: Request| ready(elsewhere(&request, Refusal::method_not_allowed())))
+        .fallback(|request: Request| ready(elsewhere(&request, Refusal::not_found())))
         .layer(middleware::from_fn_with_state(api.clone(), guard))
 }
 
@@ -45,7 +45,7 @@ fn filter(method: &Method) -> MethodFilter {
 }
 
 /// Answers what no route serves; a caller that is not served anything hears that first.
-async fn elsewhere(request: Request, refusal: Refusal) -> Response {
+fn elsewhere(request: &Request, refusal: Refusal) -> Response {
     let about = about(request.extensions().get());
     about.refused.unwrap_or(refusal).into_response("management_api", "route", &about.request_id)
 }

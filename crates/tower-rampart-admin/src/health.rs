@@ -13,7 +13,6 @@ use crate::{
     moment::{Moment, Present, Seconds},
     operations::{self, OperationSummary},
     parameter::Parameter,
-    refusal::Refusal,
     route::{Access, Asked, Reply, Route},
 };
 
@@ -97,12 +96,12 @@ impl Health {
     }
 }
 
-fn health(api: &Api, asked: &Asked) -> Result<Reply<Health>, Refusal> {
+fn health(api: &Api, asked: &Asked) -> Reply<Health> {
     let mut health = Health::read(api, Present::read());
     let status = health.status(asked);
     // Names of circuits are for those who may read.
     health.details = health.details.filter(|_| asked.caller.role.is_some());
-    Ok(Reply::from(health).status(status))
+    Reply::from(health).status(status)
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -152,7 +151,7 @@ struct Redis {
     state: &'static str,
 }
 
-fn detailed(api: &Api, asked: &Asked) -> Result<Reply<DetailedHealth>, Refusal> {
+fn detailed(api: &Api, asked: &Asked) -> Reply<DetailedHealth> {
     let present = Present::read();
     let health = Health::read(api, present);
     let status = health.status(asked);
@@ -182,5 +181,5 @@ fn detailed(api: &Api, asked: &Asked) -> Result<Reply<DetailedHealth>, Refusal> 
         alerts: operations::alerts(api),
         health,
     };
-    Ok(Reply::from(detailed).status(status))
+    Reply::from(detailed).status(status)
 }

@@ -122,7 +122,8 @@ fn check_mode(_path: &Path, _file: &File) -> Result<(), u32> {
     Ok(())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::{error::Error as _, fs, os::unix::fs::PermissionsExt as _};
 

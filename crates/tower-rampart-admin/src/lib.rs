@@ -43,6 +43,7 @@ mod openapi;
 mod operations;
 mod parameter;
 pub mod performance;
+mod print;
 mod refusal;
 mod route;
 mod settings;

@@ -135,18 +135,18 @@ struct Summary {
     timestamp: Moment,
 }
 
-fn metrics(api: &Api, asked: &Asked) -> Result<Reply<AllMetrics>, Refusal> {
+fn metrics(api: &Api, asked: &Asked) -> Reply<AllMetrics> {
     match accepted(asked) {
-        Form::Json => Ok(all(api).into()),
-        Form::OpenMetrics => Ok(Reply::text(OPENMETRICS, api.registry().openmetrics_text())),
-        Form::Prometheus => Ok(Reply::text(PROMETHEUS, api.registry().prometheus_text())),
+        Form::Json => all(api).into(),
+        Form::OpenMetrics => Reply::text(OPENMETRICS, api.registry().openmetrics_text()),
+        Form::Prometheus => Reply::text(PROMETHEUS, api.registry().prometheus_text()),
     }
 }
 
-fn prometheus(api: &Api, asked: &Asked) -> Result<Reply<String>, Refusal> {
+fn prometheus(api: &Api, asked: &Asked) -> Reply<String> {
     match accepted(asked) {
-        Form::OpenMetrics => Ok(Reply::text(OPENMETRICS, api.registry().openmetrics_text())),
-        Form::Json | Form::Prometheus => Ok(Reply::text(PROMETHEUS, api.registry().prometheus_text())),
+        Form::OpenMetrics => Reply::text(OPENMETRICS, api.registry().openmetrics_text()),
+        Form::Json | Form::Prometheus => Reply::text(PROMETHEUS, api.registry().prometheus_text()),
     }
 }
 

@@ -139,14 +139,13 @@ impl Given {
             note(parameter, text, &mut wrong);
         }
         for (name, text) in query {
-            match of(Place::Query, name) {
-                Some(parameter) => note(parameter, text, &mut wrong),
-                None => {
-                    let known: Vec<&str> = all.iter().filter(|it| it.place == Place::Query).map(|it| it.name).collect();
-                    let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
-                    wrong.push(format!("there is no query parameter \"{}\" ({known})", shown(name)));
-                }
+            if let Some(parameter) = of(Place::Query, name) {
+                note(parameter, text, &mut wrong);
+                continue;
             }
+            let known: Vec<&str> = all.iter().filter(|it| it.place == Place::Query).map(|it| it.name).collect();
+            let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
+            wrong.push(format!("there is no query parameter \"{}\" ({known})", shown(name)));
         }
         if wrong.is_empty() {
             return Ok(Self { values, all });

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use tower_rampart_config::{ConfigError, Limits};
 
-use crate::moment::Moment;
+use crate::{moment::Moment, print};
 
 /// What kind of error it is, as a word that programs can rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -175,8 +175,7 @@ impl Refusal {
         }
         context.insert("timestamp".to_owned(), Moment::now().to_string().into());
         let body = ErrorBody { error: self.error, error_code: self.code, context };
-        let bytes = serde_json::to_vec(&body).expect("texts, numbers and maps with text keys are JSON");
-        let mut response = (self.status, bytes).into_response();
+        let mut response = (self.status, print::json(&body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         for (name, value) in self.headers {
             response.headers_mut().insert(name, value);

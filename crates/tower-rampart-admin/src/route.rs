@@ -13,6 +13,7 @@ use crate::{
     caller::Caller,
     keys::Role,
     parameter::{Given, Parameter},
+    print,
     refusal::Refusal,
 };
 
@@ -99,14 +100,34 @@ impl<T> Reply<T> {
     }
 }
 
+/// What a handler gives back: a reply, or one that may be a refusal.
+pub(crate) trait IntoReply {
+    type Body: Serialize + JsonSchema;
+
+    fn into_reply(self) -> Result<Reply<Self::Body>, Refusal>;
+}
+
+impl<T: Serialize + JsonSchema> IntoReply for Reply<T> {
+    type Body = T;
+
+    fn into_reply(self) -> Result<Self, Refusal> {
+        Ok(self)
+    }
+}
+
+impl<T: Serialize + JsonSchema> IntoReply for Result<Reply<T>, Refusal> {
+    type Body = T;
+
+    fn into_reply(self) -> Self {
+        self
+    }
+}
+
 impl<T: Serialize> Reply<T> {
     /// With its body as it goes out.
     fn written(self) -> Written {
         let (media_type, body) = match self.content {
-            Content::Json(body) => {
-                let bytes = serde_json::to_vec(&body).expect("answers have text keys and serialise without failing");
-                ("application/json", bytes.into())
-            }
+            Content::Json(body) => ("application/json", print::json(&body).into()),
             Content::Text { media_type, text } => (media_type, text.into()),
             Content::Stream { media_type, body } => (media_type, body),
         };
@@ -168,7 +189,7 @@ pub(crate) const JSON: &[&str] = &["application/json"];
 
 impl Route {
     /// A route without a body, for whoever has the role that its method needs: reading for GET, writing for all else.
-    pub(crate) fn new<T, H>(
+    pub(crate) fn new<R, H>(
         method: Method,
         path: &'static str,
         (endpoint, operation): (&'static str, &'static str),
@@ -176,8 +197,8 @@ impl Route {
         handler: H,
     ) -> Self
     where
-        T: Serialize + JsonSchema,
-        H: Fn(&Api, &Asked) -> Result<Reply<T>, Refusal> + Send + Sync + 'static,
+        R: IntoReply,
+        H: Fn(&Api, &Asked) -> R + Send + Sync + 'static,
     {
         let role = if method == Method::GET { Role::Read } else { Role::Write };
         Self {
@@ -190,17 +211,17 @@ impl Route {
             parameters: &[],
             body: None,
             successes: &[200],
-            answer: SchemaGenerator::subschema_for::<T>,
+            answer: SchemaGenerator::subschema_for::<R::Body>,
             texts: &[],
             is_text: false,
             patience: Duration::ZERO,
             refusals: &[],
-            handler: Box::new(move |api, asked| handler(api, asked).map(Reply::written)),
+            handler: Box::new(move |api, asked| handler(api, asked).into_reply().map(Reply::written)),
         }
     }
 
     /// A route that reads a JSON body.
-    pub(crate) fn taking<B, T, H>(
+    pub(crate) fn taking<B, R, H>(
         method: Method,
         path: &'static str,
         names: (&'static str, &'static str),
@@ -209,10 +230,12 @@ impl Route {
     ) -> Self
     where
         B: DeserializeOwned + JsonSchema,
-        T: Serialize + JsonSchema,
-        H: Fn(&Api, &Asked, B) -> Result<Reply<T>, Refusal> + Send + Sync + 'static,
+        R: IntoReply,
+        H: Fn(&Api, &Asked, &B) -> R + Send + Sync + 'static,
     {
-        let route = Self::new(method, path, names, summary, move |api, asked| handler(api, asked, asked.json()?));
+        let route = Self::new(method, path, names, summary, move |api: &Api, asked: &Asked| {
+            handler(api, asked, &asked.json()?).into_reply()
+        });
         let schema = SchemaGenerator::subschema_for::<B>;
         Self { body: Some(Body { schema, media_types: JSON, required: true }), ..route }
     }

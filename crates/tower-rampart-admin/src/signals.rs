@@ -102,11 +102,11 @@ struct AllSignals {
     timestamp: Moment,
 }
 
-fn list(api: &Api, _asked: &Asked) -> Result<Reply<AllSignals>, Refusal> {
+fn list(api: &Api, _asked: &Asked) -> Reply<AllSignals> {
     let present = Present::read();
     let all = api.registry().operations();
     let signals = by_name(all.iter().map(|it| (it.name().to_string(), it.signals(present.monotonic).into())));
-    Ok(AllSignals { signals, timestamp: present.wall }.into())
+    AllSignals { signals, timestamp: present.wall }.into()
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -83,7 +83,7 @@ fn patch_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Applied {
+struct Outcome {
     /// Whether it runs; a dry run does not.
     applied: bool,
     /// What calls meet differently, overrides included.
@@ -130,11 +130,11 @@ impl From<&DroppedOverride> for Dropped {
     }
 }
 
-fn put(api: &Api, asked: &Asked) -> Result<Reply<Applied>, Refusal> {
+fn put(api: &Api, asked: &Asked) -> Result<Reply<Outcome>, Refusal> {
     change(api, asked, Resilience::load, Resilience::reload_json_on)
 }
 
-fn patch(api: &Api, asked: &Asked) -> Result<Reply<Applied>, Refusal> {
+fn patch(api: &Api, asked: &Asked) -> Result<Reply<Outcome>, Refusal> {
     change(api, asked, Resilience::load_patch, Resilience::reload_patch)
 }
 
@@ -144,7 +144,7 @@ fn change(
     asked: &Asked,
     load: impl Fn(&Resilience, &str) -> Result<ResilienceConfig, ConfigError>,
     reload: impl Fn(&Resilience, &str, &Terms, &ChangeBy) -> Result<Reloaded, ReloadError>,
-) -> Result<Reply<Applied>, Refusal> {
+) -> Result<Reply<Outcome>, Refusal> {
     let (text, resilience, present) = (asked.text()?, api.resilience(), Present::read());
     let terms = match expected(asked, resilience)? {
         Some(tag) => Terms::new().only_if(tag),
@@ -194,8 +194,8 @@ fn answer(
     dropped: &[DroppedOverride],
     override_id: Option<OverrideId>,
     expires_at: Option<Moment>,
-) -> Reply<Applied> {
-    let body = Applied {
+) -> Reply<Outcome> {
+    let body = Outcome {
         applied,
         diff: changes.iter().map(Difference::from).collect(),
         etag: etag.to_owned(),
@@ -224,7 +224,7 @@ fn refused(error: &ReloadError, asked: &Asked) -> Refusal {
     }
 }
 
-fn revert(api: &Api, asked: &Asked) -> Result<Reply<Applied>, Refusal> {
+fn revert(api: &Api, asked: &Asked) -> Result<Reply<Outcome>, Refusal> {
     let (resilience, text) = (api.resilience(), asked.given.path("id"));
     let unknown = || {
         let available: Vec<String> = resilience.overrides().iter().map(|it| it.id.to_string()).collect();

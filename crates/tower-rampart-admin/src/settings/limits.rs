@@ -10,7 +10,6 @@ use super::whitelist::allowed;
 use crate::{
     api::Api,
     moment::{Moment, Seconds},
-    refusal::Refusal,
     route::{Asked, Reply, Route},
 };
 
@@ -45,6 +44,7 @@ struct SecurityConfig {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the words of the API")]
 struct SecurityLimits {
     max_config_size_bytes: usize,
     /// Of a file that is watched.
@@ -83,7 +83,7 @@ const FEATURES: &[&str] = &[
     "rate_limiting",
 ];
 
-fn security(api: &Api, _asked: &Asked) -> Result<Reply<SecurityConfig>, Refusal> {
+fn security(api: &Api, _asked: &Asked) -> Reply<SecurityConfig> {
     let limits = Limits::text();
     let answer = SecurityConfig {
         security_limits: SecurityLimits {
@@ -108,7 +108,7 @@ fn security(api: &Api, _asked: &Asked) -> Result<Reply<SecurityConfig>, Refusal>
         forbidden_pattern_count: tower_rampart_config::forbidden_patterns().count(),
         validation_features: FEATURES,
     };
-    Ok(answer.into())
+    answer.into()
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -138,7 +138,7 @@ struct StatusLimits {
     cooldown_seconds: u32,
 }
 
-fn status(api: &Api, asked: &Asked) -> Result<Reply<RateLimitStatus>, Refusal> {
+fn status(api: &Api, asked: &Asked) -> Reply<RateLimitStatus> {
     let validations = api.validations();
     let of = validations.of(&asked.caller.id, clock::now());
     let answer = RateLimitStatus {
@@ -157,5 +157,5 @@ fn status(api: &Api, asked: &Asked) -> Result<Reply<RateLimitStatus>, Refusal> {
         },
         check_timestamp: Moment::now(),
     };
-    Ok(answer.into())
+    answer.into()
 }

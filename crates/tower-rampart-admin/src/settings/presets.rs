@@ -89,12 +89,12 @@ fn contexts(it: &PresetDefinition) -> Vec<&'static str> {
     it.environment_contexts.iter().map(|it| it.as_str()).collect()
 }
 
-fn list(api: &Api, _asked: &Asked) -> Result<Reply<Vec<Preset>>, Refusal> {
-    Ok(api.resilience().presets().iter().map(Preset::from).collect::<Vec<_>>().into())
+fn list(api: &Api, _asked: &Asked) -> Reply<Vec<Preset>> {
+    api.resilience().presets().iter().map(Preset::from).collect::<Vec<_>>().into()
 }
 
-fn summary(api: &Api, _asked: &Asked) -> Result<Reply<BTreeMap<String, Preset>>, Refusal> {
-    Ok(by_name(api.resilience().presets().iter().map(|it| (it.name.clone(), Preset::from(it)))).into())
+fn summary(api: &Api, _asked: &Asked) -> Reply<BTreeMap<String, Preset>> {
+    by_name(api.resilience().presets().iter().map(|it| (it.name.clone(), Preset::from(it)))).into()
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -205,16 +205,16 @@ impl From<ContextName> for Context {
     }
 }
 
-fn register(api: &Api, asked: &Asked, new: NewPreset) -> Result<Reply<PresetDetails>, Refusal> {
+fn register(api: &Api, asked: &Asked, new: &NewPreset) -> Result<Reply<PresetDetails>, Refusal> {
     let preset = PresetDefinition {
-        name: new.name,
-        description: new.description,
+        name: new.name.clone(),
+        description: new.description.clone(),
         retry_attempts: new.retry_attempts,
         circuit_breaker_threshold: new.circuit_breaker_threshold,
         recovery_timeout: Duration::from_secs(new.recovery_timeout.into()),
         default_strategy: new.default_strategy.into(),
-        operation_overrides: new.operation_overrides.into_iter().map(|(name, it)| (name, it.into())).collect(),
-        environment_contexts: new.environment_contexts.into_iter().map(Context::from).collect(),
+        operation_overrides: new.operation_overrides.iter().map(|(name, it)| (name.clone(), (*it).into())).collect(),
+        environment_contexts: new.environment_contexts.iter().map(|it| Context::from(*it)).collect(),
     };
     let details = PresetDetails::from(&preset);
     match api.resilience().register_preset(preset, &asked.caller.change_by()) {

@@ -38,7 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Recommended {
+struct PresetRecommendation {
     /// The name as it was given, or what was detected: `production (auto-detected)`.
     environment_detected: String,
     recommended_preset: String,
@@ -49,7 +49,7 @@ struct Recommended {
     auto_detected: bool,
 }
 
-impl From<Recommendation> for Recommended {
+impl From<Recommendation> for PresetRecommendation {
     fn from(it: Recommendation) -> Self {
         Self {
             environment_detected: it.environment_detected,
@@ -62,17 +62,17 @@ impl From<Recommendation> for Recommended {
     }
 }
 
-fn named(api: &Api, asked: &Asked) -> Result<Reply<Recommended>, Refusal> {
+fn named(api: &Api, asked: &Asked) -> Result<Reply<PresetRecommendation>, Refusal> {
     let environment = asked.given.path("environment");
     let length = environment.chars().count();
     if environment.trim().is_empty() || length > LONGEST || environment.chars().any(char::is_control) {
         let error = format!("environment must be a name of 1 to {LONGEST} printable characters (got {length})");
         return Err(Refusal::validation(error.clone()).with("validation_errors", vec![error]));
     }
-    Ok(Recommended::from(api.resilience().presets().recommend_named(environment)).into())
+    Ok(PresetRecommendation::from(api.resilience().presets().recommend_named(environment)).into())
 }
 
-fn detected(api: &Api, _asked: &Asked) -> Result<Reply<Recommended>, Refusal> {
+fn detected(api: &Api, _asked: &Asked) -> Result<Reply<PresetRecommendation>, Refusal> {
     let surroundings = Surroundings::of_process().map_err(|error| Refusal::infrastructure(error.to_string()))?;
-    Ok(Recommended::from(api.resilience().presets().recommend_auto(&surroundings)).into())
+    Ok(PresetRecommendation::from(api.resilience().presets().recommend_auto(&surroundings)).into())
 }

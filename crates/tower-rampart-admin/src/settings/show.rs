@@ -16,7 +16,6 @@ use crate::{
     circuits::by_name,
     moment::{Moment, Seconds},
     operations,
-    refusal::Refusal,
     route::{Asked, Reply, Route},
 };
 
@@ -40,7 +39,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Config {
+struct Shown {
     preset_name: String,
     /// Whether it was made from the variables of older systems.
     is_legacy_config: bool,
@@ -171,7 +170,7 @@ pub(super) fn etag_header(etag: &str) -> HeaderValue {
     HeaderValue::try_from(format!("\"{etag}\"")).expect("a tag is hexadecimal digits")
 }
 
-fn config(api: &Api, _asked: &Asked) -> Result<Reply<Config>, Refusal> {
+fn config(api: &Api, _asked: &Asked) -> Reply<Shown> {
     let resilience = api.resilience();
     let (config, etag) = coherent(resilience);
     let names = config.operation_names();
@@ -191,7 +190,7 @@ fn config(api: &Api, _asked: &Asked) -> Result<Reply<Config>, Refusal> {
         custom.remove("preset");
     }
     let of_operation = |name: &str| operations::provenance(&config, Some(name));
-    let answer = Config {
+    let answer = Shown {
         preset_name: config.preset_name().to_owned(),
         is_legacy_config: config.is_legacy(),
         configuration,
@@ -207,7 +206,7 @@ fn config(api: &Api, _asked: &Asked) -> Result<Reply<Config>, Refusal> {
         etag: etag.clone(),
         timestamp: Moment::now(),
     };
-    Ok(Reply::from(answer).header(ETAG, etag_header(&etag)))
+    Reply::from(answer).header(ETAG, etag_header(&etag))
 }
 
 /// A configuration and its own tag, though changes come between.
@@ -222,6 +221,6 @@ fn coherent(resilience: &Resilience) -> (ResilienceConfig, String) {
 #[serde(transparent)]
 struct DocumentSchema(Json);
 
-fn schema(api: &Api, _asked: &Asked) -> Result<Reply<DocumentSchema>, Refusal> {
-    Ok(DocumentSchema(api.resilience().presets().schema()).into())
+fn schema(api: &Api, _asked: &Asked) -> Reply<DocumentSchema> {
+    DocumentSchema(api.resilience().presets().schema()).into()
 }

@@ -74,9 +74,9 @@ impl From<Template> for TemplateDetails {
     }
 }
 
-fn list(_api: &Api, _asked: &Asked) -> Result<Reply<Templates>, Refusal> {
+fn list(_api: &Api, _asked: &Asked) -> Reply<Templates> {
     let templates = Template::ALL.into_iter().map(|it| (it.as_str(), it.into())).collect();
-    Ok(Templates { templates }.into())
+    Templates { templates }.into()
 }
 
 fn one(_api: &Api, asked: &Asked) -> Result<Reply<TemplateDetails>, Refusal> {
@@ -100,7 +100,7 @@ struct TemplateRequest {
     overrides: Option<Box<RawValue>>,
 }
 
-fn validate(api: &Api, asked: &Asked, request: TemplateRequest) -> Result<Reply<Validation>, Refusal> {
+fn validate(api: &Api, asked: &Asked, request: &TemplateRequest) -> Result<Reply<Validation>, Refusal> {
     admit(api, asked)?;
     let overrides = request.overrides.as_ref().map(|it| it.get()).filter(|it| *it != "null");
     let resilience = api.resilience();
@@ -118,7 +118,7 @@ struct RecommendRequest {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Suggested {
+struct TemplateSuggestion {
     /// None if no template is near.
     suggested_template: Option<&'static str>,
     /// 0 to 1.
@@ -127,7 +127,7 @@ struct Suggested {
     available_templates: &'static [&'static str],
 }
 
-impl From<Suggestion> for Suggested {
+impl From<Suggestion> for TemplateSuggestion {
     fn from(it: Suggestion) -> Self {
         Self {
             suggested_template: it.suggested_template.map(Template::as_str),
@@ -138,6 +138,6 @@ impl From<Suggestion> for Suggested {
     }
 }
 
-fn recommend(_api: &Api, _asked: &Asked, request: RecommendRequest) -> Result<Reply<Suggested>, Refusal> {
-    Ok(Suggested::from(suggest(&Json::Object(request.configuration))).into())
+fn recommend(_api: &Api, _asked: &Asked, request: &RecommendRequest) -> Reply<TemplateSuggestion> {
+    TemplateSuggestion::from(suggest(&Json::Object(request.configuration.clone()))).into()
 }

@@ -146,7 +146,7 @@ pub(super) fn judge(api: &Api, asked: &Asked, text: &str) -> ValidationResult {
     result
 }
 
-fn validate(api: &Api, asked: &Asked, request: ConfigurationRequest) -> Result<Reply<Validation>, Refusal> {
+fn validate(api: &Api, asked: &Asked, request: &ConfigurationRequest) -> Result<Reply<Validation>, Refusal> {
     admit(api, asked)?;
     Ok(Validation::of(judge(api, asked, request.configuration.get()), Moment::now()).into())
 }

@@ -62,7 +62,7 @@ pub(super) fn allowed() -> Vec<String> {
     names
 }
 
-fn whitelist(api: &Api, asked: &Asked, request: ConfigurationRequest) -> Result<Reply<Whitelist>, Refusal> {
+fn whitelist(api: &Api, asked: &Asked, request: &ConfigurationRequest) -> Result<Reply<Whitelist>, Refusal> {
     admit(api, asked)?;
     let text = request.configuration.get();
     let result = judge(api, asked, text);
