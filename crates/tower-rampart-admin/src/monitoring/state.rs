@@ -169,7 +169,9 @@ impl State {
 
     /// What people did, oldest first.
     pub(super) fn usage_within(&self, now: Moment, age: Duration) -> Vec<Arc<Record>> {
-        oldest_first(self.usage.recent(now.at, age))
+        let mut records: Vec<Arc<Record>> = self.usage.recent(now.at, age).cloned().collect();
+        records.reverse();
+        records
     }
 
     /// What anybody did, oldest first, and the samples of traffic.
@@ -177,7 +179,9 @@ impl State {
         let mut records = self.usage_within(now, age);
         records.extend(self.timeline.recent(now.at, age).cloned());
         records.sort_by_key(|it| it.id);
-        (records, oldest_first(self.traffic.recent(now.at, age)))
+        let mut samples: Vec<Arc<Sample>> = self.traffic.recent(now.at, age).cloned().collect();
+        samples.sort_by_key(|it| it.to);
+        (records, samples)
     }
 
     /// What is still kept of what a client has not seen, and how much is not.
@@ -204,10 +208,4 @@ impl State {
         // Those who follow the one that goes come to its end.
         self.sender = Sender::new(1);
     }
-}
-
-fn oldest_first<'a, T: Clone + 'a>(newest_first: impl Iterator<Item = &'a T>) -> Vec<T> {
-    let mut items: Vec<T> = newest_first.cloned().collect();
-    items.reverse();
-    items
 }

@@ -336,7 +336,7 @@ async fn monitor_is_not_kept_alive_by_what_it_watches() {
     let monitor = Monitor::with_clock(
         &resilience,
         Clock::new(move || {
-            let _held = &held;
+            assert_eq!(*held, ());
             Clock::default().now()
         }),
     );

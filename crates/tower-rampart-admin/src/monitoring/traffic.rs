@@ -104,8 +104,8 @@ const SPAN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Traffic {
     pub(super) samples: Ring<Arc<Sample>>,
-    /// What happened since, in spans that are still too short to be kept.
-    begun: Vec<Arc<Sample>>,
+    /// What happened since, in spans that are still too short to be kept. They end with the look that saw something new.
+    begun: HashMap<Name, Arc<Sample>>,
     /// What each operation had counted when it was looked at last, and when that was.
     seen: HashMap<Name, (Counts, Timestamp)>,
     began: Timestamp,
@@ -113,7 +113,7 @@ pub(super) struct Traffic {
 
 impl Traffic {
     pub(super) fn new(max: usize, began: Timestamp) -> Self {
-        Self { samples: Ring::new(max), begun: Vec::new(), seen: HashMap::new(), began }
+        Self { samples: Ring::new(max), begun: HashMap::new(), seen: HashMap::new(), began }
     }
 
     /// Takes what operations that exist already have counted for what was before.
@@ -126,7 +126,7 @@ impl Traffic {
     /// Looks at all operations. A registry forgets none, so there are as many baselines here as operations there.
     pub(super) fn look(&mut self, snapshot: &Snapshot) {
         let at = snapshot.at;
-        self.begun.clear();
+        let mut begun = std::mem::take(&mut self.begun);
         for operation in &snapshot.operations {
             let now = Counts::of(operation);
             let seen = self.seen.entry(Name::clone(&operation.operation)).or_insert((Counts::default(), self.began));
@@ -137,21 +137,23 @@ impl Traffic {
                 *seen = (now, at);
             }
             if counts.ended() > 0 && at >= from {
-                let (operation, latency) = (Name::clone(&operation.operation), counts.latency());
-                let sample = Arc::new(Sample { operation, from, to: at, counts, latency });
+                let name = &operation.operation;
+                let (operation, latency) = (Name::clone(name), counts.latency());
+                let same = begun.remove(name).filter(|it| it.counts == counts && it.from == from);
+                let sample = same.unwrap_or_else(|| Arc::new(Sample { operation, from, to: at, counts, latency }));
                 if is_kept {
                     self.samples.push(sample);
                 } else {
-                    self.begun.push(sample);
+                    self.begun.insert(Name::clone(name), sample);
                 }
             }
         }
     }
 
-    /// The samples that are not older than `age`, newest first.
+    /// The samples that are not older than `age`, those that were kept last first.
     pub(super) fn recent(&self, now: Timestamp, age: Duration) -> impl Iterator<Item = &Arc<Sample>> {
-        let begun = self.begun.iter().filter(move |it| now.since(it.to) <= age);
-        begun.chain(self.samples.recent(now, age))
+        // A span ends with the look that saw something new, and may be kept much later: they lie in the ring as they were kept.
+        self.begun.values().chain(self.samples.iter().rev()).filter(move |it| now.since(it.to) <= age)
     }
 
     /// The counters of an operation were set to zero.
@@ -159,8 +161,8 @@ impl Traffic {
         let Some(seen) = self.seen.get_mut(operation) else { return };
         *seen = (Counts::default(), at);
         // What was seen of them in the span that ends here is all that anybody will know.
-        if let Some(begun) = self.begun.iter().position(|it| &*it.operation == operation) {
-            self.samples.push(self.begun.swap_remove(begun));
+        if let Some(begun) = self.begun.remove(operation) {
+            self.samples.push(begun);
         }
     }
 }
