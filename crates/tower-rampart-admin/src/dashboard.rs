@@ -35,6 +35,7 @@ struct Dashboard {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DashboardHealth")]
 struct Health {
     overall_healthy: bool,
     open_circuit_breakers: usize,
@@ -43,6 +44,7 @@ struct Health {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DashboardSummary")]
 struct Summary {
     total_operations: usize,
     total_circuit_breakers: usize,

@@ -38,6 +38,7 @@ pub(crate) fn routes() -> Vec<Route> {
 /// Whether no circuit is open.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "HealthStatus")]
 pub(crate) enum Status {
     Healthy,
     Degraded,
@@ -53,6 +54,7 @@ pub(crate) struct Health {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "HealthDetails")]
 pub(crate) struct Details {
     pub(crate) healthy: bool,
     /// Those that refuse all calls, forced ones included.
@@ -123,6 +125,7 @@ pub(crate) struct DetailedHealth {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigurationStatus")]
 struct Configuration {
     preset: String,
     /// What tells it apart from all others.
@@ -137,6 +140,7 @@ struct Configuration {
 
 /// What the registry holds, and how much it can hold.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RegistryBounds")]
 struct Bounds {
     operations: usize,
     max_operations: usize,
@@ -145,6 +149,7 @@ struct Bounds {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RedisStatus")]
 struct Redis {
     /// Whether limits are shared with other processes over Redis.
     configured: bool,

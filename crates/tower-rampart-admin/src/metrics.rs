@@ -127,6 +127,7 @@ impl CircuitCounts {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "MetricsSummary")]
 struct Summary {
     total_operations: usize,
     total_circuit_breakers: usize,
@@ -215,6 +216,7 @@ fn one(api: &Api, asked: &Asked) -> Result<Reply<OneMetrics>, Refusal> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "MetricsReset")]
 struct Reset {
     message: String,
     /// The operation whose counters were reset; none if it was all.

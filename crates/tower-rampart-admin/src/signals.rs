@@ -125,6 +125,7 @@ fn one(api: &Api, asked: &Asked) -> Result<Reply<OneSignals>, Refusal> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PreflightCheck")]
 struct Preflight {
     operation: String,
     /// Whether no stage would refuse a call now.
@@ -139,6 +140,7 @@ struct Preflight {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PreflightRefusal")]
 struct Refused {
     stage: &'static str,
     /// Seconds; null where unknown.

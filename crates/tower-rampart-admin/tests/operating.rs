@@ -120,7 +120,10 @@ async fn reading_changes_nothing() {
     };
     let before = look();
     let paths: Vec<String> = server.openapi()["paths"].as_object().unwrap().keys().cloned().collect();
-    for template in paths.iter().filter(|it| server.openapi()["paths"][it.as_str()].get("get").is_some()) {
+    // A stream never ends; a benchmark is looked at in another test.
+    let ends = |it: &&String| *it != "/monitoring/events" && !it.starts_with("/performance/");
+    let readable = |it: &&String| server.openapi()["paths"][it.as_str()].get("get").is_some();
+    for template in paths.iter().filter(ends).filter(readable) {
         for name in ["export", "nobody-knows-me", "simple", "low_latency", "1"] {
             let segments = template.split('/').map(|it| if it.starts_with('{') { name } else { it });
             let path = segments.collect::<Vec<_>>().join("/");

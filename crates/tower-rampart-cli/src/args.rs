@@ -106,19 +106,25 @@ Each request goes through the pipeline of its operation: the one that the header
 configuration has it, else the one of the first route that fits (gateway.routes), else `default`. The header is not passed on.
 Refusals are answered with 429 (rate limit), 503 (open circuit, too many in flight), 504 (timeout) and 502 (upstream not \
 reached), with `Retry-After` where the time is known, as JSON or as problem+json by `Accept`.
-`Upgrade` (WebSocket, h2c upgrade) is not passed on: the upstream answers as if it had not been asked for.
+With --tls-cert clients choose between HTTP/2 and HTTP/1.1 (ALPN); without it both are spoken too, told apart by how the client \
+begins. https:// upstreams choose likewise. HTTP/2 clients may have 200 requests at once and 64 KiB of fields each; those that do \
+not answer a ping within 20 seconds are given up, and so are upstreams.
+`Upgrade` (WebSocket and others, HTTP/1.1 only) is passed on over HTTP/1.1: the handshake goes through the pipeline, and what \
+follows is copied both ways, unprotected and without a limit of time, counted in `rampart_gateway_upgraded_connections`. h2c and \
+requests with a body are answered as if they had not asked. CONNECT is a 501; WebSocket over HTTP/2 (RFC 8441) is not offered.
 Without --preset and --config the environment decides: RESILIENCE_PRESET, over it RESILIENCE_CUSTOM_CONFIG (a document) or \
 RESILIENCE_CONFIG_FILE (a file of one, watched), else the older systems' variables, else the preset that suits what the \
 environment looks like; `simple` if it looks like nothing. The log says which it was.
 The file is read again when it changes and on SIGHUP: requests in flight end as they began, circuits, limits and budgets keep \
-their state. One that is not valid changes nothing; the log says why, and `rampart_reloads_total` in /metrics counts both.
-The admin address serves /health and /metrics, and is for loopback only. SIGTERM and SIGINT finish what is in flight (at most \
-30 seconds); a second one ends at once.";
+their state. One that is not valid changes nothing; the log says why, and `rampart_reloads_total` in /metrics counts both. The \
+certificate is read again likewise, for connections that come after it.
+The admin address serves /health and /metrics, and is for loopback only. SIGTERM and SIGINT finish what is in flight, \
+upgraded connections too (at most 30 seconds); a second one ends at once.";
 
 /// How the gateway runs.
 #[derive(Debug, Arguments)]
 pub(crate) struct ServeOptions {
-    /// The service to protect: `http://HOST[:PORT][/PATH]`.
+    /// The service to protect: `http://HOST[:PORT][/PATH]`, or the same with `https`.
     #[arg(long, value_name = "URL")]
     pub(crate) upstream: Target,
     /// Answers when the upstream does not; tried in order, may be given several times.
@@ -136,6 +142,25 @@ pub(crate) struct ServeOptions {
     /// Where /health and /metrics are served, loopback only; port 0 picks a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     pub(crate) admin_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) transport: TransportOptions,
+}
+
+/// How connections are made, on both sides of the gateway.
+#[derive(Clone, Debug, Default, Arguments)]
+pub(crate) struct TransportOptions {
+    /// Serve clients over TLS, with this certificate chain (PEM, the server's own first), read again when it changes and on SIGHUP.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert (PEM: PKCS #8, PKCS #1 or SEC 1, not encrypted).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Trust https:// upstreams by the certificate authorities in this file (PEM), read once, instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) upstream_ca: Option<PathBuf>,
+    /// Speak HTTP/2 to http:// upstreams (prior knowledge). Without it, only gRPC requests to them are HTTP/2.
+    #[arg(long)]
+    pub(crate) upstream_http2: bool,
 }
 
 /// Reads the command line.

@@ -26,7 +26,7 @@ fn bad_usage_is_one_line_and_exit_code_two() {
     for (args, words) in [
         (&["serve"][..], "--upstream"),
         (&["serve", "--upstream", "nonsense"], "http://"),
-        (&["serve", "--upstream", "https://example.test"], "TLS"),
+        (&["serve", "--upstream", "h2c://a"], "https://"),
         (&["serve", "--upstream", "http://a", "--listen", "nonsense"], "--listen"),
         (&["serve", "--upstream", "http://a", "--api-key-file", "x"], "--api-key-file"),
         (&["serve", "--upstream", "http://127.0.0.1:9", "--admin-listen", "0.0.0.0:0"], "loopback"),

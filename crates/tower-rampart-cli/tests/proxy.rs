@@ -5,20 +5,12 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body::Frame;
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::BodyExt as _;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use support::{Backend, Body, Gateway, Port, collect, eventually, full, get, raw, send, status, within};
+use support::{Backend, Body, Gateway, Port, channel, collect, eventually, full, get, raw, send, status, within};
 use tokio::sync::mpsc;
-
-/// A body whose frames are sent through a channel.
-fn channel() -> (mpsc::Sender<Frame<Bytes>>, Body) {
-    let (sender, mut receiver) = mpsc::channel(4);
-    let frames = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(Ok);
-    (sender, Body::new(StreamBody::new(frames)))
-}
 
 /// Answers with the request's own headers.
 async fn mirror(request: Request<hyper::body::Incoming>, _call: usize) -> Response<Body> {

@@ -53,7 +53,10 @@ pub(crate) fn check_operation(
     let merged = stack.merge(operation);
     let judge = Judge { operation, config: merged.resolve(), merged };
     let mut found = judge.ordered();
-    found.extend(judge.quota());
+    match judge.quota() {
+        Some(missing) => found.push(missing),
+        None => found.extend(judge.without_limit()),
+    }
     found.extend(judge.slow_calls());
     if found.is_empty() {
         found.extend(judge.machines());
@@ -135,7 +138,9 @@ impl Judge<'_> {
     }
 
     fn quota(&self) -> Option<Violation> {
-        if !self.config.rate_limit.enabled || self.merged.get("rate_limit.limit").is_some() {
+        let model = self.config.model_limits;
+        let has_quota = self.merged.get("rate_limit.limit").is_some() || model.tokens_per_minute.is_some();
+        if !self.config.rate_limit.enabled || has_quota || model.learn_from_headers {
             return None;
         }
         let place = self.place("rate_limit.enabled");
@@ -143,8 +148,24 @@ impl Judge<'_> {
         let message = format!("rate_limit is on without a quota{}", self.whose());
         Some(
             Violation::new(place, ViolationCode::Missing, message)
-                .suggest("Add requests_per_second, requests_per_minute, or limit with period"),
+                .suggest("Add requests_per_second, requests_per_minute, or limit with period; for a model API tokens_per_minute or learn_from_headers"),
         )
+    }
+
+    /// What shapes a limit on calls says nothing where there is none.
+    fn without_limit(&self) -> Vec<Violation> {
+        if !self.config.rate_limit.enabled || self.merged.get("rate_limit.limit").is_some() {
+            return Vec::new();
+        }
+        let shapes = ["rate_limit.algorithm", "rate_limit.burst_size"];
+        let said = shapes.into_iter().filter(|it| self.merged.get(it).is_some());
+        said.map(|path| {
+            let message = format!("{path} says nothing without a limit on calls{}", self.whose());
+            Violation::new(self.place(path), ViolationCode::CrossField, message).suggest(format!(
+                "Add requests_per_second, requests_per_minute, or limit with period; or remove {path}"
+            ))
+        })
+        .collect()
     }
 
     /// A share of slow calls says nothing where no call is slow.
@@ -170,6 +191,7 @@ impl Judge<'_> {
             .check()
             .and_then(|()| config.retry.check())
             .and_then(|()| config.rate_limit.check())
+            .and_then(|()| config.model_limits.check())
             .and_then(|()| config.concurrency.check())
             .and_then(|()| config.timeout.check());
         let error: InvalidConfig = checked.err()?;

@@ -82,8 +82,11 @@ pub struct OperationConfig {
     pub circuit_breaker: breaker::Config,
     /// The retries.
     pub retry: retry::Config,
-    /// The rate limit; off unless the document has one.
+    /// The rate limit; off unless the document has one. Its quota is [`Quota::UNLIMITED`](rate::Quota::UNLIMITED) where the document limits
+    /// no calls.
     pub rate_limit: rate::Config,
+    /// What the rate limit has beside it for model APIs.
+    pub model_limits: rate::ModelConfig,
     /// The concurrency limit; off unless the document has one.
     pub concurrency: concurrency::Config,
     /// The timeouts.
@@ -102,7 +105,7 @@ pub struct OperationConfig {
 
 impl Default for OperationConfig {
     fn default() -> Self {
-        let mut rate_limit = rate::Config::default();
+        let mut rate_limit = rate::Config::with_quota(rate::Quota::UNLIMITED);
         rate_limit.enabled = false;
         let mut concurrency = concurrency::Config::default();
         concurrency.enabled = false;
@@ -110,6 +113,7 @@ impl Default for OperationConfig {
             circuit_breaker: breaker::Config::default(),
             retry: retry::Config::default(),
             rate_limit,
+            model_limits: rate::ModelConfig::default(),
             concurrency,
             timeout: timeout::Config::default(),
             fallback: fallback::Config::default(),

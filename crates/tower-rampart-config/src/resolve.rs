@@ -90,8 +90,13 @@ impl Merged {
                 field.apply(&mut config, &held.value);
             }
         }
-        if self.get("rate_limit.burst_size").is_none() {
-            config.rate_limit.burst_size = default_burst(config.rate_limit.quota);
+        let limit = &mut config.rate_limit;
+        if limit.quota.is_unlimited() {
+            // What says nothing without a limit on calls is as if nobody had said it.
+            let unsaid = OperationConfig::default().rate_limit;
+            (limit.algorithm, limit.burst_size) = (unsaid.algorithm, unsaid.burst_size);
+        } else if self.get("rate_limit.burst_size").is_none() {
+            limit.burst_size = default_burst(limit.quota);
         }
         // More outcomes than the window holds are never in.
         if let Window::Count { size } = config.circuit_breaker.window {

@@ -304,6 +304,24 @@ fn an_unknown_field_is_met_with_the_nearest_known_one() {
 }
 
 #[test]
+fn limit_of_a_model_api_needs_no_limit_on_calls() {
+    let load = |text: &str| ResilienceConfig::from_json(text).map(|it| it.base());
+    let tokens = load(r#"{"rate_limit": {"tokens_per_minute": 90000}}"#).unwrap();
+    assert!(tokens.rate_limit.enabled && tokens.rate_limit.quota.is_unlimited());
+    assert_eq!(tokens.model_limits.tokens_per_minute, Some(90_000.0));
+    let follows = load(r#"{"rate_limit": {"learn_from_headers": true}}"#).unwrap();
+    assert!(follows.model_limits.learn_from_headers && follows.rate_limit.quota.is_unlimited());
+    let both = load(r#"{"rate_limit": {"requests_per_minute": 60, "tokens_per_minute": 1, "burst_size": 3}}"#).unwrap();
+    assert_eq!((both.rate_limit.quota.limit, both.rate_limit.burst_size), (60.0, 3));
+    let refused = load(r#"{"rate_limit": {"learn_from_headers": false}}"#).unwrap_err();
+    assert_eq!(paths(&refused), ["rate_limit"]);
+    let text = r#"{"rate_limit": {"tokens_per_minute": 1, "burst_size": 3, "algorithm": "token_bucket"}}"#;
+    assert_eq!(paths(&load(text).unwrap_err()), ["rate_limit.algorithm", "rate_limit.burst_size"]);
+    // Where it is off, it says nothing anyway.
+    assert!(load(r#"{"rate_limit": {"enabled": false, "tokens_per_minute": 1, "burst_size": 3}}"#).is_ok());
+}
+
+#[test]
 fn what_a_host_cannot_serve_is_refused_by_name() {
     let cases = [
         (r#"{"cache": {}}"#, "cache", "cache"),

@@ -312,11 +312,23 @@ pub struct RequestInfo {
     pub cost: u32,
     /// The time left for the whole call, as the request itself says (`grpc-timeout`, a header, an extension).
     pub time_left: Option<Duration>,
+    /// The tokens of a model API that the call may use; without a word on it, a limit on tokens takes one.
+    pub tokens: Option<TokenEstimate>,
+}
+
+/// How many tokens of a model API a call may use, its answer included: what a limit on tokens reserves until the real number is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TokenEstimate {
+    /// The caller says so. More than the limit ever holds is refused for ever.
+    Stated(u32),
+    /// Guessed from the size of the request. More than the limit ever holds reserves all of it.
+    Guessed(u32),
 }
 
 impl Default for RequestInfo {
     fn default() -> Self {
-        Self { idempotent: true, method: None, cost: 1, time_left: None }
+        Self { idempotent: true, method: None, cost: 1, time_left: None, tokens: None }
     }
 }
 

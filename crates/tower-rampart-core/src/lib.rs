@@ -23,7 +23,7 @@ mod stripes;
 mod sync;
 pub mod timeout;
 
-pub use classify::{Class, ClassKind, Classify, Code, ProviderClass, RequestInfo, Verdict};
+pub use classify::{Class, ClassKind, Classify, Code, ProviderClass, RequestInfo, TokenEstimate, Verdict};
 pub use clock::{Now, Timestamp};
 pub use invalid::InvalidConfig;
 pub use outcome::Outcome;

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{Class, Verdict, breaker::State};
+use crate::{Class, Verdict, breaker::State, rate::Unit};
 
 /// A stage of the pipeline, by its name in every JSON, metric and message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -111,7 +111,7 @@ pub enum RateLimitReason {
 
 /// The rate limiter admits no call now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("rate limit of `{operation}` {}{}", .reason.as_str(), Wait(*.retry_after))]
+#[error("rate limit of `{operation}`{} {}{}", Counting(*.unit), .reason.as_str(), Wait(*.retry_after))]
 #[non_exhaustive]
 pub struct RateLimited {
     /// The operation whose limiter refused.
@@ -120,8 +120,11 @@ pub struct RateLimited {
     pub reason: RateLimitReason,
     /// When the call would be admitted; `None` if never.
     pub retry_after: Option<Duration>,
-    /// The number of calls admitted at once after a pause: the limit that HTTP `RateLimit` fields state.
+    /// The number of calls admitted at once after a pause: the limit that HTTP `RateLimit` fields state. [`u32::MAX`]: the limiter has no
+    /// quota of its own.
     pub burst: u32,
+    /// What the limiter counts.
+    pub unit: Unit,
 }
 
 /// Why a concurrency limiter refused.
@@ -189,9 +192,16 @@ impl CircuitOpen {
 }
 
 impl RateLimited {
-    /// A refusal by the limiter of `operation`.
+    /// A refusal by the limiter of `operation`, which counts requests.
     pub fn new(operation: Name, reason: RateLimitReason, retry_after: Option<Duration>, burst: u32) -> Self {
-        Self { operation, reason, retry_after, burst }
+        Self { operation, reason, retry_after, burst, unit: Unit::Requests }
+    }
+
+    /// Says what the limiter counts.
+    #[must_use]
+    pub fn counting(mut self, unit: Unit) -> Self {
+        self.unit = unit;
+        self
     }
 }
 
@@ -331,6 +341,18 @@ impl TimeoutKind {
         match self {
             Self::Attempt => "attempt",
             Self::Total => "total",
+        }
+    }
+}
+
+/// What a limiter counts, where that is not requests.
+struct Counting(Unit);
+
+impl fmt::Display for Counting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Unit::Requests => Ok(()),
+            unit => write!(f, " ({})", unit.as_str()),
         }
     }
 }

@@ -19,7 +19,7 @@ const OVERLOAD_HINT: Duration = Duration::from_millis(100);
 /// | part | its health |
 /// |---|---|
 /// | circuit breaker | 1; 0.5 while half open; 0 while open or forced open |
-/// | rate limiter | the share of the burst that is left; 0 without one whole call |
+/// | rate limiter | the share of the burst that is left; 0 without one whole call; of calls and tokens the lower |
 /// | concurrency limiter | the share of the permits that is free |
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -34,10 +34,12 @@ pub struct Signals {
     pub max_inflight: Option<u32>,
     /// Calls that wait for a permit or for their turn at the rate limiter.
     pub queue_depth: usize,
-    /// Calls that the rate limiter would admit now, with the fraction that is already refilled.
+    /// Calls that the rate limiter would admit now, with the fraction that is already refilled; `None` too where calls are not limited.
     pub rate_remaining: Option<f64>,
-    /// How long until the rate limiter has its whole burst again.
+    /// How long until the rate limiter has its whole burst again, or a pause is over.
     pub rate_reset: Option<Duration>,
+    /// Tokens of a model API that the rate limiter would admit now.
+    pub tokens_remaining: Option<f64>,
     /// Retries that the budget would pay for now.
     pub retry_budget: Option<f64>,
     /// The latency that half of the calls do not exceed.
@@ -88,7 +90,7 @@ impl From<&OperationSnapshot> for Signals {
             State::HalfOpen => 0.5,
             State::Open | State::ForcedOpen => 0.0,
         });
-        let rate = it.rate.map(|rate| rate.health());
+        let rate = it.rate.map(|rate| it.tokens.map_or(1.0, |tokens| tokens.health()).min(rate.health()));
         let concurrency = it.concurrency.map(|concurrency| concurrency.health());
         let parts = [circuit, rate, concurrency];
         let present = parts.iter().flatten().count();
@@ -99,9 +101,11 @@ impl From<&OperationSnapshot> for Signals {
             current_inflight: it.concurrency.map_or(it.inflight, |concurrency| u64::from(concurrency.inflight)),
             max_inflight: it.concurrency.map(|concurrency| concurrency.max_inflight),
             queue_depth: it.concurrency.map_or(0, |concurrency| concurrency.queued)
-                + it.rate.map_or(0, |rate| rate.queued),
-            rate_remaining: it.rate.map(|rate| rate.remaining),
+                + it.rate.map_or(0, |rate| rate.queued)
+                + it.tokens.map_or(0, |tokens| tokens.queued),
+            rate_remaining: it.rate.filter(|rate| rate.burst < u32::MAX).map(|rate| rate.remaining),
             rate_reset: it.rate.map(|rate| rate.reset_after),
+            tokens_remaining: it.tokens.map(|tokens| tokens.remaining),
             retry_budget: it.retry_budget,
             p50: it.latency.p50,
             p95: it.latency.p95,
@@ -136,9 +140,12 @@ impl Operation {
         if let Some(Err(refused)) = parts.running_breaker().map(|it| it.peek(now)) {
             refusals.push(PreflightRefusal::new(Stage::CircuitBreaker, refused.retry_after, true));
         }
-        if let Some(limiter) = parts.running_rate()
-            && let Err(exceeded) = limiter.peek(cost, now)
-        {
+        let exceeded = [(parts.running_rate(), cost), (parts.running_tokens(), 1)]
+            .into_iter()
+            .filter_map(|(limiter, cost)| limiter.and_then(|it| Some((it, it.peek(cost, now).err()?))))
+            // Who has to wait for both waits for the later one; never is later than any.
+            .max_by_key(|(_, exceeded)| exceeded.retry_after.unwrap_or(Duration::MAX));
+        if let Some((limiter, exceeded)) = exceeded {
             let config = limiter.config();
             let waits = config.on_limit == OnLimit::Wait;
             let may_wait = |wait| waits && fits(wait) && config.max_wait.is_none_or(|max| wait <= max);

@@ -142,6 +142,41 @@ fn token_given_back_from_beneath_another_under_callers_mints_none() {
 }
 
 #[test]
+fn pause_under_callers_neither_mints_nor_loses_a_token_and_ends() {
+    loom::model(|| {
+        let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 2.0)).unwrap());
+        let other = Arc::clone(&limiter);
+        let thread = thread::spawn(move || admitted(&other));
+        let until = Timestamp::from_millis(500);
+        limiter.learn(rate::Learnt { remaining: None, paused_until: Some(until) }, NOW);
+        assert_eq!(admitted(&limiter), 0, "it pauses for whoever asks after it has learnt so");
+        let before = thread.join().unwrap();
+        let after = (0..3).filter(|_| limiter.try_acquire(1, until).is_ok()).count();
+        // The fast lane is open again.
+        assert_eq!(before as usize + after, 2);
+    });
+}
+
+#[test]
+fn call_settled_under_callers_leaves_exactly_what_it_cost() {
+    loom::model(|| {
+        let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 3.0)).unwrap());
+        let (less, more) = (limiter.try_acquire(2, NOW).unwrap(), limiter.try_acquire(1, NOW).unwrap());
+        let other = Arc::clone(&limiter);
+        let thread = thread::spawn(move || {
+            other.settle(less, 1, NOW);
+            admitted(&other)
+        });
+        limiter.settle(more, 2, NOW);
+        // Between the two a token is free, if the first is settled before the second.
+        let extra = admitted(&limiter) + thread.join().unwrap();
+        assert!(extra <= 1);
+        let owed = limiter.reset_after(NOW).as_secs();
+        assert_eq!(owed, 3 + u64::from(extra));
+    });
+}
+
+#[test]
 fn two_threads_never_take_the_same_permit() {
     loom::model(|| {
         let limiter = Arc::new(Limiter::new("x", concurrency_config(1)).unwrap());

@@ -7,7 +7,7 @@ use std::{task::Waker, time::Duration};
 use proptest::prelude::*;
 use tower_rampart_core::{
     Timestamp,
-    rate::{Admission, Algorithm, Config, OnLimit, Quota, RateLimiter, Receipt, SlidingCounter, Ticket, Turn},
+    rate::{Admission, Algorithm, Config, Learnt, OnLimit, Quota, RateLimiter, Receipt, SlidingCounter, Ticket, Turn},
 };
 
 const ALL: [Algorithm; 4] = [Algorithm::Gcra, Algorithm::TokenBucket, Algorithm::FixedWindow, Algorithm::SlidingWindow];
@@ -18,6 +18,12 @@ enum Op {
     Pass(u64),
     Try(u32),
     GiveBack(usize),
+    /// Settles for so many tokens.
+    Settle(usize, u32),
+    Learn {
+        remaining: Option<u64>,
+        pause: Option<u64>,
+    },
     Enqueue(u32),
     Poll(usize),
     Cancel(usize),
@@ -33,6 +39,9 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         4 => (0..4_usize).prop_map(Op::Poll),
         1 => (0..4_usize).prop_map(Op::Cancel),
         1 => (0.5..50.0_f64, 1..8_u32).prop_map(|(limit, burst)| Op::Reconfigure(limit, burst)),
+        2 => (0..8_usize, 0..9_u32).prop_map(|(index, actual)| Op::Settle(index, actual)),
+        1 => (prop::option::of(0..8_u64), prop::option::of(0..300_000_000_u64))
+            .prop_map(|(remaining, pause)| Op::Learn { remaining, pause }),
     ];
     prop::collection::vec(op, 1..120)
 }
@@ -49,7 +58,7 @@ fn with_quota(algorithm: Algorithm, quota: Quota, burst: u32) -> Config {
     config
 }
 
-/// One admission, or one change of the configuration (with cost 0).
+/// One admission, one debt, or one change of the configuration (with cost 0).
 struct Event {
     at: Timestamp,
     /// 0 from when on it was given back.
@@ -68,6 +77,7 @@ fn trace(
     let mut events = vec![Event { at: now, cost: 0, config }];
     let mut queue: Vec<Ticket> = Vec::new();
     let mut held: Vec<(Receipt, usize)> = Vec::new();
+    let mut paused = Timestamp::ZERO;
     for op in ops {
         let mut admitted = None;
         match op {
@@ -77,6 +87,22 @@ fn trace(
                 let (receipt, event) = held.remove(index);
                 events[event].cost = 0;
                 limiter.give_back(receipt, now);
+            }
+            Op::Settle(index, actual) if index < held.len() => {
+                let (receipt, event) = held.remove(index);
+                let cost = receipt.cost();
+                events[event].cost = cost.min(actual);
+                events.push(Event { at: now, cost: actual.saturating_sub(cost), config });
+                limiter.settle(receipt, actual, now);
+            }
+            Op::Learn { remaining, pause } => {
+                let paused_until = pause.map(|nanos| now.after(Duration::from_nanos(nanos)));
+                let before = limiter.remaining(now);
+                limiter.learn(Learnt { remaining, paused_until }, now);
+                let after = limiter.remaining(now);
+                assert!(after <= before + 1e-6, "learning made {after} tokens of {before}");
+                assert!(remaining.is_none_or(|most| after <= most as f64 + 1e-6));
+                paused = paused.max(paused_until.unwrap_or_default());
             }
             Op::Enqueue(cost) => match limiter.enqueue(cost, now, None) {
                 Ok(Admission::Granted(receipt)) => admitted = Some(receipt),
@@ -93,7 +119,7 @@ fn trace(
                 Turn::WaitUntil(_) | Turn::Queued => {}
             },
             Op::Cancel(index) if index < queue.len() => limiter.cancel(queue.remove(index)),
-            Op::Poll(_) | Op::Cancel(_) | Op::GiveBack(_) => {}
+            Op::Poll(_) | Op::Cancel(_) | Op::GiveBack(_) | Op::Settle(..) => {}
             Op::Reconfigure(limit, burst) => {
                 config = self::config(first.algorithm, limit, burst);
                 limiter.reconfigure(config, now).unwrap();
@@ -101,6 +127,7 @@ fn trace(
             }
         }
         if let Some(receipt) = admitted {
+            assert!(now >= paused, "admitted in a pause");
             events.push(Event { at: now, cost: receipt.cost(), config });
             held.push((receipt, events.len() - 1));
             check(&events)?;
@@ -110,7 +137,8 @@ fn trace(
     Ok(())
 }
 
-/// In every interval up to the last event: what was admitted in it and was not given back by its end is at most burst + rate * length.
+/// In every interval up to the last event, an admission: what was admitted or found to be owed in it and was not given back by its end is at
+/// most burst + rate * length.
 fn within_burst_and_rate(events: &[Event]) -> Result<(), TestCaseError> {
     let Some(mut after) = events.last() else { return Ok(()) };
     let (mut since, mut admitted) = (0.0, 0);
@@ -194,6 +222,8 @@ proptest! {
     ) {
         let ops = ops.into_iter().map(|op| match op {
             Op::Reconfigure(_, burst) => Op::Reconfigure(f64::from(limits[burst as usize % limits.len()]), 1),
+            // What is owed may be more than any limit.
+            Op::Settle(index, _) => Op::Settle(index, 1),
             op => op,
         });
         let most = *limits.iter().max().unwrap();

@@ -217,6 +217,19 @@ fn operations_are_bounded_and_looking_makes_none() {
 }
 
 #[test]
+fn operation_that_was_taken_out_makes_room_and_its_name_begins_anew() {
+    let registry = Registry::with_capacity(|| Timestamp::ZERO, 1);
+    let old = registry.operation("a").unwrap();
+    old.started();
+    assert!(registry.remove("a").is_some_and(|it| Arc::ptr_eq(&it, &old)));
+    assert!(registry.remove("a").is_none() && registry.operation("b").is_ok());
+    assert!(!registry.prometheus_text().contains("operation=\"a\""));
+    assert!(registry.remove("b").is_some());
+    assert_eq!(registry.operation("a").unwrap().snapshot(Timestamp::ZERO).inflight, 0);
+    old.abandoned(Timestamp::ZERO);
+}
+
+#[test]
 fn clones_share_one_registry() {
     let registry = registry();
     registry.clone().operation("a").unwrap().started();

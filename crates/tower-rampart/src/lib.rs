@@ -53,6 +53,8 @@ pub mod retry;
 pub mod timeout;
 #[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout"))]
 mod timer;
+#[cfg(feature = "tonic")]
+pub mod tonic;
 
 #[cfg(feature = "breaker")]
 pub use breaker::CircuitBreakerLayer;
@@ -77,5 +79,5 @@ pub use timeout::TimeoutLayer;
 pub use tower_rampart_config::{OperationConfig, Preset, ResilienceConfig, Strategy};
 pub use tower_rampart_core::{
     Class, ClassKind, Classify, Code, InvalidConfig, Outcome, ProviderClass, Rejection, RequestInfo, Stage, Timestamp,
-    Verdict, rejection,
+    TokenEstimate, Verdict, rejection,
 };

@@ -207,3 +207,75 @@ async fn an_allocation_is_seen() {
     count(&mut table, "boxing", boxing, answered).await;
     assert_eq!(table, [("boxing", CALLS)]);
 }
+
+/// HTTP calls whose outcome the head decides: the layers for hosts add nothing either.
+#[cfg(feature = "http")]
+mod http_hosts {
+    use std::convert::Infallible;
+
+    use ::http::{Method, Request, Response};
+    use alloc_tracker::Session;
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Empty, Full};
+    use tower::{Layer, Service, ServiceExt};
+    use tower_rampart::{
+        PresetBuilder,
+        http::{ClientLayer, ReplayBody},
+    };
+
+    use super::{CALLS, EVERY_STAGE, WARM_UP};
+
+    type Answer = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn answer(_request: Request<ReplayBody<Empty<Bytes>>>) -> std::future::Ready<Answer> {
+        std::future::ready(Ok(Response::new(Full::from("hello"))))
+    }
+
+    async fn allocations(document: &str, methods: &[Method]) -> u64 {
+        let layer: ClientLayer = PresetBuilder::from_json(document).unwrap().http_client().unwrap();
+        let mut service = layer.layer(tower::service_fn(answer));
+        let mut call = async |method: Method| {
+            let mut request = Request::new(Empty::new());
+            *request.method_mut() = method;
+            let response = service.ready().await.unwrap().call(request).await.unwrap();
+            assert_eq!(response.status(), 200);
+            // A body that nobody reads to its end would be an abandoned call.
+            let mut body = response.into_body();
+            while let Some(frame) = body.frame().await {
+                assert!(frame.is_ok());
+            }
+        };
+        for _ in 0..WARM_UP {
+            call(Method::GET).await;
+        }
+        let session = Session::new();
+        let operation = session.operation("client");
+        {
+            let _span = operation.measure_thread().iterations(CALLS);
+            for _ in 0..CALLS {
+                for method in methods {
+                    call(method.clone()).await;
+                }
+            }
+        }
+        session.to_report().operations().map(|(_, it)| it.total_allocations_count()).sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_http_call_costs_an_allocation_where_its_head_decides() {
+        let methods = [Method::GET, Method::POST];
+        assert_eq!(allocations(EVERY_STAGE, &methods).await, 0);
+        assert_eq!(allocations(r#"{"preset": "production"}"#, &methods).await, 0);
+        // Headers that a request does not have cost nothing either.
+        let deadlines = r#"{"http": {"deadline_headers": ["x-timeout", "grpc-timeout"]}}"#;
+        assert_eq!(allocations(deadlines, &methods).await, 0);
+        assert_eq!(allocations(r#"{"classify": {"profile": "grpc"}}"#, &methods).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_that_decides_costs_one_allocation() {
+        let document = r#"{"classify": {"outcome_at": "end_of_body"}}"#;
+        assert_eq!(allocations(document, &[Method::GET]).await, CALLS);
+        assert_eq!(allocations(document, &[Method::HEAD]).await, 0, "its answers have no body");
+    }
+}

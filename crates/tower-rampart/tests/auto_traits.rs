@@ -147,3 +147,85 @@ fn anything_can_be_wrapped() {
     let _ = TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(NoService);
     let _: pipeline::ResilienceService<NoService> = ResilienceLayer::from_preset("simple").unwrap().layer(NoService);
 }
+
+#[cfg(feature = "http")]
+mod http_hosts {
+    use std::convert::Infallible;
+
+    use ::http::{Request, Response};
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use tower_rampart::{
+        fallback,
+        http::{
+            BodyError, ClientLayer, ClientService, Deadline, Inspect, PeekedError, PeekedTrailers, ReplayBody,
+            ResponseBody, ServerLayer, ServerService,
+        },
+        pipeline::Held,
+    };
+
+    use super::{Context, Poll, Ready, Service, cloned_and_sent, ready, sent, shared};
+
+    /// An HTTP service that is not `Sync`.
+    #[derive(Clone, Debug)]
+    struct Handler(std::cell::Cell<u32>);
+
+    impl<Q> Service<Request<Q>> for Handler {
+        type Response = Response<Empty<Bytes>>;
+        type Error = Infallible;
+        type Future = Ready<Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _request: Request<Q>) -> Self::Future {
+            self.0.set(self.0.get() + 1);
+            ready(Ok(Response::new(Empty::new())))
+        }
+    }
+
+    /// A body that can neither be cloned nor shared, nor moved once it is polled.
+    struct Pinned(
+        #[expect(dead_code, reason = "only its traits count")] std::cell::Cell<u32>,
+        std::marker::PhantomPinned,
+    );
+
+    fn future<S: Service<Request<B>, Future: Send + 'static>, B>() {}
+    fn body<T: Send + Unpin + 'static>() {}
+    fn error<T: std::error::Error + Send + Sync + 'static>() {}
+
+    #[test]
+    fn layers_services_and_futures_are_sent() {
+        shared::<ClientLayer>();
+        shared::<ServerLayer>();
+        shared::<ClientLayer<fallback::Targets<Handler>>>();
+        cloned_and_sent::<ClientService<Handler>>();
+        cloned_and_sent::<ServerService<Handler>>();
+        cloned_and_sent::<Inspect<Handler>>();
+        future::<ClientService<Handler>, Empty<Bytes>>();
+        future::<ServerService<Handler>, Empty<Bytes>>();
+        sent::<ReplayBody<Empty<Bytes>>>();
+    }
+
+    #[test]
+    fn bodies_are_what_the_bodies_inside_are() {
+        body::<ResponseBody<Empty<Bytes>>>();
+        sent::<ResponseBody<Pinned>>();
+        error::<BodyError>();
+        body::<Held>();
+        shared::<Deadline>();
+        shared::<PeekedError>();
+        shared::<PeekedTrailers>();
+    }
+
+    #[test]
+    fn anything_can_be_wrapped() {
+        use tower::Layer;
+
+        struct NoService;
+        let client: ClientLayer = ClientLayer::from_preset("simple").unwrap();
+        let server: ServerLayer = ServerLayer::from_preset("simple").unwrap();
+        let _ = (client.layer(NoService), server.layer(NoService));
+    }
+}

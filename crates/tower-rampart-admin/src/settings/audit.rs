@@ -39,6 +39,7 @@ struct Audit {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 struct Entry {
     at: Moment,
     by: By,

@@ -83,6 +83,7 @@ fn patch_schema(_: &mut SchemaGenerator) -> Schema {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigurationChange")]
 struct Outcome {
     /// Whether it runs; a dry run does not.
     applied: bool,
@@ -118,6 +119,7 @@ impl From<&Change> for Difference {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DroppedOverride")]
 struct Dropped {
     id: String,
     operation: Option<String>,

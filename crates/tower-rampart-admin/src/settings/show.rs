@@ -39,6 +39,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Configuration")]
 struct Shown {
     preset_name: String,
     /// Whether it was made from the variables of older systems.
@@ -147,6 +148,7 @@ impl From<&Override> for OverrideInForce {
 
 /// Who did something, and where from.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChangedBy")]
 pub(super) struct By {
     /// The name of a key, `local`, `code` or `file`.
     who: String,

@@ -23,7 +23,7 @@ use self::{
     summary::{Side, Summary},
 };
 use crate::{
-    args::DemoOptions,
+    args::{DemoOptions, TransportOptions},
     failure::Failure,
     serve::{Plan, Running},
 };
@@ -97,7 +97,15 @@ async fn start_gateway(upstream: SocketAddr, standby: SocketAddr) -> Result<Runn
     let target = |address| format!("http://{address}").parse().map_err(|error| Failure::new(format!("{error}")));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let (upstream, fallbacks) = (target(upstream)?, vec![target(standby)?]);
-    Running::start(Plan { config, upstream, fallbacks, listen: any, admin_listen: any }).await
+    Running::start(Plan {
+        config,
+        upstream,
+        fallbacks,
+        listen: any,
+        admin_listen: any,
+        transport: TransportOptions::default(),
+    })
+    .await
 }
 
 fn uri(address: SocketAddr) -> Uri {

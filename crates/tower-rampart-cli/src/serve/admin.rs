@@ -1,6 +1,6 @@
 //! The admin address: `/health` and `/metrics`. It knows no keys, and is therefore for loopback only.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
@@ -11,7 +11,12 @@ use serde_json::{Value, json};
 use tower_rampart::Registry;
 use tower_rampart_core::breaker::State;
 
-use super::{answer::json_answer, body::AnswerBody, counters::Counters, listener::Handler};
+use super::{
+    answer::json_answer,
+    body::AnswerBody,
+    counters::Counters,
+    listener::{Handler, Peer},
+};
 
 /// What the admin address shows.
 #[derive(Clone, Debug)]
@@ -78,7 +83,7 @@ impl Handler for Admin {
     fn handle(
         self,
         request: Request<Incoming>,
-        _peer: SocketAddr,
+        _peer: Peer,
     ) -> impl Future<Output = Response<AnswerBody>> + Send + 'static {
         std::future::ready(self.answer(&request))
     }

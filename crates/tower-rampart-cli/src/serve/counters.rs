@@ -1,4 +1,5 @@
-//! What the gateway itself counts: requests in flight with their bodies, answers by their class, and reloads. All else comes from the registry.
+//! What the gateway itself counts: requests in flight with their bodies, upgraded connections, answers by their class, and reloads. All else comes from
+//! the registry.
 
 use std::{
     fmt::Write as _,
@@ -9,11 +10,13 @@ use std::{
 };
 
 use http::StatusCode;
+use tokio::sync::watch;
 
 /// The counters of one gateway.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     in_flight: AtomicU64,
+    upgraded: watch::Sender<u64>,
     answers: [AtomicU64; 5],
     reloads_applied: AtomicU64,
     reloads_refused: AtomicU64,
@@ -23,6 +26,10 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<Counters>);
 
+/// An upgraded connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenUpgrade(Arc<Counters>);
+
 impl Counters {
     pub(crate) fn enter(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -31,6 +38,21 @@ impl Counters {
 
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn upgrade(self: &Arc<Self>) -> OpenUpgrade {
+        self.upgraded.send_modify(|count| *count += 1);
+        OpenUpgrade(Arc::clone(self))
+    }
+
+    pub(crate) fn upgraded(&self) -> u64 {
+        *self.upgraded.borrow()
+    }
+
+    /// Waits until no connection is upgraded.
+    pub(crate) async fn upgrades_ended(&self) {
+        // The sender is here, so there is no error.
+        let _ = self.upgraded.subscribe().wait_for(|count| *count == 0).await;
     }
 
     pub(crate) fn answered(&self, status: StatusCode) {
@@ -59,6 +81,12 @@ impl Counters {
         };
         line(format_args!("rampart_gateway_in_flight {}\n", self.in_flight()));
         line(format_args!(
+            "# HELP rampart_gateway_upgraded_connections Connections that speak another protocol since their handshake, such as WebSocket.\n\
+             # TYPE rampart_gateway_upgraded_connections gauge\n\
+             rampart_gateway_upgraded_connections {}\n",
+            self.upgraded()
+        ));
+        line(format_args!(
             "# HELP rampart_gateway_answers_total Answers to clients by the class of their status.\n\
              # TYPE rampart_gateway_answers_total counter\n"
         ));
@@ -75,6 +103,12 @@ impl Counters {
             line(format_args!("rampart_reloads_total{{result=\"{result}\"}} {count}\n"));
         }
         text
+    }
+}
+
+impl Drop for OpenUpgrade {
+    fn drop(&mut self) {
+        self.0.upgraded.send_modify(|count| *count -= 1);
     }
 }
 
@@ -97,6 +131,16 @@ mod tests {
         assert!(counters.prometheus_text().contains("rampart_gateway_in_flight 1\n"));
         drop(second);
         assert_eq!(counters.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn connection_is_upgraded_until_dropped() {
+        let counters = Arc::new(Counters::default());
+        let upgrade = counters.upgrade();
+        assert!(counters.prometheus_text().contains("\nrampart_gateway_upgraded_connections 1\n"));
+        drop(upgrade);
+        assert_eq!(counters.upgraded(), 0);
+        counters.upgrades_ended().await;
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! One request through the gateway: from the client's headers to an answer. How attempts are made is in `upstream`, how many in the pipeline.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Response, header::ACCEPT};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header::ACCEPT};
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
 use tower_rampart::{
@@ -11,7 +11,15 @@ use tower_rampart::{
 };
 
 use super::{
-    answer::Trouble, body::AnswerBody, counters::Counters, headers, listener::Handler, live::Live, operations::HEADER,
+    answer::Trouble,
+    body::AnswerBody,
+    counters::Counters,
+    headers,
+    linger::ClientBody,
+    listener::{Handler, Peer},
+    live::Live,
+    operations::HEADER,
+    upgrade::{Handshake, Tunnels},
     upstream::UpstreamError,
 };
 
@@ -20,37 +28,48 @@ use super::{
 pub(crate) struct Gateway {
     live: Arc<Live>,
     counters: Arc<Counters>,
+    tunnels: Tunnels,
 }
 
 impl Gateway {
-    pub(crate) fn new(live: Arc<Live>, counters: Arc<Counters>) -> Self {
-        Self { live, counters }
+    pub(crate) fn new(live: Arc<Live>, counters: Arc<Counters>, tunnels: Tunnels) -> Self {
+        Self { live, counters, tunnels }
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<AnswerBody> {
+    async fn answer(&self, mut request: Request<Incoming>, peer: Peer) -> Response<AnswerBody> {
         let accept = request.headers().get_all(ACCEPT).iter().map(|value| (ACCEPT, value.clone())).collect();
         if request.method() == Method::CONNECT {
             return Trouble::NotImplemented.answer(None, &accept);
         }
+        let handshake = Handshake::of(&mut request);
         let (mut parts, body) = request.into_parts();
+        let body = ClientBody::new(&parts, body);
         let operation = self.live.operation_of(&parts);
-        if headers::prepare(&mut parts, peer.ip()).is_err() {
+        if headers::prepare(&mut parts, peer).is_err() {
             return Trouble::BadRequest.answer(None, &accept);
         }
         parts.headers.remove(HEADER);
+        if let Some(handshake) = &handshake {
+            handshake.pass_on(&mut parts);
+        }
         let request = Request::from_parts(parts, ReplayBody::new(body, operation.replay_max_bytes));
         match operation.pipeline.oneshot(request).await {
-            Ok(mut response) => {
-                headers::remove_hop_by_hop(response.headers_mut());
-                response
-            }
+            Ok(mut response) => match handshake {
+                Some(handshake) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    handshake.complete(response, &self.tunnels)
+                }
+                _ => {
+                    headers::remove_hop_by_hop(response.headers_mut());
+                    response
+                }
+            },
             Err(error) => explain(&error, &operation.name, &accept),
         }
     }
 }
 
 impl Handler for Gateway {
-    async fn handle(self, request: Request<Incoming>, peer: SocketAddr) -> Response<AnswerBody> {
+    async fn handle(self, request: Request<Incoming>, peer: Peer) -> Response<AnswerBody> {
         let in_flight = self.counters.enter();
         let answer = self.answer(request, peer).await;
         self.counters.answered(answer.status());

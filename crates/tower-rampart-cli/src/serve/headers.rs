@@ -1,7 +1,5 @@
 //! What a gateway does to headers on their way through (RFC 9110 section 7.6). Nothing here depends on what a request is about.
 
-use std::net::IpAddr;
-
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version,
     header::{
@@ -9,6 +7,8 @@ use http::{
     },
     request::Parts,
 };
+
+use super::listener::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -52,7 +52,7 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 ///
 /// # Errors
 /// 400 for an HTTP/1.1 request without `Host`, or with several: which of them counts is not for a gateway to guess.
-pub(crate) fn prepare(parts: &mut Parts, peer: IpAddr) -> Result<(), StatusCode> {
+pub(crate) fn prepare(parts: &mut Parts, peer: Peer) -> Result<(), StatusCode> {
     let host = authority(parts)?;
     let wants_trailers = wants_trailers(&parts.headers);
     let headers = &mut parts.headers;
@@ -64,7 +64,7 @@ pub(crate) fn prepare(parts: &mut Parts, peer: IpAddr) -> Result<(), StatusCode>
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     join(headers, &COOKIE, "; ");
-    append(headers, &X_FORWARDED_FOR, &peer.to_canonical().to_string());
+    append(headers, &X_FORWARDED_FOR, &peer.address.to_canonical().to_string());
     let protocol = match parts.version {
         Version::HTTP_10 => "1.0",
         Version::HTTP_2 => "2",
@@ -74,7 +74,7 @@ pub(crate) fn prepare(parts: &mut Parts, peer: IpAddr) -> Result<(), StatusCode>
     if let Some(host) = host {
         headers.entry(X_FORWARDED_HOST).or_insert(host);
     }
-    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(peer.scheme()));
 
     parts.version = Version::HTTP_11;
     // Of an absolute target only the path is of use behind, whatever host it names.
@@ -127,7 +127,7 @@ mod tests {
 
     fn prepared(build: http::request::Builder) -> Result<Parts, StatusCode> {
         let mut parts = build.body(()).expect("a request").into_parts().0;
-        prepare(&mut parts, IpAddr::from([192, 0, 2, 7]))?;
+        prepare(&mut parts, Peer { address: [192, 0, 2, 7].into(), is_secure: false })?;
         Ok(parts)
     }
 

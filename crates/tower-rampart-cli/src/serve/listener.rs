@@ -1,6 +1,13 @@
 //! Accepts connections and serves them until told to stop; what is answered is the handler's business.
 
-use std::{convert::Infallible, future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, Request, Response};
@@ -12,20 +19,26 @@ use hyper_util::{
         graceful::{GracefulShutdown, Watcher},
     },
 };
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
 
-use super::{answer::Trouble, body::AnswerBody};
+use super::{
+    answer::Trouble,
+    body::AnswerBody,
+    connect::{KEEP_ALIVE, MAX_HEADER_LIST},
+    opening::Opening,
+    tls::Tls,
+};
 use crate::failure::Failure;
 
 /// How long a client may take to send the head of a request, or its first byte.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// What HTTP/2 begins with (RFC 9113 section 3.4).
-const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How long to wait for the rest of the preface before another look.
-const PEEK_PAUSE: Duration = Duration::from_millis(20);
+/// How many requests a client may have at once on a connection over HTTP/2.
+const MAX_STREAMS: u32 = 200;
 /// How long to wait after the system refused to accept, which it does when it is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,19 +53,37 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
     Ok((listener, address))
 }
 
+/// Who sends a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    /// Whether it came over TLS.
+    pub(crate) is_secure: bool,
+}
+
+impl Peer {
+    /// The scheme of the URL that the peer asked.
+    pub(crate) fn scheme(self) -> &'static str {
+        if self.is_secure { "https" } else { "http" }
+    }
+}
+
 /// Answers one request of the peer.
 pub(crate) trait Handler: Clone + Send + Sync + 'static {
     /// Answers; whatever happens, there is an answer.
     fn handle(
         self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        peer: Peer,
     ) -> impl Future<Output = Response<AnswerBody>> + Send + 'static;
 }
 
 /// Accepts until `stop` says so, then closes the listener. Connections already accepted are finished by `graceful`.
+///
+/// No connection waits for the handshake of another: each has a task of its own.
 pub(crate) async fn accept<H: Handler>(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     handler: H,
     graceful: &GracefulShutdown,
     mut stop: watch::Receiver<bool>,
@@ -63,8 +94,11 @@ pub(crate) async fn accept<H: Handler>(
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                tokio::spawn(connection(stream, peer, handler.clone(), graceful.watcher(), stop.clone()));
+            Ok((stream, address)) => {
+                let peer = Peer { address: address.ip(), is_secure: tls.is_some() };
+                let serving =
+                    Serving { handler: handler.clone(), peer, watcher: graceful.watcher(), stop: stop.clone() };
+                tokio::spawn(serving.accepted(stream, tls.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -74,68 +108,84 @@ pub(crate) async fn accept<H: Handler>(
     }
 }
 
-async fn connection<H: Handler>(
-    stream: TcpStream,
-    peer: SocketAddr,
+/// What it takes to serve one connection.
+struct Serving<H> {
     handler: H,
+    peer: Peer,
     watcher: Watcher,
-    mut stop: watch::Receiver<bool>,
-) {
-    // Until the protocol is known, hyper has no timeout of its own.
-    tokio::select! {
-        known = tokio::time::timeout(HEAD_TIMEOUT, protocol_known(&stream)) => if !matches!(known, Ok(Ok(()))) { return },
-        _ = stop.wait_for(|stop| *stop) => return,
-    }
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
-    let service = service_fn(move |request: Request<Incoming>| {
-        let accept: HeaderMap =
-            request.headers().get_all("accept").iter().map(|it| (http::header::ACCEPT, it.clone())).collect();
-        let is_head = request.method() == Method::HEAD;
-        let answer = AssertUnwindSafe(handler.clone().handle(request, peer)).catch_unwind();
-        async move {
-            let answer = answer.await.unwrap_or_else(|_| Trouble::Panicked.answer(None, &accept));
-            Ok::<_, Infallible>(if is_head { AnswerBody::head_of(answer) } else { answer })
+    stop: watch::Receiver<bool>,
+}
+
+impl<H: Handler> Serving<H> {
+    async fn accepted(mut self, stream: TcpStream, tls: Option<Arc<Tls>>) {
+        if let Err(error) = tune(&stream) {
+            tracing::debug!(%error, "cannot tune a connection");
         }
-    });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(false);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT);
-    let serving = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
-    if let Err(error) = serving.await {
-        tracing::debug!(%peer, error, "connection ended");
+        let Some(tls) = tls else { return self.serve(stream).await };
+        let handshake = tokio::select! {
+            handshake = tls.accept(stream) => handshake,
+            _ = self.stop.wait_for(|stop| *stop) => return,
+        };
+        match handshake {
+            Ok(stream) => self.serve(stream).await,
+            Err(error) => tracing::debug!(peer = %self.peer.address, %error, "no TLS handshake"),
+        }
+    }
+
+    async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        // Until the protocol is known, hyper has no timeout of its own.
+        let opening = tokio::select! {
+            opening = tokio::time::timeout(HEAD_TIMEOUT, Opening::read(stream)) => opening,
+            _ = self.stop.wait_for(|stop| *stop) => return,
+        };
+        let Ok(Ok(opening)) = opening else { return };
+        let (handler, peer) = (self.handler, self.peer);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let accept: HeaderMap =
+                request.headers().get_all("accept").iter().map(|it| (http::header::ACCEPT, it.clone())).collect();
+            let is_head = request.method() == Method::HEAD;
+            let answer = AssertUnwindSafe(handler.clone().handle(request, peer)).catch_unwind();
+            async move {
+                let answer = answer.await.unwrap_or_else(|_| Trouble::Panicked.answer(None, &accept));
+                Ok::<_, Infallible>(if is_head { AnswerBody::head_of(answer) } else { answer })
+            }
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(false);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEP_ALIVE)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEADER_LIST);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(opening), service).into_owned();
+        if let Err(error) = self.watcher.watch(connection).await {
+            tracing::debug!(peer = %peer.address, error, "connection ended");
+        }
     }
 }
 
-/// Waits until the first bytes tell HTTP/1 from HTTP/2, and leaves them where they are.
-async fn protocol_known(stream: &TcpStream) -> io::Result<()> {
-    let mut first = [0; HTTP2_PREFACE.len()];
-    loop {
-        let length = stream.peek(&mut first).await?;
-        let is_undecided = (1..HTTP2_PREFACE.len()).contains(&length) && HTTP2_PREFACE.starts_with(&first[..length]);
-        if !is_undecided {
-            return Ok(());
-        }
-        // What was peeked at stays readable, and says nothing of what follows.
-        tokio::time::sleep(PEEK_PAUSE).await;
-    }
+/// Sends what is written at once, and asks clients that are silent for long whether they are still there.
+fn tune(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
+    use std::io::{self, Read as _, Write as _};
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    use super::*;
+    use super::{super::opening::HTTP2_PREFACE, *};
 
     /// Panics unless the path is `/`.
     #[derive(Clone, Copy, Debug)]
     struct Fragile;
 
     impl Handler for Fragile {
-        async fn handle(self, request: Request<Incoming>, _peer: SocketAddr) -> Response<AnswerBody> {
+        async fn handle(self, request: Request<Incoming>, _peer: Peer) -> Response<AnswerBody> {
             assert_eq!(request.uri().path(), "/");
             Response::new(AnswerBody::whole("fine"))
         }
@@ -157,8 +207,8 @@ mod tests {
             stop.send_replace(true);
             read
         };
-        let ((), read) = tokio::join!(accept(listener, Fragile, &graceful, stopped), told);
-        // A reset, because what was sent was never read.
+        let ((), read) = tokio::join!(accept(listener, None, Fragile, &graceful, stopped), told);
+        // The end, or a reset if what was sent was never read.
         let is_over = read.as_ref().is_ok_and(|count| *count == 0)
             || read.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
         assert!(is_over, "{read:?}");
@@ -178,7 +228,7 @@ mod tests {
             stop.send_replace(true);
             answers
         };
-        let ((), answers) = tokio::join!(accept(listener, Fragile, &graceful, stopped), client);
+        let ((), answers) = tokio::join!(accept(listener, None, Fragile, &graceful, stopped), client);
         assert!(answers.starts_with("HTTP/1.1 500 Internal Server Error"), "{answers}");
         assert!(answers.contains("HTTP/1.1 200 OK") && answers.ends_with("fine"), "{answers}");
         graceful.shutdown().await;

@@ -4,19 +4,26 @@ mod admin;
 mod answer;
 mod body;
 mod classifier;
+mod connect;
 mod counters;
 pub(crate) mod document;
 mod gateway;
 mod headers;
+mod linger;
 mod listener;
 mod live;
 mod log;
+mod opening;
 mod operations;
+mod pem;
+mod reachability;
 mod running;
 mod shutdown;
 mod source;
 mod standby;
 mod target;
+mod tls;
+mod upgrade;
 mod upstream;
 
 use std::{io::Write as _, time::Duration};
@@ -37,7 +44,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Runs the gateway until a signal ends it.
 ///
 /// # Errors
-/// A configuration that is not valid, an address that cannot be had, an upstream that cannot be resolved.
+/// A configuration that is not valid, an address that cannot be had, an upstream that cannot be resolved, a certificate that is of no use.
 pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure> {
     log::init(json);
     let source = Source::open(options.preset.as_deref(), options.config.as_deref())?;
@@ -47,6 +54,7 @@ pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure
         fallbacks: options.fallback_upstream.clone(),
         listen: options.listen,
         admin_listen: options.admin_listen,
+        transport: options.transport.clone(),
     };
     let targets = std::iter::once(&options.upstream).chain(&options.fallback_upstream);
     for target in targets.clone() {
@@ -58,6 +66,7 @@ pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure
     let mut running = Running::start(plan).await?;
     running.registry().on_event(log::event);
     running.follow(source, hangup);
+    running.follow_certificate(shutdown::listen(SignalKind::hangup())?);
     announce(&running, json);
     for target in targets {
         tokio::spawn(probe(target.clone()));
@@ -79,11 +88,12 @@ async fn probe(target: Target) {
 /// The first two lines, or the one value, on standard output.
 fn announce(running: &Running, as_json: bool) {
     let (address, admin) = (running.address(), running.admin_address());
+    let scheme = if running.is_secure() { "https" } else { "http" };
     let text = if as_json {
-        let value = json!({"listening": format!("http://{address}"), "admin": format!("http://{admin}")});
+        let value = json!({"listening": format!("{scheme}://{address}"), "admin": format!("http://{admin}")});
         format!("{value}\n")
     } else {
-        format!("listening on http://{address}\nadmin on http://{admin}\n")
+        format!("listening on {scheme}://{address}\nadmin on http://{admin}\n")
     };
     let mut out = std::io::stdout().lock();
     // Whoever closed standard output does not want to know.

@@ -1,4 +1,4 @@
-//! A base URL that requests are sent to, checked when it is read. Connections are made in `upstream`.
+//! A base URL that requests are sent to, checked when it is read. Connections are made in `connect`.
 
 use std::{fmt, net::SocketAddr, str::FromStr};
 
@@ -9,12 +9,11 @@ use http::{
 
 use crate::failure::Failure;
 
-/// `http://HOST[:PORT][/PATH]`.
+/// `http://HOST[:PORT][/PATH]`, or the same with `https`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
+    scheme: Scheme,
     authority: Authority,
-    /// The value of `Host`.
-    host: HeaderValue,
     /// What stands before the path of every request; empty, or begins and does not end with a slash.
     prefix: String,
 }
@@ -22,9 +21,7 @@ pub(crate) struct Target {
 /// Why a text is no base URL.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidTarget {
-    #[error("TLS is not built in, only http:// upstreams are")]
-    Tls,
-    #[error("it must begin with http://")]
+    #[error("it must begin with http:// or https://")]
     Scheme,
     #[error("it is no URL: {0}")]
     Malformed(String),
@@ -46,12 +43,12 @@ impl Target {
     fn host_and_port(&self) -> (&str, u16) {
         let host = self.authority.host();
         let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
-        (host, self.authority.port_u16().unwrap_or(80))
+        (host, self.authority.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 }))
     }
 
-    /// The value of `Host` for requests to it.
-    pub(crate) fn host(&self) -> &HeaderValue {
-        &self.host
+    /// Whether connections to it are over TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.scheme == Scheme::HTTPS
     }
 
     /// Where a request for `uri` goes: its path and query behind the prefix.
@@ -65,7 +62,7 @@ impl Target {
             None if self.prefix.is_empty() => PathAndQuery::from_static("/"),
             None => PathAndQuery::try_from(self.prefix.as_str())?,
         };
-        Uri::builder().scheme(Scheme::HTTP).authority(self.authority.clone()).path_and_query(path).build()
+        Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path).build()
     }
 }
 
@@ -74,12 +71,11 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, InvalidTarget> {
         let (scheme, rest) = text.split_once("://").ok_or(InvalidTarget::Scheme)?;
-        if scheme.eq_ignore_ascii_case("https") {
-            return Err(InvalidTarget::Tls);
-        }
-        if !scheme.eq_ignore_ascii_case("http") {
-            return Err(InvalidTarget::Scheme);
-        }
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Scheme::HTTP,
+            "https" => Scheme::HTTPS,
+            _ => return Err(InvalidTarget::Scheme),
+        };
         for (mark, what) in [('?', "a query"), ('#', "a fragment"), ('@', "a user name")] {
             if rest.contains(mark) {
                 return Err(InvalidTarget::Unfit(what));
@@ -95,14 +91,15 @@ impl FromStr for Target {
         if authority.as_str().len() > authority.host().len() && authority.port_u16().is_none_or(|port| port == 0) {
             return Err(InvalidTarget::Unfit("no port from 1 to 65535 after its colon"));
         }
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|error| malformed(&error))?;
-        Ok(Self { authority, host, prefix: uri.path().trim_end_matches('/').to_owned() })
+        // It becomes the value of `Host`.
+        HeaderValue::from_str(authority.as_str()).map_err(|error| malformed(&error))?;
+        Ok(Self { scheme, authority, prefix: uri.path().trim_end_matches('/').to_owned() })
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.prefix)
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
     }
 }
 
@@ -122,6 +119,7 @@ mod tests {
             ("http://a/base/", "/x", "http://a/base/x"),
             ("http://a/base", "http://elsewhere:9/x?q", "http://a/base/x?q"),
             ("HTTP://[::1]:82/v1", "/", "http://[::1]:82/v1/"),
+            ("Https://a/v1", "/x", "https://a/v1/x"),
         ] {
             let uri: Uri = uri.parse().expect("a URI");
             assert_eq!(target(base).uri(&uri).expect("a URI").to_string(), expected);
@@ -135,16 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn port_is_eighty_unless_given() {
+    fn port_is_that_of_the_scheme_unless_given() {
         assert_eq!(target("http://a").host_and_port(), ("a", 80));
+        assert_eq!(target("https://a").host_and_port(), ("a", 443));
         assert_eq!(target("http://a:9001").host_and_port(), ("a", 9001));
         assert_eq!(target("http://[::1]:9001").host_and_port(), ("::1", 9001));
     }
 
     #[test]
     fn what_is_no_base_url_is_refused() {
-        assert_eq!("https://a".parse::<Target>(), Err(InvalidTarget::Tls));
-        for text in ["", "a", "a:80", "ftp://a", "://", "localhost:9001"] {
+        for text in ["", "a", "a:80", "ftp://a", "h2c://a", "://", "localhost:9001"] {
             assert_eq!(text.parse::<Target>(), Err(InvalidTarget::Scheme), "{text}");
         }
         for text in [

@@ -1,45 +1,50 @@
-//! The innermost service: sends one attempt to one target. What an answer means is judged in `classifier`.
+//! The innermost service: sends one attempt to one target. What an answer means is judged in `classifier`, connections are made in `connect`.
 
 use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
-use http::{Request, Response, StatusCode, header::HOST};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::{self, Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy;
 use tower::Service;
 use tower_rampart::http::{NotDispatched, NotReplayable, ReplayBody, ReplayError, ReplayTracker};
 
-use super::{body::AnswerBody, target::Target};
+use super::{
+    body::AnswerBody,
+    connect::{Clients, Protocol},
+    linger::ClientBody,
+    reachability::Reachability,
+    target::Target,
+    upgrade::Offer,
+};
 
 /// The body of a request on its way through.
-pub(crate) type RequestBody = ReplayBody<Incoming>;
+pub(crate) type RequestBody = ReplayBody<ClientBody>;
 
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection without a request is kept.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// One client for all targets: it keeps connections by authority.
+/// A target, and the clients for all targets.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
-    client: Client<HttpConnector, RequestBody>,
-    target: Arc<Target>,
+    clients: Clients,
+    site: Arc<Site>,
+}
+
+/// What the attempts to one target share.
+#[derive(Debug)]
+struct Site {
+    target: Target,
+    reachability: Reachability,
 }
 
 /// Why an attempt has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {
     /// No connection: nothing was sent.
-    #[error(transparent)]
-    Unreachable(NotDispatched),
+    #[error("upstream not reached: {0}")]
+    Unreachable(#[source] NotDispatched),
     /// The connection broke before an answer.
     #[error("upstream broke off: {source}")]
     Broken {
@@ -56,27 +61,20 @@ pub(crate) enum UpstreamError {
     /// Path and prefix make no URI.
     #[error("no target: {0}")]
     NoTarget(#[source] http::Error),
-    /// The upstream switched protocols, which nobody asked for.
+    /// The upstream switched to a protocol that nobody offered.
     #[error("upstream switched protocols unasked")]
     Switched,
 }
 
 impl Upstream {
     /// A service that sends to `target`.
-    pub(crate) fn new(target: Target) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .build(connector);
-        Self { client, target: Arc::new(target) }
+    pub(crate) fn new(target: Target, clients: Clients) -> Self {
+        Self { clients, site: Arc::new(Site { target, reachability: Reachability::default() }) }
     }
 
-    /// A service that sends to another target over the same client.
+    /// A service that sends to another target over the same clients.
     pub(crate) fn to(&self, target: Target) -> Self {
-        Self { client: self.client.clone(), target: Arc::new(target) }
+        Self::new(target, self.clients.clone())
     }
 }
 
@@ -93,13 +91,18 @@ impl Service<Request<RequestBody>> for Upstream {
         if !request.body().is_readable() {
             return Attempt::failed(UpstreamError::NotReplayable(NotReplayable));
         }
-        match self.target.uri(request.uri()) {
+        let target = &self.site.target;
+        match target.uri(request.uri()) {
             Ok(uri) => *request.uri_mut() = uri,
             Err(error) => return Attempt::failed(UpstreamError::NoTarget(error)),
         }
-        request.headers_mut().insert(HOST, self.target.host().clone());
-        let tracker = request.body().tracker();
-        Attempt { state: State::Sent(self.client.request(request), tracker) }
+        let offer = request.extensions_mut().remove::<Offer>();
+        let protocol = match offer {
+            Some(_) => Protocol::Http1,
+            None => self.clients.protocol(target, request.headers()),
+        };
+        let (site, tracker) = (Arc::clone(&self.site), request.body().tracker());
+        Attempt { state: State::Sent(self.clients.send(protocol, request), Sent { site, tracker, offer }) }
     }
 }
 
@@ -114,8 +117,42 @@ pub(crate) struct Attempt {
 
 #[derive(Debug)]
 enum State {
-    Sent(legacy::ResponseFuture, ReplayTracker<Incoming>),
+    Sent(legacy::ResponseFuture, Sent),
     Failed(Option<UpstreamError>),
+}
+
+/// What is remembered of a request that was sent.
+#[derive(Debug)]
+struct Sent {
+    site: Arc<Site>,
+    tracker: ReplayTracker<ClientBody>,
+    offer: Option<Offer>,
+}
+
+impl Sent {
+    fn answered(&self, mut response: Response<Incoming>) -> Result<Response<AnswerBody>, UpstreamError> {
+        self.site.reachability.found(&self.site.target);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if !self.offer.as_ref().is_some_and(|offer| offer.covers(response.headers())) {
+                return Err(UpstreamError::Switched);
+            }
+            // Whatever a document says of the status, the handshake is over.
+            response.extensions_mut().insert(NotReplayable);
+        }
+        if self.tracker.is_lost() {
+            response.extensions_mut().insert(NotReplayable);
+        }
+        // The gateway's own version, not that of the upstream (RFC 9110 section 2.5).
+        *response.version_mut() = Version::HTTP_11;
+        Ok(response.map(AnswerBody::streamed))
+    }
+
+    fn failed(&self, error: legacy::Error) -> UpstreamError {
+        if error.is_connect() {
+            self.site.reachability.lost(&self.site.target, &error);
+        }
+        judge(error, !self.tracker.is_lost())
+    }
 }
 
 impl Attempt {
@@ -129,19 +166,10 @@ impl Future for Attempt {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().state {
-            State::Sent(response, tracker) => {
-                let mut response = match ready!(Pin::new(response).poll(cx)) {
-                    Ok(response) => response,
-                    Err(error) => return Poll::Ready(Err(judge(error, !tracker.is_lost()))),
-                };
-                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    return Poll::Ready(Err(UpstreamError::Switched));
-                }
-                if tracker.is_lost() {
-                    response.extensions_mut().insert(NotReplayable);
-                }
-                Poll::Ready(Ok(response.map(AnswerBody::streamed)))
-            }
+            State::Sent(response, sent) => Poll::Ready(match ready!(Pin::new(response).poll(cx)) {
+                Ok(response) => sent.answered(response),
+                Err(error) => Err(sent.failed(error)),
+            }),
             State::Failed(error) => Poll::Ready(Err(error.take().expect("a future is not polled after it is ready"))),
         }
     }

@@ -3,6 +3,8 @@
 #![expect(unreachable_pub, reason = "each test is a crate of its own, which this module is compiled into")]
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub mod tls;
+
 use std::{
     convert::Infallible,
     future::Future,
@@ -18,8 +20,10 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -28,8 +32,10 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpSocket},
+    sync::mpsc as frames,
     task::AbortHandle,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// The longest that anything here may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -68,10 +74,14 @@ impl Gateway {
     }
 
     /// In a prepared environment.
-    pub fn start_as(mut program: Command, upstream: SocketAddr, args: &[&str], stdin: Option<&str>) -> Self {
+    pub fn start_as(program: Command, upstream: SocketAddr, args: &[&str], stdin: Option<&str>) -> Self {
+        Self::start_before(program, &format!("http://{upstream}"), args, stdin)
+    }
+
+    /// Before an upstream of any form.
+    pub fn start_before(mut program: Command, upstream: &str, args: &[&str], stdin: Option<&str>) -> Self {
         let mut child = program
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .args(["--upstream", &format!("http://{upstream}")])
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--upstream", upstream])
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -113,12 +123,23 @@ impl Gateway {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.url.strip_prefix("http://").expect("a URL").parse().expect("an address")
+        self.url.split_once("://").expect("a URL").1.parse().expect("an address")
     }
 
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill runs");
         assert!(status.success());
+    }
+
+    /// Waits until it has written this to standard error.
+    pub async fn says(&self, words: &str) {
+        eventually(&format!("the program says `{words}`"), async || self.said().contains(words).then_some(())).await;
+    }
+
+    /// Waits until a value of `/metrics` is this one.
+    pub async fn metric_becomes(&self, series: &str, value: f64) {
+        eventually(&format!("{series} is {value}"), async || (self.metric(series).await == Some(value)).then_some(()))
+            .await;
     }
 
     /// Waits for the program to end by itself.
@@ -168,6 +189,31 @@ impl Backend {
         H: Fn(Request<Incoming>, usize) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
+        Self::serve(port, None, handler)
+    }
+
+    /// On a port of its own, over TLS.
+    pub fn start_tls<H, F>(tls: Arc<rustls::ServerConfig>, handler: H) -> Self
+    where
+        H: Fn(Request<Incoming>, usize) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        Self::start_tls_on(&Port::reserve(), tls, handler)
+    }
+
+    pub fn start_tls_on<H, F>(port: &Port, tls: Arc<rustls::ServerConfig>, handler: H) -> Self
+    where
+        H: Fn(Request<Incoming>, usize) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        Self::serve(port, Some(TlsAcceptor::from(tls)), handler)
+    }
+
+    fn serve<H, F>(port: &Port, tls: Option<TlsAcceptor>, handler: H) -> Self
+    where
+        H: Fn(Request<Incoming>, usize) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
         let (listener, address) = (port.listen(), port.address);
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
@@ -175,15 +221,23 @@ impl Backend {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
-                let (handler, counter) = (handler.clone(), Arc::clone(&counter));
+                let (handler, counter, tls) = (handler.clone(), Arc::clone(&counter), tls.clone());
                 connections.spawn(async move {
                     let service = service_fn(move |request| {
                         let answer = handler(request, counter.fetch_add(1, Ordering::SeqCst) + 1);
                         async move { Ok::<_, Infallible>(answer.await) }
                     });
+                    let mut builder = auto::Builder::new(TokioExecutor::new());
+                    // Nothing of what the gateway passes on is too large for it.
+                    builder.http2().max_header_list_size(1024 * 1024);
                     // Errors here are clients that went away.
-                    let _ =
-                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+                    let _ = match tls {
+                        None => builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await,
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await,
+                            Err(_) => Ok(()),
+                        },
+                    };
                 });
             }
         });
@@ -223,6 +277,13 @@ impl Port {
     fn listen(&self) -> TcpListener {
         Self::bind(self.address).listen(1024).expect("a listener")
     }
+}
+
+/// A body whose frames are sent through a channel.
+pub fn channel() -> (frames::Sender<Frame<Bytes>>, Body) {
+    let (sender, mut receiver) = frames::channel(4);
+    let frames = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx)).map(Ok);
+    (sender, Body::new(StreamBody::new(frames)))
 }
 
 pub fn full(text: impl Into<Bytes>) -> Body {

@@ -14,6 +14,25 @@ use crate::{
 
 /// Calls in a period.
 const QUOTA: Kind = Kind::Positive { max: MOST as f64 };
+/// Tokens in a minute.
+const TOKENS: Kind = Kind::Positive { max: 1e9 };
+
+/// A slot of the rate limit that says something only where calls are limited, and is not printed elsewhere.
+macro_rules! with_limit {
+    ($($place:ident).+) => {
+        Target::Slot {
+            set: |config, value| {
+                if let Some(read) = Slot::read(value) {
+                    config.rate_limit.$($place).+ = read;
+                }
+            },
+            get: |config| {
+                let limit = &config.rate_limit;
+                if limit.quota.is_unlimited() { None } else { limit.$($place).+.show() }
+            },
+        }
+    };
+}
 
 pub(super) static FIELDS: &[Field] = &[
     Field::new("rate_limit.enabled", Kind::Bool, "Whether the stage is on.", slot!(rate_limit.enabled)),
@@ -23,7 +42,12 @@ pub(super) static FIELDS: &[Field] = &[
         "What takes a token: the logical call, or each attempt.",
         slot!(rate_limit.scope),
     ),
-    Field::new("rate_limit.algorithm", Kind::Words(Algorithm::WORDS), "The algorithm.", slot!(rate_limit.algorithm)),
+    Field::new(
+        "rate_limit.algorithm",
+        Kind::Words(Algorithm::WORDS),
+        "The algorithm of the limit on calls; tokens are refilled evenly.",
+        with_limit!(algorithm),
+    ),
     Field::new(
         "rate_limit.requests_per_second",
         QUOTA,
@@ -36,9 +60,9 @@ pub(super) static FIELDS: &[Field] = &[
         "Calls a minute; the same as limit with a period of 1 min.",
         Target::SameAs("rate_limit.limit"),
     ),
-    Field::new("rate_limit.limit", QUOTA, "Calls in each period.", slot!(rate_limit.quota.limit)),
-    Field::new("rate_limit.period", DURATION, "The period of limit.", slot!(rate_limit.quota.period)),
-    Field::new("rate_limit.burst_size", COUNT, "Calls admitted at once after a pause.", slot!(rate_limit.burst_size)),
+    Field::new("rate_limit.limit", QUOTA, "Calls in each period.", with_limit!(quota.limit)),
+    Field::new("rate_limit.period", DURATION, "The period of limit.", with_limit!(quota.period)),
+    Field::new("rate_limit.burst_size", COUNT, "Calls admitted at once after a pause.", with_limit!(burst_size)),
     Field::new(
         "rate_limit.on_limit",
         Kind::Words(OnLimit::WORDS),
@@ -50,13 +74,18 @@ pub(super) static FIELDS: &[Field] = &[
         .needs(|_| Some(Capability::Keyed)),
     Field::new("rate_limit.max_keys", COUNT, "The most keys that have a state of their own.", Target::Reserved)
         .needs(|_| Some(Capability::Keyed)),
-    Field::new("rate_limit.tokens_per_minute", QUOTA, "Tokens of a model API a minute.", Target::Reserved)
-        .needs(|_| Some(Capability::TokensPerMinute)),
+    Field::new(
+        "rate_limit.tokens_per_minute",
+        TOKENS,
+        "Tokens of a model API a minute, beside or instead of a limit on calls.",
+        slot!(model_limits.tokens_per_minute),
+    )
+    .needs(|_| Some(Capability::TokensPerMinute)),
     Field::new(
         "rate_limit.learn_from_headers",
         Kind::Bool,
-        "Whether the limit follows the x-ratelimit headers of answers.",
-        Target::Reserved,
+        "Whether the limits follow the rate-limit headers of answers.",
+        slot!(model_limits.learn_from_headers),
     )
     .needs(|value| (*value == Value::Bool(true)).then_some(Capability::LearnFromHeaders)),
     Field::new("concurrency.enabled", Kind::Bool, "Whether the stage is on.", slot!(concurrency.enabled)),

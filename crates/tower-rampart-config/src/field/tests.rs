@@ -107,6 +107,7 @@ fn machines_accept(config: &OperationConfig) -> bool {
     config.circuit_breaker.check().is_ok()
         && config.retry.check().is_ok()
         && config.rate_limit.check().is_ok()
+        && config.model_limits.check().is_ok()
         && config.concurrency.check().is_ok()
         && config.timeout.check().is_ok()
 }
@@ -175,6 +176,8 @@ fn every_value_is_printed_from_where_it_went() {
             let entry = read.base.entries.iter().find(|it| it.path == field.path);
             let value = &entry.unwrap_or_else(|| panic!("{document} sets nothing")).value;
             let mut config = OperationConfig::default();
+            // What shapes a limit on calls is printed where there is one.
+            config.rate_limit.quota.limit = 1.0;
             field.apply(&mut config, value);
             if field.path != "circuit_breaker.window.type" {
                 assert_eq!(field.value(&config).as_ref(), Some(value), "{} = {text}", field.path);

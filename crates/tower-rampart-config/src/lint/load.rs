@@ -32,7 +32,11 @@ const MANY: u32 = 5;
 /// The quota of one process, in calls a second.
 fn quota(config: &OperationConfig) -> Option<f64> {
     let quota = config.rate_limit.quota;
-    config.rate_limit.enabled.then(|| quota.limit / quota.period.as_secs_f64())
+    limits_calls(config).then(|| quota.limit / quota.period.as_secs_f64())
+}
+
+fn limits_calls(config: &OperationConfig) -> bool {
+    config.rate_limit.enabled && !config.rate_limit.quota.is_unlimited()
 }
 
 fn too_few_calls(config: &OperationConfig, input: &LintInput) -> Option<Lint> {
@@ -145,7 +149,7 @@ fn burst_beyond_permits(config: &OperationConfig, _: &LintInput) -> Option<Lint>
     let (limit, permits) = (&config.rate_limit, &config.concurrency);
     let room = u64::from(permits.max_inflight) + u64::from(permits.queue_size);
     let burst = limit.most_at_once();
-    if !limit.enabled || !permits.enabled || u64::from(burst) <= room {
+    if !limits_calls(config) || !permits.enabled || u64::from(burst) <= room {
         return None;
     }
     Some(found(

@@ -49,7 +49,10 @@ pub(super) fn of_layer() -> Json {
 pub(super) fn of_document() -> Json {
     let off = json!({ "properties": { "enabled": { "const": false } }, "required": ["enabled"] });
     let mut forms = vec![off];
-    forms.extend(["requests_per_second", "requests_per_minute", "limit"].map(|it| json!({ "required": [it] })));
+    let quotas = ["requests_per_second", "requests_per_minute", "limit", "tokens_per_minute"];
+    forms.extend(quotas.map(|it| json!({ "required": [it] })));
+    forms
+        .push(json!({ "properties": { "learn_from_headers": { "const": true } }, "required": ["learn_from_headers"] }));
     let quota = json!({ "properties": { "rate_limit": { "anyOf": forms } } });
     match of_layer() {
         Json::Array(mut rules) => {

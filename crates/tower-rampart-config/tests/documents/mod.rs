@@ -57,6 +57,7 @@ pub(crate) fn sound(flat: bool) -> Vec<(&'static str, Vec<Value>)> {
         ("rate_limit.max_wait", vec![json!(0), json!("2s")]),
         ("rate_limit.enabled", vec![json!(false), json!(true)]),
         ("rate_limit.learn_from_headers", vec![json!(true), json!(false)]),
+        ("rate_limit.tokens_per_minute", vec![json!(0.5), json!(90_000), json!(1_000_000_000)]),
         ("concurrency.max_inflight", vec![json!(1), json!(64)]),
         ("concurrency.enabled", vec![json!(false)]),
         ("concurrency.queue_timeout", vec![json!(0), json!("1s")]),
@@ -86,7 +87,7 @@ pub(crate) fn put(object: &mut Map<String, Value>, path: &str, value: Value) {
     }
 }
 
-/// An object of sound fields; a rate limit always has a quota.
+/// An object of sound fields; a rate limit always has a quota, and one on calls where it has a burst.
 pub(crate) fn layer() -> impl Strategy<Value = Map<String, Value>> {
     any::<bool>().prop_flat_map(|flat| {
         let fields = sound(flat);
@@ -101,6 +102,7 @@ pub(crate) fn layer() -> impl Strategy<Value = Map<String, Value>> {
             }
             if let Some(limit) = object.get_mut("rate_limit")
                 && limit.get("requests_per_minute").is_none()
+                && (limit.get("tokens_per_minute").is_none() || limit.get("burst_size").is_some())
             {
                 limit["requests_per_second"] = json!(2.5);
             }

@@ -127,6 +127,11 @@ impl Breakers {
         Ok(breakers.insert(name, breaker))
     }
 
+    /// Takes the breaker of that name out; whoever holds it goes on using it.
+    pub fn remove(&self, name: &str) -> Option<Arc<Breaker>> {
+        lock(&self.breakers).remove(name)
+    }
+
     /// All breakers, by name.
     pub fn all(&self) -> Vec<Arc<Breaker>> {
         lock(&self.breakers).values().cloned().collect()

@@ -22,13 +22,57 @@ pub enum Algorithm {
     SlidingWindow,
 }
 
+/// What a limiter counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Calls, each by its cost.
+    #[default]
+    Requests,
+    /// Tokens of a model API.
+    Tokens,
+}
+
+impl Unit {
+    /// The word used in messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+        }
+    }
+
+    /// The most in a period, and at once.
+    const fn most(self) -> u32 {
+        match self {
+            Self::Requests => MAX_COUNT,
+            Self::Tokens => MAX_TOKENS,
+        }
+    }
+}
+
+/// The most tokens of a model API a minute.
+const MAX_TOKENS: u32 = 1_000_000_000;
+
 /// How many calls in what time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quota {
-    /// Calls per period, above 0 to 1 000 000; fractions are allowed.
+    /// Calls per period, above 0 to 1 000 000 (tokens: to 1 000 000 000); fractions are allowed. Infinity: [`Quota::UNLIMITED`].
     pub limit: f64,
     /// The period, 1 ms to 24 h.
     pub period: Duration,
+}
+
+impl Quota {
+    /// No quota of its own: only a pause holds calls up, see [`RateLimiter::learn`](super::RateLimiter::learn).
+    ///
+    /// Strictly it admits a billion calls a second, whatever the algorithm.
+    pub const UNLIMITED: Self = Self { limit: f64::INFINITY, period: Duration::from_secs(1) };
+
+    /// Whether it is [`Quota::UNLIMITED`].
+    pub const fn is_unlimited(self) -> bool {
+        self.limit == f64::INFINITY
+    }
 }
 
 /// What happens to a call that is not admitted at once.
@@ -47,6 +91,8 @@ pub enum OnLimit {
 pub struct Config {
     /// Whether the stage is on. Default: true.
     pub enabled: bool,
+    /// What it counts, which its ranges depend on. Default: requests.
+    pub unit: Unit,
     /// What takes a token. Default: the logical call.
     pub scope: Scope,
     /// The algorithm. Default: GCRA.
@@ -79,6 +125,7 @@ impl Config {
     pub fn with_quota(quota: Quota) -> Self {
         Self {
             enabled: true,
+            unit: Unit::Requests,
             scope: Scope::Call,
             algorithm: Algorithm::Gcra,
             quota,
@@ -118,6 +165,7 @@ impl Config {
     /// The most calls that are admitted at the same moment.
     pub fn most_at_once(&self) -> u32 {
         match self.algorithm {
+            _ if self.quota.is_unlimited() => u32::MAX,
             Algorithm::Gcra | Algorithm::TokenBucket => self.burst_size,
             Algorithm::FixedWindow | Algorithm::SlidingWindow => self.quota.limit.ceil() as u32,
         }
@@ -128,12 +176,12 @@ impl Config {
     /// # Errors
     /// Names the first field that is out of its range.
     pub fn check(&self) -> Result<(), InvalidConfig> {
-        let limit = self.quota.limit;
-        if !(limit > 0.0 && limit <= f64::from(MAX_COUNT)) {
-            return Err(InvalidConfig::new("rate_limit.limit", limit, format_args!("above 0 and at most {MAX_COUNT}")));
+        let most = self.unit.most();
+        if !self.quota.is_unlimited() {
+            positive("rate_limit.limit", self.quota.limit, most)?;
         }
         InvalidConfig::duration("rate_limit.period", self.quota.period, MIN, DAY)?;
-        InvalidConfig::range("rate_limit.burst_size", self.burst_size, 1, MAX_COUNT)?;
+        InvalidConfig::range("rate_limit.burst_size", self.burst_size, 1, most)?;
         match self.max_wait {
             Some(wait) => InvalidConfig::duration("rate_limit.max_wait", wait, Duration::ZERO, DAY),
             None => Ok(()),
@@ -145,4 +193,57 @@ impl Config {
 pub fn default_burst(quota: Quota) -> u32 {
     let per_second = quota.limit / quota.period.as_secs_f64();
     (per_second.ceil() as u32).clamp(1, MAX_COUNT)
+}
+
+/// What the rate limit of a model API has beside its requests: a quota of tokens, and whether it follows what the provider says.
+///
+/// # Examples
+/// ```
+/// use tower_rampart_core::rate::{Config, ModelConfig};
+///
+/// let mut model = ModelConfig::default();
+/// model.tokens_per_minute = Some(90_000.0);
+/// let tokens = model.tokens(&Config::per_second(10.0)).expect("there is a quota of tokens");
+/// assert_eq!(tokens.burst_size, 90_000);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ModelConfig {
+    /// Tokens a minute, above 0 to 1 000 000 000; refilled evenly, and at most those of one minute at once. Default: none.
+    pub tokens_per_minute: Option<f64>,
+    /// Whether both limits follow the rate-limit headers of answers. Default: no.
+    pub learn_from_headers: bool,
+}
+
+impl ModelConfig {
+    /// The configuration of the limiter of tokens beside that of `requests`, whose scope, waiting and switch it shares; `None` without
+    /// a quota of tokens.
+    pub fn tokens(&self, requests: &Config) -> Option<Config> {
+        let limit = self.tokens_per_minute?;
+        Some(Config {
+            unit: Unit::Tokens,
+            algorithm: Algorithm::Gcra,
+            quota: Quota { limit, period: Duration::from_secs(60) },
+            burst_size: (limit.ceil() as u32).clamp(1, MAX_TOKENS),
+            ..*requests
+        })
+    }
+
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        match self.tokens_per_minute {
+            Some(limit) => positive("rate_limit.tokens_per_minute", limit, MAX_TOKENS),
+            None => Ok(()),
+        }
+    }
+}
+
+fn positive(field: &'static str, value: f64, most: u32) -> Result<(), InvalidConfig> {
+    if value > 0.0 && value <= f64::from(most) {
+        return Ok(());
+    }
+    Err(InvalidConfig::new(field, value, format_args!("above 0 and at most {most}")))
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::RateLimiter;
 use crate::rejection::{Name, RateLimitReason, RateLimited};
 
 /// The limiter does not admit this call now.
@@ -29,8 +30,10 @@ impl Exceeded {
         Self { retry_after: Some(wait), reason: RateLimitReason::WaitTooLong }
     }
 
-    /// The refusal that callers see.
-    pub fn refusal(self, name: &Name, burst: u32) -> RateLimited {
-        RateLimited::new(Name::clone(name), self.reason, self.retry_after, burst)
+    /// The refusal that callers of this limiter see.
+    pub fn refusal(self, limiter: &RateLimiter) -> RateLimited {
+        let config = limiter.config();
+        RateLimited::new(Name::clone(limiter.name()), self.reason, self.retry_after, config.most_at_once())
+            .counting(config.unit)
     }
 }

@@ -1,4 +1,5 @@
-//! The rate limiter that threads share: a fast lane for the GCRA, and everything else under a short mutex. Waiting is in `waiting`.
+//! The rate limiter that threads share: a fast lane for the GCRA, and everything else under a short mutex. Waiting is in `waiting`, what
+//! becomes known later in `learn`.
 
 use std::{fmt, task::Waker, time::Duration};
 
@@ -19,9 +20,12 @@ use crate::{
 
 /// Admits so many calls in so much time; others are refused with the exact wait, or wait in the order of their coming.
 ///
-/// With the GCRA, admission is one compare-and-swap on one word. The word is sealed, and its state moved under a mutex, while calls wait
-/// or an operator reconfigures; the other algorithms always live there. In every interval of length `t` it admits at most
+/// With the GCRA, admission is one compare-and-swap on one word. The word is sealed, and its state moved under a mutex, while calls wait,
+/// during a pause, or while an operator reconfigures; the other algorithms always live there. In every interval of length `t` it admits at most
 /// `burst + rate * t`, what was given back not counted; the windows keep their own promises, see [`Algorithm`](super::Algorithm).
+///
+/// Two things may be learnt after a call was admitted: what it really cost ([`RateLimiter::settle`]), and what whoever is behind says of
+/// its own limit ([`RateLimiter::learn`]).
 ///
 /// Reconfiguring mints nothing: what was there before is there after, up to the new burst, and the rest comes in at the new rate.
 /// A sliding window keeps its log, so that no span holds more than the greater of both limits, unless its period is lengthened: what has
@@ -40,7 +44,7 @@ use crate::{
 /// # Ok::<(), tower_rampart_core::InvalidConfig>(())
 /// ```
 pub struct RateLimiter {
-    lane: Lane,
+    pub(super) lane: Lane,
     enabled: AtomicBool,
     waits: AtomicBool,
     name: Name,
@@ -54,6 +58,8 @@ pub(super) struct Cold {
     pub(super) config: Config,
     pub(super) machine: Machine,
     pub(super) mark: Mark,
+    /// Until when nothing is admitted, whatever tokens there are.
+    pub(super) paused_until: Option<Timestamp>,
     pub(super) queue: Queue<Waiting>,
     /// The cost of all who wait, together.
     pub(super) queued_cost: u64,
@@ -73,7 +79,8 @@ impl RateLimiter {
     pub fn new(name: impl Into<Name>, config: Config) -> Result<Self, InvalidConfig> {
         config.check()?;
         let machine = Machine::full(&config);
-        let cold = Cold { config, machine, mark: Mark::default(), queue: Queue::new(), queued_cost: 0 };
+        let cold =
+            Cold { config, machine, mark: Mark::default(), paused_until: None, queue: Queue::new(), queued_cost: 0 };
         let limiter = Self {
             lane: Lane::new(),
             enabled: AtomicBool::new(config.enabled),
@@ -130,7 +137,7 @@ impl RateLimiter {
         let seen = self.lane.read(|gcra, pace| gcra.take(pace, cost, now).map(|_| ()));
         seen.unwrap_or_else(|| {
             let mut cold = self.seal();
-            if cold.queue.is_empty() { cold.machine.check(cost, now) } else { Err(cold.behind_queue(cost, now)) }
+            if cold.queue.is_empty() { cold.check(cost, now) } else { Err(cold.behind_queue(cost, now)) }
         })
     }
 
@@ -140,30 +147,28 @@ impl RateLimiter {
     /// missing without the call is missing after it, so that in every interval what was taken in it, and is not given back by its end,
     /// stays within the promise of the limiter. Time may have used up everything: the bucket would be full by now, the span is over.
     /// A change of the quota since then, and of the algorithm, uses up what the log of a sliding window does not remember.
-    #[expect(clippy::needless_pass_by_value, reason = "a call is given back only once")]
     pub fn give_back(&self, receipt: Receipt, now: Timestamp) {
-        if receipt.cost == 0 {
-            return;
-        }
-        let head = {
-            let mut sealed = self.seal();
-            let cold = &mut *sealed;
-            cold.machine.give_back(&receipt, &mut cold.mark, now);
-            cold.queue.head_waker()
-        };
-        wake(head);
+        self.settle(receipt, 0, now);
     }
 
-    /// The tokens that are there, with fractions; calls that wait take none before their turn.
+    /// The tokens that are there, with fractions; calls that wait take none before their turn. None while more are owed than there are,
+    /// and none in a pause.
     pub fn remaining(&self, now: Timestamp) -> f64 {
         let seen = self.lane.read(|gcra, pace| gcra.nano_tokens(pace, now));
-        seen.unwrap_or_else(|| self.seal().machine.nano_tokens(now)) as f64 / NANO as f64
+        let nano_tokens = seen.unwrap_or_else(|| {
+            let mut cold = self.seal();
+            if cold.pause_left(now).is_zero() { cold.machine.nano_tokens(now) } else { 0 }
+        });
+        nano_tokens.max(0) as f64 / NANO as f64
     }
 
-    /// How long until it is full, if nothing is taken.
+    /// How long until it is full, if nothing is taken; no sooner than a pause is over.
     pub fn reset_after(&self, now: Timestamp) -> Duration {
         let seen = self.lane.read(|gcra, pace| pace.duration(gcra.debt(pace, now)));
-        seen.unwrap_or_else(|| self.seal().machine.reset_after(now))
+        seen.unwrap_or_else(|| {
+            let mut cold = self.seal();
+            cold.machine.reset_after(now).max(cold.pause_left(now))
+        })
     }
 
     /// The calls that wait.
@@ -171,7 +176,7 @@ impl RateLimiter {
         lock(&self.cold).queue.len()
     }
 
-    /// Runs on another configuration from now on. Tokens and waiting calls survive; those who wait are woken to be judged anew.
+    /// Runs on another configuration from now on. Tokens, a pause and waiting calls survive; those who wait are woken to be judged anew.
     ///
     /// # Errors
     /// Names the first field that is out of its range; the old configuration stays.
@@ -210,7 +215,29 @@ impl Cold {
 
     /// Takes tokens if they are there, whoever waits.
     pub(super) fn take(&mut self, cost: u32, now: Timestamp) -> Result<Receipt, Exceeded> {
+        if !self.pause_left(now).is_zero() {
+            self.check(cost, now)?;
+        }
         self.machine.try_take(cost, now).map(|place| Receipt { cost, mark: self.mark, place })
+    }
+
+    /// Whether [`Cold::take`] would succeed.
+    fn check(&mut self, cost: u32, now: Timestamp) -> Result<(), Exceeded> {
+        if cost > self.machine.capacity() {
+            return Err(Exceeded::NEVER);
+        }
+        match self.wait(cost.into(), now) {
+            Duration::ZERO => Ok(()),
+            wait => Err(Exceeded::after(wait)),
+        }
+    }
+
+    /// How long until calls of this cost together would have been admitted one after another. During a pause tokens come in, up to the burst.
+    pub(super) fn wait(&mut self, cost: u64, now: Timestamp) -> Duration {
+        match self.pause_left(now) {
+            Duration::ZERO => self.machine.wait(cost, now),
+            pause => pause.saturating_add(self.machine.wait_later(cost, now.after(pause))),
+        }
     }
 
     /// The refusal of a call that would have to stand behind those who wait.
@@ -218,7 +245,7 @@ impl Cold {
         if cost > self.machine.capacity() {
             return Exceeded::NEVER;
         }
-        Exceeded::after(self.machine.wait(self.queued_cost + u64::from(cost), now))
+        Exceeded::after(self.wait(self.queued_cost + u64::from(cost), now))
     }
 }
 
@@ -238,7 +265,8 @@ impl std::ops::DerefMut for Sealed<'_> {
 
 impl Drop for Sealed<'_> {
     fn drop(&mut self) {
-        if let (Machine::Gcra(gcra, pace), true) = (&self.cold.machine, self.cold.queue.is_empty()) {
+        let is_open = self.cold.queue.is_empty() && self.cold.paused_until.is_none();
+        if let (Machine::Gcra(gcra, pace), true) = (&self.cold.machine, is_open) {
             self.lane.open(*gcra, pace, self.cold.mark);
         }
     }

@@ -27,27 +27,33 @@ pub(super) enum Machine {
 
 impl Machine {
     pub(super) fn full(config: &Config) -> Self {
-        Self::holding(u64::from(config.most_at_once()) * NANO, config, Timestamp::ZERO)
+        Self::holding(i128::from(config.most_at_once()) * i128::from(NANO), config, Timestamp::ZERO)
     }
 
-    /// Becomes a machine of another configuration that holds what this one held, up to its own limit: a reload mints no token.
+    /// Becomes a machine of another configuration that holds what this one held, up to its own limit, and owes what this one owed: a reload
+    /// mints no token.
     ///
     /// A sliding window that stays one keeps its log instead, which says more than a number of tokens. Everywhere else the places of calls
     /// are lost, and `mark` says so.
     pub(super) fn convert(&mut self, config: &Config, mark: &mut Mark, now: Timestamp) {
-        if let (Self::SlidingLog(log), Algorithm::SlidingWindow) = (&mut *self, config.algorithm) {
+        if let (Self::SlidingLog(log), Algorithm::SlidingWindow, false) =
+            (&mut *self, config.algorithm, config.quota.is_unlimited())
+        {
             log.resize(Span::new(config.quota));
         } else {
             *self = Self::holding(self.nano_tokens(now), config, now);
-            mark.new_quota();
+            mark.new_account();
         }
     }
 
-    fn holding(nano_tokens: u64, config: &Config, now: Timestamp) -> Self {
-        let tokens = u32::try_from(nano_tokens / NANO).unwrap_or(u32::MAX);
+    fn holding(nano_tokens: i128, config: &Config, now: Timestamp) -> Self {
+        let tokens = nano_tokens.div_euclid(i128::from(NANO));
+        let tokens = i64::try_from(tokens).unwrap_or(if tokens < 0 { i64::MIN } else { i64::MAX });
         let pace = Pace::new(config.quota, config.burst_size);
         let span = Span::new(config.quota);
         match config.algorithm {
+            // What never fills needs no window to be counted in.
+            _ if config.quota.is_unlimited() => Self::Gcra(Gcra::holding(nano_tokens, &pace, now), pace),
             Algorithm::Gcra => Self::Gcra(Gcra::holding(nano_tokens, &pace, now), pace),
             Algorithm::TokenBucket => Self::TokenBucket(TokenBucket::holding(nano_tokens, pace, now)),
             Algorithm::FixedWindow => Self::FixedWindow(FixedWindow::holding(tokens, span, now)),
@@ -99,44 +105,86 @@ impl Machine {
         }
     }
 
-    /// Gives back what a call has not used up. Nothing if another quota has come since, under which its place says nothing.
+    /// The same from a later point in time on, which changes nothing yet.
+    pub(super) fn wait_later(&self, cost: u64, then: Timestamp) -> Duration {
+        match self {
+            Self::Gcra(gcra, pace) => gcra.wait(pace, cost, then),
+            Self::TokenBucket(bucket) => bucket.clone().wait(cost, then),
+            Self::FixedWindow(window) => window.clone().wait(cost, then),
+            Self::SlidingLog(log) => log.wait_later(cost, then),
+        }
+    }
+
+    /// Takes tokens whether they are there or not.
+    pub(super) fn owe(&mut self, tokens: u32, now: Timestamp) {
+        match self {
+            Self::Gcra(gcra, pace) => *gcra = gcra.owe(pace, tokens, now),
+            Self::TokenBucket(bucket) => bucket.owe(tokens, now),
+            Self::FixedWindow(window) => window.owe(tokens, now),
+            Self::SlidingLog(log) => log.owe(tokens, now),
+        }
+    }
+
+    /// Keeps no more than so many tokens; whether there were more.
+    pub(super) fn lower_to(&mut self, tokens: u64, now: Timestamp) -> bool {
+        let Some(tokens) =
+            u32::try_from(tokens).ok().filter(|it| self.nano_tokens(now) > i128::from(*it) * i128::from(NANO))
+        else {
+            return false;
+        };
+        match self {
+            Self::Gcra(gcra, pace) => *gcra = gcra.lower_to(pace, tokens, now),
+            Self::TokenBucket(bucket) => bucket.lower_to(tokens, now),
+            Self::FixedWindow(window) => window.lower_to(tokens, now),
+            Self::SlidingLog(log) => log.lower_to(tokens, now),
+        }
+        true
+    }
+
+    /// Whether it has no quota of its own.
+    pub(super) fn is_unlimited(&self) -> bool {
+        matches!(self, Self::Gcra(_, pace) if pace.is_unlimited())
+    }
+
+    /// Gives back what a call has not used up of its last `part`. Nothing if another quota has come since, under which its place says nothing.
     ///
     /// In a bucket the calls that came later stand upon it: their places are lowered by what is taken out from beneath them, which `mark`
     /// counts. A call upon which nothing stands is undone without a trace.
-    pub(super) fn give_back(&mut self, receipt: &Receipt, mark: &mut Mark, now: Timestamp) {
+    pub(super) fn give_back(&mut self, receipt: &Receipt, part: u32, mark: &mut Mark, now: Timestamp) {
         let &Receipt { cost, place, mark: then } = receipt;
         let Some(returned) = mark.since(then) else { return };
         let beneath = match self {
             Self::Gcra(gcra, pace) => {
-                let ticks = pace.unused(place, returned, cost, pace.ticks(now));
+                let ticks = pace.unused(place, returned, cost, part, pace.ticks(now));
                 let is_last = returned == 0 && gcra.tat == place.full_at;
                 *gcra = gcra.give_back(pace, ticks, now);
                 if is_last { 0 } else { ticks.div_ceil(pace.interval) }
             }
             Self::TokenBucket(bucket) => {
-                let ticks = bucket.unused(place, returned, cost, now);
+                let ticks = bucket.unused(place, returned, cost, part, now);
                 let is_last = returned == 0 && bucket.full_at() == place.full_at;
                 bucket.give_back(ticks);
                 if is_last { 0 } else { bucket.tokens_in(ticks) }
             }
             Self::FixedWindow(window) => {
-                window.give_back(place, cost, now);
+                window.give_back(place, part, now);
                 0
             }
             Self::SlidingLog(log) => {
-                log.give_back(place, cost, now);
+                log.give_back(place, part, now);
                 0
             }
         };
         mark.returned(beneath);
     }
 
-    pub(super) fn nano_tokens(&mut self, now: Timestamp) -> u64 {
+    /// The billionths of tokens that are there, below zero where they are owed.
+    pub(super) fn nano_tokens(&mut self, now: Timestamp) -> i128 {
         match self {
             Self::Gcra(gcra, pace) => gcra.nano_tokens(pace, now),
             Self::TokenBucket(bucket) => bucket.nano_tokens(now),
-            Self::FixedWindow(window) => u64::from(window.tokens(now)) * NANO,
-            Self::SlidingLog(log) => u64::from(log.tokens(now)) * NANO,
+            Self::FixedWindow(window) => i128::from(window.tokens(now)) * i128::from(NANO),
+            Self::SlidingLog(log) => i128::from(log.tokens(now)) * i128::from(NANO),
         }
     }
 

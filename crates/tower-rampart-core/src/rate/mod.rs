@@ -6,6 +6,7 @@ mod config;
 mod exceeded;
 mod gcra;
 mod lane;
+mod learn;
 mod limiter;
 mod machine;
 mod pace;
@@ -15,8 +16,9 @@ mod token_bucket;
 mod waiting;
 mod window;
 
-pub use config::{Algorithm, Config, OnLimit, Quota, Scope, default_burst};
+pub use config::{Algorithm, Config, ModelConfig, OnLimit, Quota, Scope, Unit, default_burst};
 pub use exceeded::Exceeded;
+pub use learn::Learnt;
 pub use limiter::RateLimiter;
 pub use receipt::Receipt;
 pub use waiting::{Admission, Ticket, Turn};

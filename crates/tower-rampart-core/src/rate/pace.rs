@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Quota, receipt::Place};
+use super::{Quota, machine::NANO, receipt::Place};
 use crate::{Timestamp, clock::nanos};
 
 /// The last tick. Time stands still from there on (36 years after the origin for limits up to 8 million a second, 100 days at a billion).
@@ -27,7 +27,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// A token a nanosecond, and all that a number holds at once: no limit that a caller could meet.
+    const UNLIMITED: Self = Self { interval: 1, burst: u32::MAX, shift: 0 };
+
     pub(super) fn new(quota: Quota, burst: u32) -> Self {
+        if quota.is_unlimited() {
+            return Self::UNLIMITED;
+        }
         let exact = nanos(quota.period) as f64 / quota.limit;
         let ticks = |shift: i8| exact * f64::from(shift).exp2();
         let mut shift = 0;
@@ -53,15 +59,26 @@ impl Pace {
         self.interval.saturating_mul(tokens)
     }
 
-    /// What a call of this cost, taken at `place`, has not used up `now`, in ticks: what the bucket would hold more had it never come.
+    /// Whether there is no quota of its own.
+    pub(super) fn is_unlimited(&self) -> bool {
+        *self == Self::UNLIMITED
+    }
+
+    /// The difference of what is there and what is owed, in billionths of tokens.
+    pub(super) fn nano_tokens(&self, credit: u64, debt: u64) -> i128 {
+        (i128::from(credit) - i128::from(debt)) * i128::from(NANO) / i128::from(self.interval)
+    }
+
+    /// What a call of this cost, taken at `place`, has not used up `now` of its last `part`, in ticks: what the bucket would hold more had
+    /// it come without that part.
     ///
     /// Since then `returned` tokens were taken out from beneath later calls, of which some may have been counted before this one: they
     /// are taken to have been, but never so that the call would have been worked off sooner than after an idle limiter. Between the
     /// two the bucket was never full, so that this is never more than what the call has cost those who came later.
-    pub(super) fn unused(&self, place: Place, returned: u64, cost: u32, now: u64) -> u64 {
-        let worth = self.worth(cost.into());
-        let full_at = place.full_at.saturating_sub(self.worth(returned)).max(place.taken.saturating_add(worth));
-        full_at.saturating_sub(now).min(worth)
+    pub(super) fn unused(&self, place: Place, returned: u64, cost: u32, part: u32, now: u64) -> u64 {
+        let alone = place.taken.saturating_add(self.worth(cost.into()));
+        let full_at = place.full_at.saturating_sub(self.worth(returned)).max(alone);
+        full_at.saturating_sub(now).min(self.worth(part.into()))
     }
 
     /// A point in time in ticks, such that a full refill from there on still fits.

@@ -1,6 +1,7 @@
 //! What a limiter gives for the tokens that it takes, and the unit in which returns are counted. The returns themselves are in `machine`.
 
-/// What was taken from one limiter, for [`RateLimiter::give_back`](super::RateLimiter::give_back) where the call is not made after all.
+/// What was taken from one limiter, for [`RateLimiter::give_back`](super::RateLimiter::give_back) where the call is not made after all,
+/// and for [`RateLimiter::settle`](super::RateLimiter::settle) where it cost something else than it had reserved.
 ///
 /// Dropped, the tokens are spent. The default gives nothing back, like the receipt of a limiter that is off.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,26 +28,28 @@ pub(super) struct Place {
     pub(super) full_at: u64,
 }
 
-/// What shifts the [`Place`]s that were given out before it: the tokens returned from beneath later calls, and changes of the quota.
+/// What shifts the [`Place`]s that were given out before it: the tokens returned from beneath later calls, and new accounts: changes of the
+/// quota, and tokens lowered to what somebody else counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark(pub(super) u64);
 
 impl Mark {
-    /// More tokens than are ever returned while a place is still of use: the places before it say nothing any more.
-    const NEW_QUOTA: u64 = 1 << 48;
+    /// More tokens than are ever returned while a place is still of use: the places before it say nothing any more. No more than that, so that
+    /// it takes as many new accounts again until the marks repeat.
+    const NEW_ACCOUNT: u64 = 1 << 32;
 
     /// Counts tokens that were returned from beneath later calls.
     pub(super) fn returned(&mut self, tokens: u64) {
         self.0 = self.0.wrapping_add(tokens);
     }
 
-    /// Counts a change of the quota or the algorithm.
-    pub(super) fn new_quota(&mut self) {
-        self.returned(Self::NEW_QUOTA);
+    /// Counts a new account.
+    pub(super) fn new_account(&mut self) {
+        self.returned(Self::NEW_ACCOUNT);
     }
 
-    /// The tokens returned since `earlier`; `None` if the quota is another since then.
+    /// The tokens returned since `earlier`; `None` if the account is another since then.
     pub(super) fn since(self, earlier: Self) -> Option<u64> {
-        Some(self.0.wrapping_sub(earlier.0)).filter(|tokens| *tokens < Self::NEW_QUOTA)
+        Some(self.0.wrapping_sub(earlier.0)).filter(|tokens| *tokens < Self::NEW_ACCOUNT)
     }
 }

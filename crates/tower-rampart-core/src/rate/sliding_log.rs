@@ -26,12 +26,11 @@ struct Entry {
 }
 
 impl SlidingLog {
-    pub(super) fn holding(tokens: u32, span: Span, now: Timestamp) -> Self {
+    /// A log in which so many calls have room, below zero where more are logged than the limit.
+    pub(super) fn holding(tokens: i64, span: Span, now: Timestamp) -> Self {
         let mut log = Self { span, entries: VecDeque::new(), gone: 0 };
-        match span.limit.saturating_sub(tokens) {
-            0 => {}
-            used => drop(log.take(used, now)),
-        }
+        let used = i64::from(span.limit).saturating_sub(tokens).max(0);
+        log.owe(u32::try_from(used).unwrap_or(u32::MAX), now);
         log
     }
 
@@ -47,15 +46,28 @@ impl SlidingLog {
     /// How long until so many calls have had room, more than the limit included. A lower bound for several calls of different cost.
     pub(super) fn wait(&mut self, calls: u64, now: Timestamp) -> Duration {
         self.forget(now);
+        self.wait_from(self.gone, calls, now)
+    }
+
+    /// The same from a later point in time on, without forgetting anything yet.
+    pub(super) fn wait_later(&self, calls: u64, then: Timestamp) -> Duration {
+        let gone = match self.entries.partition_point(|entry| self.is_over(entry, then)) {
+            0 => self.gone,
+            over => self.entries[over - 1].total,
+        };
+        self.wait_from(gone, calls, then)
+    }
+
+    fn wait_from(&self, gone: u64, calls: u64, now: Timestamp) -> Duration {
         let limit = u64::from(self.span.limit);
         // Calls beyond the limit wait for others of the same backlog, whole spans earlier.
         let spans = calls.saturating_sub(1) / limit;
         let calls = calls - spans * limit;
         let later = self.span.length.saturating_mul(spans);
         let now = now.as_nanos();
-        let first = match (self.used() + calls).saturating_sub(limit) {
+        let first = match (self.total() - gone + calls).saturating_sub(limit) {
             0 => 0,
-            must_go => self.end_of(must_go).saturating_sub(now).max(1),
+            must_go => self.end_of(gone.saturating_add(must_go)).saturating_sub(now).max(1),
         };
         Duration::from_nanos(first.saturating_add(later))
     }
@@ -78,22 +90,37 @@ impl SlidingLog {
         Place { taken, full_at: 0 }
     }
 
-    /// Takes a call out of the entry that logs it; nothing if that has left the span.
-    pub(super) fn give_back(&mut self, place: Place, cost: u32, now: Timestamp) {
+    /// Takes a part of a call out of the entry that logs it; nothing if that has left the span.
+    pub(super) fn give_back(&mut self, place: Place, part: u32, now: Timestamp) {
         self.forget(now);
         let Ok(index) = self.entries.binary_search_by_key(&place.taken, |entry| entry.at) else { return };
         let before = index.checked_sub(1).map_or(self.gone, |earlier| self.entries[earlier].total);
         let logged = self.entries[index].total - before;
-        let back = u64::from(cost).min(logged);
+        let back = u64::from(part).min(logged);
         self.entries.range_mut(index..).for_each(|entry| entry.total -= back);
         if back == logged {
             self.entries.remove(index);
         }
     }
 
-    pub(super) fn tokens(&mut self, now: Timestamp) -> u32 {
+    /// Logs calls whether there is room or not.
+    pub(super) fn owe(&mut self, calls: u32, now: Timestamp) {
         self.forget(now);
-        u64::from(self.span.limit).saturating_sub(self.used()) as u32
+        if calls > 0 {
+            self.take(calls, now);
+        }
+    }
+
+    /// Leaves room for no more than so many calls, until what was logged for that has left the span.
+    pub(super) fn lower_to(&mut self, calls: u32, now: Timestamp) {
+        let more = self.tokens(now).saturating_sub(calls.into());
+        self.owe(u32::try_from(more).unwrap_or(0), now);
+    }
+
+    /// The calls for which there is room, below zero where more are logged than the limit.
+    pub(super) fn tokens(&mut self, now: Timestamp) -> i64 {
+        self.forget(now);
+        i64::from(self.span.limit).saturating_sub_unsigned(self.used())
     }
 
     pub(super) fn reset_after(&mut self, now: Timestamp) -> Duration {
@@ -111,22 +138,24 @@ impl SlidingLog {
         self.entries.back().map_or(self.gone, |last| last.total)
     }
 
-    /// When so many of the logged calls have left the span.
-    fn end_of(&self, calls: u64) -> u64 {
-        let total = self.gone.saturating_add(calls);
+    /// When the calls up to this total have left the span.
+    fn end_of(&self, total: u64) -> u64 {
         let last = self.entries.get(self.entries.partition_point(|entry| entry.total < total));
         last.or(self.entries.back()).map_or(0, |entry| entry.at.saturating_add(self.span.length))
     }
 
+    /// Whether an entry has left the span.
+    fn is_over(&self, entry: &Entry, now: Timestamp) -> bool {
+        now.as_nanos().saturating_sub(entry.at) >= self.span.length
+    }
+
     fn forget(&mut self, now: Timestamp) {
-        let (now, length) = (now.as_nanos(), self.span.length);
-        let is_over = |entry: &Entry| now.saturating_sub(entry.at) >= length;
-        if self.entries.back().is_some_and(is_over) {
+        if self.entries.back().is_some_and(|entry| self.is_over(entry, now)) {
             // A jump of the clock costs one step, not one per entry.
             self.gone = self.total();
             self.entries.clear();
         }
-        while let Some(entry) = self.entries.front().copied().filter(is_over) {
+        while let Some(entry) = self.entries.front().copied().filter(|entry| self.is_over(entry, now)) {
             self.gone = entry.total;
             self.entries.pop_front();
         }

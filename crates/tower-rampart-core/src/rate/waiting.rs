@@ -146,9 +146,7 @@ impl Cold {
         }
         if !is_head {
             return match latest {
-                Some(latest) if now > latest => {
-                    Turn::Refused(Exceeded::too_long(self.machine.wait(self.queued_cost, now)))
-                }
+                Some(latest) if now > latest => Turn::Refused(Exceeded::too_long(self.wait(self.queued_cost, now))),
                 _ => Turn::Queued,
             };
         }

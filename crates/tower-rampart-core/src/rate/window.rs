@@ -30,12 +30,14 @@ impl Span {
 pub(super) struct FixedWindow {
     span: Span,
     start: u64,
-    used: u32,
+    /// More than the limit where the following spans owe the rest.
+    used: u64,
 }
 
 impl FixedWindow {
-    pub(super) fn holding(tokens: u32, span: Span, now: Timestamp) -> Self {
-        let used = span.limit.saturating_sub(tokens);
+    /// A window in which so many calls have room, below zero where the following spans owe it.
+    pub(super) fn holding(tokens: i64, span: Span, now: Timestamp) -> Self {
+        let used = i64::from(span.limit).saturating_sub(tokens).max(0).unsigned_abs();
         let now = now.as_nanos();
         Self { span, start: now - now % span.length, used }
     }
@@ -48,7 +50,7 @@ impl FixedWindow {
     /// which may leave room at the end of a span.
     pub(super) fn wait(&mut self, calls: u64, now: Timestamp) -> Duration {
         self.turn(now);
-        let over = (u64::from(self.used) + calls).saturating_sub(u64::from(self.span.limit));
+        let over = self.used.saturating_add(calls).saturating_sub(u64::from(self.span.limit));
         if over == 0 {
             return Duration::ZERO;
         }
@@ -59,28 +61,45 @@ impl FixedWindow {
 
     /// Takes what [`FixedWindow::wait`] said is there.
     pub(super) fn take(&mut self, cost: u32) -> Place {
-        self.used = self.used.saturating_add(cost);
+        self.used = self.used.saturating_add(cost.into());
         Place { taken: self.start, full_at: 0 }
     }
 
-    /// Uncounts a call in the span that has counted it; nothing if that is over.
-    pub(super) fn give_back(&mut self, place: Place, cost: u32, now: Timestamp) {
+    /// Uncounts a part of a call in the span that has counted it; nothing if that is over.
+    pub(super) fn give_back(&mut self, place: Place, part: u32, now: Timestamp) {
         self.turn(now);
         if place.taken == self.start {
-            self.used = self.used.saturating_sub(cost);
+            self.used = self.used.saturating_sub(part.into());
         }
     }
 
-    pub(super) fn tokens(&mut self, now: Timestamp) -> u32 {
+    /// Counts calls whether there is room or not; what is too much, in the following spans.
+    pub(super) fn owe(&mut self, calls: u32, now: Timestamp) {
         self.turn(now);
-        self.span.limit.saturating_sub(self.used)
+        self.take(calls);
+    }
+
+    /// Leaves room for no more than so many calls.
+    pub(super) fn lower_to(&mut self, calls: u32, now: Timestamp) {
+        self.turn(now);
+        self.used = self.used.max(self.span.limit.saturating_sub(calls).into());
+    }
+
+    /// The calls for which there is room, below zero where the following spans owe it.
+    pub(super) fn tokens(&mut self, now: Timestamp) -> i64 {
+        self.turn(now);
+        i64::from(self.span.limit).saturating_sub_unsigned(self.used)
     }
 
     pub(super) fn reset_after(&mut self, now: Timestamp) -> Duration {
         self.turn(now);
         match self.used {
             0 => Duration::ZERO,
-            _ => Duration::from_nanos(self.start.saturating_add(self.span.length).saturating_sub(now.as_nanos())),
+            used => {
+                let spans = used.div_ceil(self.span.limit.into());
+                let end = self.start.saturating_add(self.span.length.saturating_mul(spans));
+                Duration::from_nanos(end.saturating_sub(now.as_nanos()))
+            }
         }
     }
 
@@ -89,7 +108,9 @@ impl FixedWindow {
         let start = now - now % self.span.length;
         // A clock that went back stays in the span that it had reached.
         if start > self.start {
-            (self.start, self.used) = (start, 0);
+            let spans = (start - self.start) / self.span.length;
+            self.used = self.used.saturating_sub(spans.saturating_mul(self.span.limit.into()));
+            self.start = start;
         }
     }
 }

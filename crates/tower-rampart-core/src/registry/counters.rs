@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::{
-    ClassKind, Outcome, Stage, Timestamp,
+    ClassKind, Outcome, ProviderClass, Stage, Timestamp,
     clock::nanos,
     rejection::TimeoutKind,
     retry::StopReason,
@@ -24,6 +24,9 @@ pub(super) const STAGES: usize = Stage::ALL.len();
 pub(super) const STOPS: usize = StopReason::ALL.len();
 /// The number of kinds of timeouts.
 pub(super) const TIMEOUTS: usize = TimeoutKind::ALL.len();
+
+/// The number of classes of errors of model APIs.
+pub(super) const PROVIDER_CLASSES: usize = ProviderClass::ALL.len();
 
 /// The longest latency that enters the sum, so that one absurd value cannot turn it over: 24 h.
 const LONGEST: u64 = 24 * 60 * 60 * 1_000_000_000;
@@ -56,6 +59,7 @@ struct Rare {
     queued: AtomicU64,
     queue_time: AtomicU64,
     last_abandoned: AtomicU64,
+    provider_errors: [AtomicU64; PROVIDER_CLASSES],
 }
 
 /// The counters of one operation.
@@ -84,6 +88,7 @@ pub(super) struct Totals {
     pub(super) fallbacks: u64,
     pub(super) queued: u64,
     pub(super) queue_time: u64,
+    pub(super) provider_errors: [u64; PROVIDER_CLASSES],
 }
 
 /// Reads a time that is kept plus one, so that zero can mean never.
@@ -153,6 +158,10 @@ impl Counters {
         count(&self.rare.fallbacks, 1);
     }
 
+    pub(super) fn provider_error(&self, class: ProviderClass) {
+        count(&self.rare.provider_errors[class as usize], 1);
+    }
+
     pub(super) fn queued_for(&self, wait: Duration) {
         count(&self.rare.queued, 1);
         count(&self.rare.queue_time, nanos(wait).min(LONGEST));
@@ -201,6 +210,7 @@ impl Counters {
         totals.fallbacks = read(&rare.fallbacks);
         totals.queued = read(&rare.queued);
         totals.queue_time = read(&rare.queue_time);
+        totals.provider_errors = std::array::from_fn(|it| read(&rare.provider_errors[it]));
         totals.last_abandoned = moment(read(&rare.last_abandoned));
         totals
     }
@@ -266,6 +276,7 @@ impl Totals {
             fallbacks: self.fallbacks.saturating_sub(baseline.fallbacks),
             queued: self.queued.saturating_sub(baseline.queued),
             queue_time: self.queue_time.saturating_sub(baseline.queue_time),
+            provider_errors: each(&self.provider_errors, &baseline.provider_errors),
         }
     }
 }

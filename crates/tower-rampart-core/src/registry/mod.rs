@@ -119,6 +119,14 @@ impl Registry {
         lock(&self.inner.operations).get(name).cloned()
     }
 
+    /// Takes an operation and its circuit breaker out, and their series out of the metrics. Whoever holds them goes on, unseen; the next to ask for this
+    /// name gets a new operation, which counts from zero.
+    pub fn remove(&self, name: &str) -> Option<Arc<Operation>> {
+        let operation = lock(&self.inner.operations).remove(name)?;
+        self.breakers().remove(name);
+        Some(operation)
+    }
+
     /// All operations, sorted by name.
     pub fn operations(&self) -> Vec<Arc<Operation>> {
         lock(&self.inner.operations).values().cloned().collect()

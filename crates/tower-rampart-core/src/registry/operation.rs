@@ -15,7 +15,7 @@ use super::{
     parts::Parts,
 };
 use crate::{
-    ClassKind, Outcome, Rejection, Stage, Timestamp,
+    ClassKind, Outcome, ProviderClass, Rejection, Stage, Timestamp,
     breaker::{self, Breaker},
     concurrency::Limiter,
     event::{Event, EventKind},
@@ -146,6 +146,11 @@ impl Operation {
         self.counters.fell_back();
     }
 
+    /// Counts an error that a model API answered with.
+    pub fn provider_error(&self, class: ProviderClass) {
+        self.counters.provider_error(class);
+    }
+
     /// Counts a call that waited in a queue, and how long.
     pub fn queued_for(&self, wait: Duration) {
         self.counters.queued_for(wait);
@@ -168,6 +173,11 @@ impl Operation {
         lock(&self.parts).rate = Some(limiter);
     }
 
+    /// Shows this rate limiter as that of the operation's tokens.
+    pub fn attach_token_limiter(&self, limiter: Arc<RateLimiter>) {
+        lock(&self.parts).tokens = Some(limiter);
+    }
+
     /// Shows this concurrency limiter as the operation's.
     pub fn attach_concurrency_limiter(&self, limiter: Arc<Limiter>) {
         lock(&self.parts).concurrency = Some(limiter);
@@ -186,6 +196,11 @@ impl Operation {
     /// The rate limiter that was attached.
     pub fn rate_limiter(&self) -> Option<Arc<RateLimiter>> {
         lock(&self.parts).rate.clone()
+    }
+
+    /// The limiter of tokens that was attached.
+    pub fn token_limiter(&self) -> Option<Arc<RateLimiter>> {
+        lock(&self.parts).tokens.clone()
     }
 
     /// The concurrency limiter that was attached.

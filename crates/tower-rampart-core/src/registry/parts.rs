@@ -17,17 +17,19 @@ pub(crate) struct Parts {
     /// What the transitions of the breaker are counted on top of, wrapping: those of the breakers before it, less its own from before.
     transitions_base: u64,
     pub(crate) rate: Option<Arc<RateLimiter>>,
+    /// The limiter of the tokens of a model API.
+    pub(crate) tokens: Option<Arc<RateLimiter>>,
     pub(crate) concurrency: Option<Arc<Limiter>>,
     pub(crate) budget: Option<Arc<Budget>>,
 }
 
-/// What a rate limiter has left.
+/// What a rate limiter has left, of calls or of tokens of a model API.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RateSnapshot {
     /// Calls of cost 1 that would be admitted now, with the fraction that is already refilled; 0 to `burst`.
     pub remaining: f64,
-    /// Calls admitted at once after a pause.
+    /// Calls admitted at once after a pause; [`u32::MAX`] without a limit on calls.
     pub burst: u32,
     /// How long until all of `burst` is there again.
     pub reset_after: Duration,
@@ -48,6 +50,15 @@ pub struct ConcurrencySnapshot {
 }
 
 impl RateSnapshot {
+    fn of(limiter: &RateLimiter, now: Timestamp) -> Self {
+        Self {
+            remaining: limiter.remaining(now),
+            burst: limiter.config().most_at_once(),
+            reset_after: limiter.reset_after(now),
+            queued: limiter.queued(),
+        }
+    }
+
     /// 0 if not one whole call is left, else the share of the burst that is left.
     pub(crate) fn health(&self) -> f64 {
         if self.remaining < 1.0 {
@@ -73,6 +84,11 @@ impl Parts {
     /// The rate limiter, if its stage is on.
     pub(crate) fn running_rate(&self) -> Option<&RateLimiter> {
         self.rate.as_deref().filter(|it| it.is_enabled())
+    }
+
+    /// The limiter of tokens, if it is on.
+    pub(crate) fn running_tokens(&self) -> Option<&RateLimiter> {
+        self.tokens.as_deref().filter(|it| it.is_enabled())
     }
 
     /// The concurrency limiter, if its stage is on.
@@ -111,12 +127,12 @@ impl Parts {
 
     /// What the rate limiter has left.
     pub(crate) fn read_rate(&self, now: Timestamp) -> Option<RateSnapshot> {
-        self.running_rate().map(|it| RateSnapshot {
-            remaining: it.remaining(now).max(0.0),
-            burst: it.config().most_at_once(),
-            reset_after: it.reset_after(now),
-            queued: it.queued(),
-        })
+        self.running_rate().map(|it| RateSnapshot::of(it, now))
+    }
+
+    /// What the limiter of tokens has left.
+    pub(crate) fn read_tokens(&self, now: Timestamp) -> Option<RateSnapshot> {
+        self.running_tokens().map(|it| RateSnapshot::of(it, now))
     }
 
     /// What the concurrency limiter has in hand.

@@ -16,7 +16,7 @@ use super::{
     parts::{ConcurrencySnapshot, RateSnapshot},
 };
 use crate::{
-    Outcome, Stage, Timestamp,
+    Outcome, ProviderClass, Stage, Timestamp,
     breaker::State,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
@@ -40,6 +40,7 @@ struct Reading {
     at_most: [u64; BOUND_COUNT],
     latencies: u64,
     rate: Option<RateSnapshot>,
+    tokens: Option<RateSnapshot>,
     concurrency: Option<ConcurrencySnapshot>,
     budget: Option<f64>,
 }
@@ -62,6 +63,7 @@ impl Reading {
             at_most: std::array::from_fn(|_| latencies.at_most(bounds.next().unwrap_or(*BOUNDS.end()))),
             latencies: latencies.count(),
             rate: parts.read_rate(now),
+            tokens: parts.read_tokens(now),
             concurrency: parts.read_concurrency(),
             budget: parts.read_budget(now),
         }
@@ -196,6 +198,15 @@ impl Encoder {
                 self.sample("rampart_retry_stops_total", &labels, it.totals.stops[reason as usize]);
             }
         }
+        self.counter("rampart_provider_errors_total", "Errors that a model API answered attempts with, by class.");
+        for it in readings {
+            let happened =
+                ProviderClass::ALL.into_iter().map(|class| (class, it.totals.provider_errors[class as usize]));
+            for (class, count) in happened.filter(|(_, count)| *count > 0) {
+                let labels = [("operation", &*it.operation), ("class", class.as_str())];
+                self.sample("rampart_provider_errors_total", &labels, count);
+            }
+        }
         self.gauge("rampart_retry_budget", "Retries that the budget would pay for.");
         self.each(readings, "rampart_retry_budget", |it| it.budget.map(finite));
     }
@@ -232,9 +243,15 @@ impl Encoder {
 
     fn limits(&mut self, readings: &[Reading]) {
         self.gauge("rampart_rate_remaining", "Calls that the rate limiter would admit now.");
-        self.each(readings, "rampart_rate_remaining", |it| it.rate.map(|rate| finite(rate.remaining)));
+        self.each(readings, "rampart_rate_remaining", |it| {
+            it.rate.filter(|rate| rate.burst < u32::MAX).map(|rate| finite(rate.remaining))
+        });
         self.gauge("rampart_rate_queued", "Calls that wait for their turn at the rate limiter.");
-        self.each(readings, "rampart_rate_queued", |it| it.rate.map(|rate| rate.queued));
+        self.each(readings, "rampart_rate_queued", |it| {
+            it.rate.map(|rate| rate.queued + it.tokens.map_or(0, |tokens| tokens.queued))
+        });
+        self.gauge("rampart_tokens_remaining", "Tokens of a model API that the rate limiter would admit now.");
+        self.each(readings, "rampart_tokens_remaining", |it| it.tokens.map(|tokens| finite(tokens.remaining)));
         self.gauge("rampart_concurrency_inflight", "Calls that hold a permit.");
         self.each(readings, "rampart_concurrency_inflight", |it| it.concurrency.map(|limit| limit.inflight));
         self.gauge("rampart_concurrency_max", "Permits that there are.");

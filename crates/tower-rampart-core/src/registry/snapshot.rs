@@ -8,7 +8,7 @@ use super::{
     parts::{ConcurrencySnapshot, Parts, RateSnapshot},
 };
 use crate::{
-    ClassKind, Outcome, Stage, Timestamp, breaker,
+    ClassKind, Outcome, ProviderClass, Stage, Timestamp, breaker,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
 };
@@ -83,6 +83,8 @@ pub struct OperationSnapshot {
     pub queued_calls: u64,
     /// How long they waited together.
     pub queue_time: Duration,
+    /// Errors that a model API answered attempts with, by class, in the order of [`ProviderClass::ALL`].
+    pub provider_errors: Vec<(ProviderClass, u64)>,
     /// The latencies of the answered calls.
     pub latency: LatencySnapshot,
     /// Successes among successes and failures, 0 to 1; 1 if there were none.
@@ -99,6 +101,8 @@ pub struct OperationSnapshot {
     pub breaker: Option<breaker::Snapshot>,
     /// The rate limiter.
     pub rate: Option<RateSnapshot>,
+    /// The limiter of the tokens of a model API.
+    pub tokens: Option<RateSnapshot>,
     /// The concurrency limiter.
     pub concurrency: Option<ConcurrencySnapshot>,
     /// Retries that the budget would pay for now.
@@ -132,6 +136,7 @@ impl OperationSnapshot {
             fallbacks: totals.fallbacks,
             queued_calls: totals.queued,
             queue_time: Duration::from_nanos(totals.queue_time),
+            provider_errors: ProviderClass::ALL.map(|it| (it, totals.provider_errors[it as usize])).to_vec(),
             latency: LatencySnapshot::new(totals, latencies),
             success_rate: 1.0 - failure_rate,
             failure_rate,
@@ -140,6 +145,7 @@ impl OperationSnapshot {
             last_abandoned: totals.last_abandoned,
             breaker: parts.read_breaker(now),
             rate: parts.read_rate(now),
+            tokens: parts.read_tokens(now),
             concurrency: parts.read_concurrency(),
             retry_budget: parts.read_budget(now),
         }

@@ -10,6 +10,13 @@ pub struct Auto;
 #[derive(Debug, Clone)]
 pub struct Given<C>(pub(crate) C);
 
+impl<C> Given<C> {
+    /// The classifier.
+    pub fn into_inner(self) -> C {
+        self.0
+    }
+}
+
 /// What a builder makes its classifier of.
 pub trait IntoClassifier<C> {
     /// The classifier.

@@ -6,13 +6,21 @@
 //! |---|---|
 //! | a refusal of this suite | as [`Rejection::verdict`] says: ignored, a timeout transient |
 //! | `tokio::time::error::Elapsed`, `tower::timeout` (by its own type only) | transient |
+//! | `hyper::Error` of a request that was never sent, `hyper_util`'s error of a connection that was never made, `h2::Error` of a refused stream or of one above a `GOAWAY` (feature `hyper`) | transient, provably not processed |
+//! | `tonic::Status` (feature `tonic`) | by its code, as [`GrpcClassifier`](crate::http::GrpcClassifier) says |
+//! | `tonic::TimeoutExpired` (feature `tonic`), a channel's own timer | transient, with the code `DEADLINE_EXCEEDED` |
+//! | `tonic::ConnectError` (feature `tonic`) | transient, provably not processed |
 //! | `io::Error`: refused, host or network unreachable, address not available | transient, provably not processed |
 //! | `io::Error`: invalid input, unsupported, permission denied, not found, already exists | permanent |
 //! | `io::Error`: any other kind | transient |
 //! | nothing known | transient |
 
 mod given;
+#[cfg(feature = "hyper")]
+mod hyper;
 mod marker;
+#[cfg(feature = "tonic")]
+mod tonic;
 
 use std::{error::Error as StdError, io, marker::PhantomData};
 
@@ -68,6 +76,17 @@ impl<Req, Res> Classify<Req, Res, BoxError> for DefaultClassifier<Boxed> {
     }
 }
 
+/// What one error of a chain says.
+type Known = fn(&(dyn StdError + 'static)) -> Option<Verdict>;
+
+/// What other crates' errors say, by feature.
+const FOREIGN: &[Known] = &[
+    #[cfg(feature = "hyper")]
+    hyper::known,
+    #[cfg(feature = "tonic")]
+    tonic::known,
+];
+
 /// Judges an error by the first thing in its `source()` chain that is known.
 #[cold]
 pub fn classify_error(error: &(dyn StdError + 'static)) -> Verdict {
@@ -99,6 +118,9 @@ fn known(error: &(dyn StdError + 'static)) -> Option<Verdict> {
     }
     if error.is::<tokio::time::error::Elapsed>() {
         return Some(Verdict::new(Class::Transient));
+    }
+    if let Some(verdict) = FOREIGN.iter().find_map(|known| known(error)) {
+        return Some(verdict);
     }
     let error = error.downcast_ref::<io::Error>()?;
     // An `io::Error` made of a refusal is that refusal; its own `source()` would skip it.

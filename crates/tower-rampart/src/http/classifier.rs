@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, error::Error, sync::Arc, time::SystemTime};
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use tower_rampart_core::{Class, Classify, Code, RequestInfo, Verdict, classify::Method};
 
-use super::{NotDispatched, NotReplayable, deadline::time_left, retry_after};
+use super::{Idempotent, NotDispatched, NotReplayable, deadline::time_left, retry_after};
 use crate::classify::classify_error;
 
 /// Classifies HTTP answers by status and headers, errors by their chain of sources; text is never matched.
@@ -22,7 +22,8 @@ use crate::classify::classify_error;
 /// | any other error | as the [default classifier](crate::classify) says |
 ///
 /// A 429 or 503 carries the hint of [`retry_after`](super::retry_after()). A request counts as idempotent by its method (GET, HEAD, OPTIONS,
-/// TRACE, PUT, DELETE; RFC 9110 section 9.2.2) or if it has an `Idempotency-Key`. An answer marked [`NotReplayable`] is not retried.
+/// TRACE, PUT, DELETE; RFC 9110 section 9.2.2), if it has an `Idempotency-Key`, or an [`Idempotent`] in its extensions. An answer marked
+/// [`NotReplayable`] is not retried.
 ///
 /// # Examples
 /// ```
@@ -90,16 +91,45 @@ impl HttpClassifier {
         self
     }
 
-    /// The class of a status alone, without hints out of headers.
-    pub fn status(&self, status: StatusCode) -> Class {
+    /// One more deadline header.
+    pub(super) fn also_deadline_header(mut self, name: HeaderName) -> Self {
+        if !self.deadlines.contains(&name) {
+            self.deadlines = self.deadlines.iter().cloned().chain([name]).collect();
+        }
+        self
+    }
+
+    /// The time of day.
+    pub(super) fn now(&self) -> SystemTime {
+        (self.wall)()
+    }
+
+    /// The class that the lists give a status.
+    pub(super) fn listed(&self, status: StatusCode) -> Option<Class> {
         let code = status.as_u16();
         if self.permanent.contains(&code) {
-            return Class::Permanent;
+            return Some(Class::Permanent);
         }
-        if self.transient.contains(&code) {
-            return Class::Transient;
+        self.transient.contains(&code).then_some(Class::Transient)
+    }
+
+    /// What must be known of a request, out of its method and headers: whether it may be sent twice, and the time left.
+    pub fn request_info(&self, method: &http::Method, headers: &HeaderMap) -> RequestInfo {
+        let method = self::method(method);
+        let mut info = RequestInfo::default();
+        info.idempotent = is_idempotent(method)
+            || headers.get("idempotency-key").is_some_and(|key| !key.as_bytes().trim_ascii().is_empty());
+        info.method = Some(method);
+        info.time_left = time_left(headers, &self.deadlines);
+        info
+    }
+
+    /// The class of a status alone, without hints out of headers.
+    pub fn status(&self, status: StatusCode) -> Class {
+        if let Some(class) = self.listed(status) {
+            return class;
         }
-        match code {
+        match status.as_u16() {
             0..=399 => Class::Success,
             429 => Class::RateLimited { retry_after: None },
             503 | 529 => Class::Unavailable { retry_after: None },
@@ -147,12 +177,8 @@ fn known(error: &(dyn Error + 'static)) -> Option<Verdict> {
 
 impl<B, R, E: Error + 'static> Classify<Request<B>, Response<R>, E> for HttpClassifier {
     fn request(&self, request: &Request<B>) -> RequestInfo {
-        let method = method(request.method());
-        let mut info = RequestInfo::default();
-        info.idempotent = is_idempotent(method)
-            || request.headers().get("idempotency-key").is_some_and(|key| !key.as_bytes().trim_ascii().is_empty());
-        info.method = Some(method);
-        info.time_left = time_left(request.headers(), &self.deadlines);
+        let mut info = self.request_info(request.method(), request.headers());
+        info.idempotent = info.idempotent || request.extensions().get::<Idempotent>().is_some();
         info
     }
 
@@ -272,6 +298,9 @@ mod tests {
             assert!(info(method, Some("k")).idempotent, "{method}");
             assert!(!info(method, Some(" ")).idempotent, "{method}");
         }
+        let mut marked = Request::post("/").body(()).expect("a request");
+        marked.extensions_mut().insert(Idempotent);
+        assert!(Classify::<_, Response<()>, io::Error>::request(&HttpClassifier::default(), &marked).idempotent);
         assert_eq!(info("PATCH", None).method, Some(Method::Patch));
         assert_eq!(info("PROPFIND", None).method, Some(Method::Other));
     }

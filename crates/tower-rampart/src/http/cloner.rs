@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, Request};
+use http::{HeaderMap, HeaderName, Request};
 
 use super::ReplayBody;
 use crate::CloneRequest;
@@ -50,8 +50,13 @@ impl ReplayCloner {
         if attempt > 1 {
             request.extensions_mut().insert(Attempt(attempt));
         }
+        self.number_in(request.headers_mut(), attempt);
+    }
+
+    /// Writes the number of the attempt into the header that was named, if one was.
+    pub(super) fn number_in(&self, headers: &mut HeaderMap, attempt: u32) {
         if let Some(name) = &self.attempt_header {
-            request.headers_mut().insert(name, attempt.into());
+            headers.insert(name, attempt.into());
         }
     }
 }

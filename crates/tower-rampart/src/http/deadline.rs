@@ -6,13 +6,16 @@ use http::{HeaderMap, HeaderName};
 
 use super::reset::{millis, seconds, span};
 
+/// gRPC's own header.
+pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
 /// The shortest time left that these headers state.
 pub(super) fn time_left(headers: &HeaderMap, names: &[HeaderName]) -> Option<Duration> {
     names.iter().filter_map(|name| read(name.as_str(), headers.get(name)?.to_str().ok()?.trim_ascii())).min()
 }
 
-fn read(name: &str, value: &str) -> Option<Duration> {
-    if name == "grpc-timeout" {
+pub(super) fn read(name: &str, value: &str) -> Option<Duration> {
+    if name == GRPC_TIMEOUT.as_str() {
         return grpc(value);
     }
     if name.ends_with("-ms") {

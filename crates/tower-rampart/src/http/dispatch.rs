@@ -1,4 +1,4 @@
-//! Markers by which a client tells the classifier what it knows of an attempt: nothing was sent, or the body is gone. What they mean is decided in `classifier`.
+//! Markers by which a caller or a client tells the classifier what it knows: the request may be sent twice, nothing was sent, the body is gone. What they mean is decided in `classifier`.
 
 /// Wraps an error that came before any byte of the request was sent: no address, no connection, no TLS.
 ///
@@ -29,6 +29,19 @@ impl NotDispatched {
         self.source
     }
 }
+
+/// Says that a request may be sent twice although its method does not: its sender puts it into the request's extensions.
+///
+/// # Examples
+/// ```
+/// use tower_rampart::http::Idempotent;
+///
+/// let mut request = http::Request::post("/search").body(())?;
+/// request.extensions_mut().insert(Idempotent);
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Idempotent;
 
 /// Says that the request's body outgrew its replay buffer while it was sent, so that no further attempt can be made.
 ///

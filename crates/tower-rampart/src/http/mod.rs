@@ -2,10 +2,17 @@
 //!
 //! | item | for |
 //! |---|---|
+//! | [`ClientLayer`] | the whole pipeline in front of an HTTP client |
+//! | [`ServerLayer`] | the pipeline in front of HTTP handlers, refusals as answers |
+//! | [`ResponseBody`] | the body of their answers, which may decide the outcome |
+//! | [`Deadline`] | how much time a handler has |
 //! | [`HttpClassifier`] | what a status or an error says about the service behind |
 //! | [`retry_after`] | the server's hint when to come back, out of headers |
 //! | [`ReplayBody`], [`ReplayCloner`] | sending a streamed request body again, within a bound |
 //! | [`Refusal`] | a [`Rejection`](tower_rampart_core::Rejection) as status, headers and body |
+//! | [`GrpcClassifier`], [`is_grpc`], [`grpc_timeout`] | the same for gRPC: [`Refusal::grpc`] is its refusal |
+//! | [`ModelApiClassifier`], [`ProviderError`], [`RateLimitHeaders`], [`EventReader`], [`Usage`] | the same for model APIs |
+//! | [`key`] | what calls are told apart by: authority, route, header, client address |
 //! | [`NotDispatched`] | an error that came before the request left, so that any request may be sent again |
 //!
 //! # Examples
@@ -23,25 +30,57 @@
 //! assert!(verdict.unprocessed);
 //! ```
 
+#[cfg(feature = "pipeline")]
+mod body;
 mod classifier;
+#[cfg(feature = "pipeline")]
+mod client;
 mod cloner;
 mod deadline;
 mod dispatch;
+#[cfg(feature = "pipeline")]
+mod forward;
+mod grpc;
+#[cfg(feature = "pipeline")]
+mod inspect;
 mod json;
+pub mod key;
+#[cfg(feature = "pipeline")]
+mod live;
+mod model;
+mod peeked;
 mod refusal;
 mod replay;
 mod reset;
 mod retry_after;
 #[cfg(feature = "pipeline")]
+mod server;
+#[cfg(feature = "pipeline")]
 mod settings;
 mod shared_body;
+#[cfg(feature = "pipeline")]
+mod time_left;
 
+#[cfg(feature = "tonic")]
+pub(crate) use self::grpc::{GRPC_OPERATION, GRPC_STAGE, grpc_details, grpc_pushback};
 #[cfg(feature = "pipeline")]
 pub(crate) use self::settings::HttpSettings;
+#[cfg(feature = "pipeline")]
+pub use self::{
+    body::{BodyError, ResponseBody},
+    client::{ClientLayer, ClientService, capabilities},
+    inspect::{DEFAULT_PEEK_TIMEOUT, Inspect, InspectFuture},
+    live::{Configured, HttpJudge, InBody, Judged, Live, Once, Replaying, Sent},
+    server::{ServerFuture, ServerLayer, ServerService},
+    time_left::Deadline,
+};
 pub use self::{
     classifier::HttpClassifier,
     cloner::{Attempt, ReplayCloner},
-    dispatch::{NotDispatched, NotReplayable},
+    dispatch::{Idempotent, NotDispatched, NotReplayable},
+    grpc::{GrpcClassifier, grpc_timeout, is_grpc},
+    model::{Event, EventReader, ModelApiClassifier, ProviderError, RateLimitHeaders, TOKENS_HEADER, Usage, Window},
+    peeked::{PeekedError, PeekedTrailers},
     refusal::{MediaType, Refusal},
     replay::{DEFAULT_REPLAY_MAX_BYTES, ReplayBody, ReplayError, ReplayTracker},
     reset::reset,

@@ -7,7 +7,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
-use tower_rampart_core::Rejection;
+use tower_rampart_core::{Rejection, rate::Unit};
 
 use super::json::Object;
 
@@ -91,7 +91,7 @@ fn weight(parameter: &str) -> Option<u32> {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal<'a> {
-    rejection: &'a Rejection,
+    pub(super) rejection: &'a Rejection,
 }
 
 impl<'a> Refusal<'a> {
@@ -146,7 +146,10 @@ impl<'a> Refusal<'a> {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         if let Rejection::RateLimited(limited) = self.rejection {
-            headers.insert(RATELIMIT_LIMIT, limited.burst.into());
+            // The field counts requests.
+            if limited.unit == Unit::Requests && limited.burst < u32::MAX {
+                headers.insert(RATELIMIT_LIMIT, limited.burst.into());
+            }
             // Without a time the call can never be admitted, and then the limit may be untouched.
             if let Some(seconds) = seconds {
                 headers.insert(RATELIMIT_REMAINING, HeaderValue::from_static("0"));
@@ -261,6 +264,17 @@ mod tests {
         assert_eq!(never.headers()["ratelimit-limit"], "20");
         assert!(!never.headers().contains_key("ratelimit-remaining"));
         assert!(!never.headers().contains_key(RETRY_AFTER));
+    }
+
+    #[test]
+    fn limit_of_tokens_or_without_a_quota_states_no_number_of_requests() {
+        let refused =
+            |burst| RateLimited::new("op".into(), RateLimitReason::Exceeded, Some(Duration::from_secs(1)), burst);
+        for rejection in [refused(20).counting(Unit::Tokens), refused(u32::MAX)] {
+            let (response, _) = response(&rejection.into(), "*/*");
+            assert!(!response.headers().contains_key("ratelimit-limit"));
+            assert_eq!(response.headers()["ratelimit-reset"], "1");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ const EPOCH_MILLIS: Duration = Duration::from_secs(100_000_000_000);
 /// | `250ms`, `1m30s`, `6m0s`, `7.66s` | spans with units `d h m s ms us ns` |
 /// | a number above 1e9 | seconds since 1970 |
 /// | a number above 1e11 | milliseconds since 1970 |
-/// | an HTTP-date | that point in time |
+/// | an HTTP-date, or a date and time of RFC 3339 (`2024-05-01T12:00:00Z`) | that point in time |
 ///
 /// A point in the past is zero. Negative and unreadable values are `None`. Nothing overflows: what is too long saturates.
 ///
@@ -41,7 +41,7 @@ pub fn reset(value: &str, now: SystemTime) -> Option<Duration> {
             number
         });
     }
-    span(value).or_else(|| date(value, now))
+    span(value).or_else(|| date(value, now)).or_else(|| Some(until(timestamp(value)?, now)))
 }
 
 /// Reads a number of seconds: digits, perhaps with a fraction.
@@ -58,6 +58,48 @@ pub(super) fn millis(value: &str) -> Option<Duration> {
 pub(super) fn date(value: &str, now: SystemTime) -> Option<Duration> {
     let at = httpdate::parse_http_date(value).ok()?;
     Some(at.duration_since(now).unwrap_or_default())
+}
+
+/// Reads a date and time of RFC 3339 section 5.6, as time since 1970; what lies before is 1970.
+///
+/// The days are counted as in Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".
+fn timestamp(value: &str) -> Option<Duration> {
+    let (date, time) = value.split_once(['T', 't', ' '])?;
+    let zone_at = time.find(['Z', 'z', '+', '-'])?;
+    let (clock, zone) = time.split_at(zone_at);
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = numbers(clock, ':', [2, 2, 2])?;
+    // A leap second is the first of the next minute.
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let offset = match zone {
+        "Z" | "z" => 0,
+        _ => {
+            let [hours, minutes] = numbers(&zone[1..], ':', [2, 2])?;
+            let east = hours * 3600 + minutes * 60;
+            if zone.starts_with('+') { east } else { -east }
+        }
+    };
+    let year = if month > 2 { year } else { year - 1 };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    let fraction = decimal(&format!("0.{fraction}"), NANOS_PER_SECOND)?;
+    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).saturating_add(fraction))
+}
+
+/// Numbers of exactly so many digits each, with a separator between them.
+fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[i64; N]> {
+    let mut parts = text.split(separator);
+    let mut numbers = [0; N];
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|it| it.is_ascii_digit()))?;
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(numbers)
 }
 
 /// The time from `now` to a point given as time since 1970; zero if it has passed.
@@ -159,6 +201,41 @@ mod tests {
     }
 
     #[test]
+    fn dates_and_times_of_rfc_3339_are_points_in_time() {
+        for (text, millis) in [
+            ("2023-11-14T22:13:30Z", 10_000),
+            ("2023-11-14t22:13:20.250z", 250),
+            ("2023-11-14 22:13:21.5Z", 1500),
+            ("2023-11-15T00:13:30+02:00", 10_000),
+            ("2023-11-14T17:43:30-04:30", 10_000),
+            ("2023-11-14T22:13:60Z", 40_000),
+            ("2024-02-29T22:13:20Z", 107 * 86_400_000),
+            ("2023-11-14T22:13:19Z", 0),
+            ("1969-12-31T23:59:59Z", 0),
+            ("0000-01-01T00:00:00Z", 0),
+        ] {
+            assert_eq!(reset(text, now()), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in [
+            "2023-11-14T22:13:30",
+            "2023-11-14",
+            "2023-13-14T22:13:30Z",
+            "2023-11-32T22:13:30Z",
+            "2023-11-14T24:13:30Z",
+            "2023-11-14T22:13Z",
+            "2023-11-14T22:13:30.Z",
+            "2023-11-14T22:13:30+2:00",
+            "2023-11-14T22:13:30+02:00:00",
+            "23-11-14T22:13:30Z",
+            "-2023-11-14T22:13:30Z",
+            "2023-11-14T22:13:30Zé",
+            "2023-11-14T+1:13:30Z",
+        ] {
+            assert_eq!(reset(text, now()), None, "{text}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_none() {
         for text in [
             "", " ", "-3", "-1s", "soon", "1x", "1m30", "s", "1..5", ".5", "5.", "1e3", "NaN", "inf", "１", "1m-3s",
@@ -181,6 +258,19 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused_without_panic(text in ".{0,40}") {
             let _ = reset(&text, now());
+        }
+
+        #[test]
+        fn points_in_time_are_read_alike_in_both_forms(seconds in 1_700_000_000_u64..4_000_000_000) {
+            let at = UNIX_EPOCH + Duration::from_secs(seconds);
+            let left = Some(Duration::from_secs(seconds - 1_700_000_000));
+            let http = httpdate::fmt_http_date(at);
+            proptest::prop_assert_eq!(reset(&http, now()), left);
+            // `Tue, 14 Nov 2023 22:13:30 GMT`
+            let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+            let month = months.iter().position(|it| *it == &http[8..11]).expect("a month") + 1;
+            let text = format!("{}-{month:02}-{}T{}Z", &http[12..16], &http[5..7], &http[17..25]);
+            proptest::prop_assert_eq!(reset(&text, now()), left, "{}", text);
         }
 
         #[test]

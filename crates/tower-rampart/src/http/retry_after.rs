@@ -4,23 +4,18 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, header::RETRY_AFTER};
 
-use super::reset::{date, millis, reset, seconds};
+use super::{
+    model::windows,
+    reset::{date, millis, seconds},
+};
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-
-/// Families of headers that say what is left of a quota and when it is whole again.
-const FAMILIES: [(HeaderName, HeaderName); 4] = [
-    (HeaderName::from_static("x-ratelimit-remaining"), HeaderName::from_static("x-ratelimit-reset")),
-    (HeaderName::from_static("x-ratelimit-remaining-requests"), HeaderName::from_static("x-ratelimit-reset-requests")),
-    (HeaderName::from_static("x-ratelimit-remaining-tokens"), HeaderName::from_static("x-ratelimit-reset-tokens")),
-    (HeaderName::from_static("ratelimit-remaining"), HeaderName::from_static("ratelimit-reset")),
-];
 
 /// Reads the server's hint when to come back.
 ///
 /// The first that can be read wins: `retry-after-ms` (the finer one), `Retry-After` (seconds, or an HTTP-date, RFC 9110 section
-/// 10.2.3), then the longest reset of those families `x-ratelimit-remaining…`/`x-ratelimit-reset…` and
-/// `ratelimit-remaining`/`ratelimit-reset` of which nothing is left. A date in the past is zero; negative and unreadable values are no hint.
+/// 10.2.3), then the longest reset of those families of [`RateLimitHeaders`](super::RateLimitHeaders) of which nothing is left. A date in the
+/// past is zero; negative and unreadable values are no hint.
 ///
 /// `now` is the time of day, only used for dates.
 ///
@@ -35,22 +30,22 @@ const FAMILIES: [(HeaderName, HeaderName); 4] = [
 /// assert_eq!(retry_after(&headers, UNIX_EPOCH), Some(Duration::from_secs(120)));
 /// ```
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    stated(headers, now).or_else(|| quota_reset(headers, now))
+}
+
+/// The hint of `retry-after-ms` or `Retry-After` alone.
+pub(super) fn stated(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     text(headers, &RETRY_AFTER_MS)
         .and_then(millis)
         .or_else(|| text(headers, &RETRY_AFTER).and_then(|value| seconds(value).or_else(|| date(value, now))))
-        .or_else(|| quota_reset(headers, now))
 }
 
 /// The longest reset of a quota that is used up.
 fn quota_reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    FAMILIES
-        .iter()
-        .filter(|(remaining, _)| text(headers, remaining).and_then(seconds) == Some(Duration::ZERO))
-        .filter_map(|(_, at)| reset(text(headers, at)?, now))
-        .max()
+    windows(headers, now).filter(|(_, window)| window.remaining == Some(0)).filter_map(|(_, window)| window.reset).max()
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim_ascii)
 }
 
@@ -120,6 +115,15 @@ mod tests {
             ("x-ratelimit-reset", "1h"),
         ]);
         assert_eq!(hint, Some(Duration::from_secs(360)));
+    }
+
+    #[test]
+    fn families_of_model_apis_count_as_well() {
+        let hint = read(&[
+            ("anthropic-ratelimit-requests-remaining", "0"),
+            ("anthropic-ratelimit-requests-reset", "2023-11-14T22:13:30Z"),
+        ]);
+        assert_eq!(hint, Some(Duration::from_secs(10)));
     }
 
     #[test]

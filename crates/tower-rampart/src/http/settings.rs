@@ -1,20 +1,19 @@
 //! The sections `http` and `classify` of an operation as its calls use them; replaced as one on reload.
 
 use http::HeaderName;
-use tower_rampart_config::{OperationConfig, OutcomeAt, Profile};
+use tower_rampart_config::{OperationConfig, Profile};
 
-use super::{HttpClassifier, ReplayCloner};
+use super::{GrpcClassifier, HttpClassifier, ReplayCloner};
 
 /// What HTTP hosts need of an operation's configuration.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "the layers for HTTP hosts read it")]
 pub(crate) struct HttpSettings {
     /// What answers are read as.
     pub(crate) profile: Profile,
-    /// When the outcome is known.
-    pub(crate) outcome_at: OutcomeAt,
     /// Judges by the lists of statuses, and reads the deadline headers.
     pub(crate) classifier: HttpClassifier,
+    /// Judges by the status of gRPC under that profile.
+    pub(crate) grpc: GrpcClassifier,
     /// Adds the attempt header.
     pub(crate) cloner: ReplayCloner,
     /// The request headers that carry the time left.
@@ -34,7 +33,7 @@ impl From<&OperationConfig> for HttpSettings {
             .deadline_headers(deadline_headers.iter().cloned());
         Self {
             profile: config.classify.profile,
-            outcome_at: config.classify.outcome_at,
+            grpc: GrpcClassifier::new(classifier.clone()),
             classifier,
             cloner: ReplayCloner::new().attempt_header(config.http.attempt_header.as_ref().and_then(header)),
             deadline_headers,

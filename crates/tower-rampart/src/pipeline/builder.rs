@@ -7,13 +7,13 @@ use std::sync::Arc;
 use tower_rampart_config::{Capabilities, Capability, ConfigError, Preset, ResilienceConfig};
 use tower_rampart_core::InvalidConfig;
 
-use super::{Custom, NoReport, OnReport, ResilienceLayer, Shared};
+use super::{Custom, Machines, NoReport, OnReport, OperationHandle, ResilienceLayer, Role, Shared};
 use crate::{
     Resilience,
     classify::{Auto, Given, IntoClassifier},
     fallback::{NoFallback, Targets, Value, With, WithRequest},
     registry::{OperationError, Registry},
-    reload::ReloadError,
+    reload::{Laying, ReloadError},
     retry::{Cloned, NotCloned},
 };
 
@@ -244,6 +244,11 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
         self.with(|judge, cloner, answer, _| (judge, cloner, answer, report))
     }
 
+    /// Puts another reporter around the one that was given.
+    pub fn map_reporter<R2>(self, around: impl FnOnce(R) -> R2) -> PresetBuilder<J, K, A, R2> {
+        self.with(|judge, cloner, answer, report| (judge, cloner, answer, around(report)))
+    }
+
     fn with<J2, K2, A2, R2>(
         self,
         change: impl FnOnce(J, K, A, R) -> (J2, K2, A2, R2),
@@ -275,27 +280,84 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
     where
         J: IntoClassifier<J2>,
     {
+        let shared = self.shared(Role::Any, |judge, cloner, _| (judge.into_classifier(), cloner))?;
+        Ok(ResilienceLayer { shared: Arc::new(shared) })
+    }
+
+    /// Builds the layer of a host in another crate: `fit` makes the classifier and the cloner of what this builder was given and of a handle to the
+    /// operation, whose configuration they may read while it changes.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    ///
+    /// # Examples
+    /// ```
+    /// use tower_rampart::{Class, PresetBuilder, Cloned, Preset};
+    ///
+    /// # fn main() -> Result<(), tower_rampart::BuildError> {
+    /// let layer = PresetBuilder::new(Preset::Production).build_with(|_, _, operation| {
+    ///     let name = operation.name().to_owned();
+    ///     let classifier = move |result: Result<&u32, &std::io::Error>| {
+    ///         if result.is_ok() || name == "never" { Class::Success } else { Class::Transient }
+    ///     };
+    ///     (classifier, Cloned)
+    /// })?;
+    /// # drop(layer);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn build_with<C, K2>(
+        self,
+        fit: impl FnOnce(J, K, OperationHandle) -> (C, K2),
+    ) -> Result<ResilienceLayer<Custom<C>, K2, A, R>, BuildError> {
+        let shared = self.shared(Role::Any, |judge, cloner, machines| {
+            let (classifier, cloner) = fit(judge, cloner, OperationHandle::new(Arc::clone(machines)));
+            (Custom(classifier), cloner)
+        })?;
+        Ok(ResilienceLayer { shared: Arc::new(shared) })
+    }
+
+    /// Makes this builder fit to be cloned for one operation after another: all of them get one registry, which comes back too.
+    ///
+    /// # Errors
+    /// If fields were laid over a live configuration in code: it would note them anew for every operation, and never forget them.
+    pub fn for_many(mut self) -> Result<(Self, Registry), BuildError> {
+        if self.live.is_some() && !self.overrides.is_empty() {
+            let rule = "none where many operations follow a live configuration; put them into its document";
+            return Err(InvalidConfig::new("overrides", self.overrides.len(), rule).into());
+        }
+        let registry = self.registry.get_or_insert_default().clone();
+        Ok((self, registry))
+    }
+
+    /// What the layer, its services and their futures share; `fit` makes the judge and the cloner, now that there are machines.
+    pub(crate) fn shared<J2, K2>(
+        self,
+        role: Role,
+        fit: impl FnOnce(J, K, &Arc<Machines>) -> (J2, K2),
+    ) -> Result<Shared<J2, K2, A, R>, BuildError> {
         // Whatever the host can do besides: this pipeline sends every request once.
         let capabilities =
             if self.can_clone { self.capabilities } else { self.capabilities.without(Capability::CloneRequest) };
         let machines = if let Some(live) = &self.live {
             let registry = self.registry.as_ref().unwrap_or(live.registry());
-            live.owner().adopt(&self.operation, &self.overrides, registry, capabilities, self.seed)?
+            let laid = Laying { operation: &self.operation, fields: &self.overrides, role };
+            live.owner().adopt(laid, registry, capabilities, self.seed)?
         } else {
-            let config = self.overridden()?;
-            config.check(&capabilities)?;
+            let config = role.over(self.overridden()?, &self.operation)?;
+            role.check(&config, &self.operation, capabilities)?;
             let registry = self.registry.unwrap_or_default();
             registry.machines(&self.operation, config.operation(&self.operation), self.seed, capabilities)?
         };
-        let shared = Shared {
-            machines,
-            judge: self.judge.into_classifier(),
-            cloner: self.cloner,
-            answer: self.answer,
-            report: self.report,
-            report_all: self.report_all,
-        };
-        Ok(ResilienceLayer { shared: Arc::new(shared) })
+        let (judge, cloner) = fit(self.judge, self.cloner, &machines);
+        let (answer, report, report_all) = (self.answer, self.report, self.report_all);
+        Ok(Shared { machines, judge, cloner, answer, report, report_all })
+    }
+
+    /// Adds to what the host of this pipeline can serve.
+    pub fn serving(mut self, capabilities: impl IntoIterator<Item = Capability>) -> Self {
+        self.capabilities = capabilities.into_iter().fold(self.capabilities, Capabilities::with);
+        self
     }
 }
 

@@ -8,12 +8,12 @@ use std::{
 };
 
 use tower_rampart_core::{
-    Class, ClassKind, Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency, rate,
+    Class, ClassKind, Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency,
     rejection::{CircuitOpen, Name, OverloadReason, Overloaded, TimedOut, TimeoutKind},
     retry::{Attempts, StopReason},
 };
 
-use super::{Explain, Held, Shared, held::Span, settings::CallSettings, switches};
+use super::{Explain, Held, Shared, held::Span, rate::RateHeld, settings::CallSettings, switches};
 use crate::clock;
 
 /// The permits, tickets and accounts of one call. Dropped early, it ends them all.
@@ -29,9 +29,7 @@ pub(crate) struct Call<J, K, A, R> {
     /// When the attempt in flight has to end, and how long it had.
     pub(crate) attempt_until: Option<(Timestamp, TimeoutKind)>,
     pub(crate) explain: Explain,
-    /// The tokens taken and not used yet.
-    token: rate::Receipt,
-    rate_ticket: Option<rate::Ticket>,
+    pub(super) rate: RateHeld,
     queue_ticket: Option<concurrency::Ticket>,
     permit: Option<concurrency::Permit>,
     /// The circuit's permit, of the call or of the attempt in flight, as its scope says.
@@ -54,8 +52,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             attempts,
             attempt_until: None,
             explain: Explain::default(),
-            token: rate::Receipt::default(),
-            rate_ticket: None,
+            rate: RateHeld::default(),
             queue_ticket: None,
             permit: None,
             circuit: None,
@@ -74,11 +71,6 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Whether the circuit takes its samples in `scope`.
     pub(crate) fn circuit_in(&self, scope: breaker::Scope) -> bool {
         self.settings.circuit == Some(scope)
-    }
-
-    /// Whether the rate limiter takes its tokens in `scope`.
-    pub(crate) fn rate_in(&self, scope: rate::Scope) -> bool {
-        self.settings.rate == Some(scope)
     }
 
     /// Takes a permit of the circuit.
@@ -131,38 +123,6 @@ impl<J, K, A, R> Call<J, K, A, R> {
         }
     }
 
-    /// Takes tokens, or a place in the queue for them: `Ok(true)` if they were taken.
-    pub(crate) fn enter_rate(&mut self, now: Timestamp) -> Result<bool, Rejection> {
-        let limiter = &self.shared.machines.rate;
-        let admission = if self.settings.rate_waits {
-            limiter.enqueue(self.info.cost, now, self.deadline)
-        } else {
-            limiter.try_acquire(self.info.cost, now).map(rate::Admission::Granted)
-        };
-        match admission {
-            Ok(rate::Admission::Granted(receipt)) => {
-                self.token = receipt;
-                Ok(true)
-            }
-            Ok(rate::Admission::Queued(ticket)) => {
-                self.rate_ticket = Some(ticket);
-                Ok(false)
-            }
-            Err(exceeded) => Err(self.rate_limited(exceeded)),
-        }
-    }
-
-    /// Takes tokens if they are there.
-    pub(crate) fn take_token(&mut self, now: Timestamp) -> Result<(), Rejection> {
-        match self.shared.machines.rate.try_acquire(self.info.cost, now) {
-            Ok(receipt) => {
-                self.token = receipt;
-                Ok(())
-            }
-            Err(exceeded) => Err(self.rate_limited(exceeded)),
-        }
-    }
-
     /// Takes a permit of the concurrency limiter if one is free.
     pub(crate) fn take_permit(&mut self) -> Result<(), Rejection> {
         match self.shared.machines.concurrency.try_acquire() {
@@ -171,35 +131,6 @@ impl<J, K, A, R> Call<J, K, A, R> {
                 Ok(())
             }
             Err(_) => Err(self.overloaded(OverloadReason::QueueFull)),
-        }
-    }
-
-    #[cold]
-    fn rate_limited(&self, exceeded: rate::Exceeded) -> Rejection {
-        exceeded
-            .refusal(self.shared.machines.operation.name(), self.shared.machines.rate.config().most_at_once())
-            .into()
-    }
-
-    /// Waits for the tokens since `since`.
-    pub(crate) fn poll_rate(&mut self, cx: &Context<'_>, since: Timestamp) -> Turn {
-        let now = clock::now();
-        let Some(ticket) = &self.rate_ticket else { return Turn::Granted(now) };
-        match self.shared.machines.rate.poll_ticket(ticket, cx.waker(), now) {
-            rate::Turn::Granted(receipt) => {
-                self.rate_ticket = None;
-                self.token = receipt;
-                self.queued(since, now);
-                Turn::Granted(now)
-            }
-            rate::Turn::Refused(exceeded) => {
-                self.rate_ticket = None;
-                self.queued(since, now);
-                Turn::Refused(self.rate_limited(exceeded))
-            }
-            rate::Turn::WaitUntil(at) => Turn::Wait(Some(self.deadline.map_or(at, |deadline| deadline.min(at)))),
-            // The limiter took the deadline into account when it gave the ticket.
-            rate::Turn::Queued => Turn::Wait(ticket.expires_at()),
         }
     }
 
@@ -274,8 +205,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             self.shared.machines.operation.started();
             self.shared.machines.budget.deposit();
         }
-        // They are used now; in the scope of attempts the next one takes its own.
-        self.token = rate::Receipt::default();
+        self.use_rate();
         self.explain.attempts += 1;
     }
 
@@ -320,15 +250,9 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// Gives back what a call holds while it is in the pipeline; its fallback holds nothing.
     pub(crate) fn release(&mut self) {
-        if let Some(ticket) = self.rate_ticket.take() {
-            self.shared.machines.rate.cancel(ticket);
-        }
+        self.release_rate();
         if let Some(ticket) = self.queue_ticket.take() {
             self.shared.machines.concurrency.cancel(ticket);
-        }
-        if self.token.cost() > 0 {
-            // Refused or dropped before anything was sent: the tokens were not used.
-            self.shared.machines.rate.give_back(mem::take(&mut self.token), clock::now());
         }
         if let Some(permit) = self.permit.take() {
             self.shared.machines.concurrency.release(permit);
@@ -353,7 +277,8 @@ impl<J, K, A, R> Call<J, K, A, R> {
         }
         self.started = false;
         let machines = Arc::clone(&self.shared.machines);
-        Held::new(machines, self.circuit.take(), self.permit.take(), decided, &self.info, self.held_for())
+        let reserved = self.reserved();
+        Held::new(machines, self.circuit.take(), self.permit.take(), reserved, decided, &self.info, self.held_for())
     }
 
     fn held_for(&self) -> Span {
@@ -375,16 +300,6 @@ impl<J, K, A, R> Call<J, K, A, R> {
             operation.finished(outcome(class), class, now.since(self.began), now);
         }
     }
-}
-
-/// How it stands with a call that waits for tokens.
-pub(crate) enum Turn {
-    /// They are taken.
-    Granted(Timestamp),
-    /// It waits until then, or until it is woken.
-    Wait(Option<Timestamp>),
-    /// It is refused after all.
-    Refused(Rejection),
 }
 
 /// How the registry counts a class: an answer that blames the request is an answer.

@@ -15,8 +15,9 @@ use tower_service::Service;
 
 use super::{
     Judge, Report, Shared,
-    call::{Call, Turn},
+    call::Call,
     judge::judge,
+    rate::Turn,
     steps::{self, Carry, Patience, Step},
 };
 use crate::{

@@ -41,6 +41,12 @@ impl OperationHandle {
         self.machines.reconfigure(config)
     }
 
+    /// The sections `http` and `classify` as calls meet them.
+    #[cfg(feature = "http")]
+    pub fn http(&self) -> crate::http::Live {
+        crate::http::Live::new(&self.machines)
+    }
+
     /// The circuit.
     pub fn breaker(&self) -> breaker::Handle {
         breaker::Handle::new(Arc::clone(&self.machines.breaker))

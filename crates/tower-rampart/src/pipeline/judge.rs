@@ -72,6 +72,13 @@ impl<Req, Res> Judge<Req, Res, BoxError> for DefaultClassifier<Boxed> {
 #[derive(Debug, Clone)]
 pub struct Custom<C>(pub(crate) C);
 
+impl<C> Custom<C> {
+    /// The classifier.
+    pub fn into_inner(self) -> C {
+        self.0
+    }
+}
+
 impl<C, Req, Res, E> Judge<Req, Res, E> for Custom<C>
 where
     C: Classify<Req, Res, E>,

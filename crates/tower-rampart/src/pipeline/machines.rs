@@ -8,7 +8,7 @@ use tower_rampart_core::{
     breaker::Breaker,
     concurrency::Limiter,
     control::ConfigCell,
-    rate::RateLimiter,
+    rate::{self, Quota, RateLimiter},
     registry::Operation,
     retry::{Budget, Seeds},
 };
@@ -30,6 +30,8 @@ pub(crate) struct Machines {
     pub(crate) switches: Switches,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) rate: Arc<RateLimiter>,
+    /// The limit on tokens of a model API; off without one.
+    pub(crate) tokens: Arc<RateLimiter>,
     pub(crate) concurrency: Arc<Limiter>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) seeds: Seeds,
@@ -57,6 +59,10 @@ impl Machines {
                 None => breaker,
             }),
             rate: Arc::new(RateLimiter::new(Arc::clone(name), config.rate_limit)?),
+            tokens: Arc::new(RateLimiter::new(
+                Arc::clone(name),
+                tokens(&config, rate::Config::with_quota(Quota::UNLIMITED)),
+            )?),
             concurrency: Arc::new(Limiter::new(Arc::clone(name), config.concurrency)?),
             budget: Arc::new(Budget::new(config.retry.budget)?),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
@@ -66,6 +72,7 @@ impl Machines {
         };
         machines.operation.attach_breaker(Arc::clone(&machines.breaker));
         machines.operation.attach_rate_limiter(Arc::clone(&machines.rate));
+        machines.operation.attach_token_limiter(Arc::clone(&machines.tokens));
         machines.operation.attach_concurrency_limiter(Arc::clone(&machines.concurrency));
         machines.operation.attach_budget(Arc::clone(&machines.budget));
         Ok(machines)
@@ -122,7 +129,12 @@ impl Machines {
             untold = self.breaker.reconfigure_untold(config.circuit_breaker.clone(), now)?;
         }
         if config.rate_limit.enabled == on {
-            self.rate.reconfigure(config.rate_limit, now)?;
+            // A limit that goes off keeps its quota, so that one which comes back gives no tokens back.
+            self.rate.reconfigure(if on { config.rate_limit } else { off(self.rate.config()) }, now)?;
+        }
+        let tokens = tokens(config, self.tokens.config());
+        if tokens.enabled == on {
+            self.tokens.reconfigure(tokens, now)?;
         }
         if config.concurrency.enabled == on {
             self.concurrency.reconfigure(config.concurrency)?;
@@ -131,11 +143,22 @@ impl Machines {
     }
 }
 
+/// What the limit on tokens runs on; without one it is off, and keeps what it had.
+fn tokens(config: &OperationConfig, present: rate::Config) -> rate::Config {
+    config.model_limits.tokens(&config.rate_limit).filter(|it| it.enabled).unwrap_or_else(|| off(present))
+}
+
+fn off(mut config: rate::Config) -> rate::Config {
+    config.enabled = false;
+    config
+}
+
 /// Checks every part, so that nothing is applied where one is out of its range.
 fn check(config: &OperationConfig) -> Result<(), InvalidConfig> {
     config.circuit_breaker.check()?;
     config.retry.check()?;
     config.rate_limit.check()?;
+    config.model_limits.check()?;
     config.concurrency.check()?;
     config.timeout.check()
 }

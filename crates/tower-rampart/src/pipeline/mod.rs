@@ -111,6 +111,8 @@ mod judge;
 mod layer;
 mod machines;
 mod preflight;
+mod rate;
+mod role;
 mod service;
 mod settings;
 mod steps;
@@ -126,6 +128,7 @@ pub use judge::{Custom, Judge};
 pub use layer::ResilienceLayer;
 pub(crate) use machines::Machines;
 pub use preflight::{Admission, Preflight};
+pub(crate) use role::Role;
 pub use service::ResilienceService;
 
 use std::sync::Arc;
@@ -139,4 +142,13 @@ pub(crate) struct Shared<J, K, A, R> {
     pub(crate) answer: A,
     pub(crate) report: R,
     pub(crate) report_all: bool,
+}
+
+impl<J, K, A, R> Shared<J, K, A, R> {
+    /// The same with a reporter around its own.
+    #[cfg(feature = "http")]
+    pub(crate) fn reporting<R2>(self, around: impl FnOnce(R) -> R2) -> Shared<J, K, A, R2> {
+        let Self { machines, judge, cloner, answer, report, report_all } = self;
+        Shared { machines, judge, cloner, answer, report: around(report), report_all }
+    }
 }

@@ -17,9 +17,8 @@ pub(crate) struct CallSettings {
     pub(crate) fallback: fallback::Config,
     /// What the circuit's samples are; `None`: it is off.
     pub(crate) circuit: Option<breaker::Scope>,
-    /// What takes tokens; `None`: the rate limiter is off.
-    pub(crate) rate: Option<rate::Scope>,
-    pub(crate) rate_waits: bool,
+    /// How the rate limit is asked; `None`: it is off.
+    pub(crate) rate: Option<RateSettings>,
     /// Whether the concurrency limiter is on.
     pub(crate) concurrency: bool,
     /// When the outcome is known.
@@ -28,14 +27,28 @@ pub(crate) struct CallSettings {
     pub(crate) may_hold: bool,
 }
 
+/// How a call asks the rate limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct RateSettings {
+    /// What takes tokens.
+    pub(crate) scope: rate::Scope,
+    /// Whether a call waits that is not admitted at once.
+    pub(crate) waits: bool,
+    /// Whether tokens of a model API are limited as well.
+    pub(crate) tokens: bool,
+}
+
 impl From<&OperationConfig> for Settings {
     fn from(config: &OperationConfig) -> Self {
         let call = CallSettings {
             timeout: config.timeout,
             fallback: config.fallback,
             circuit: config.circuit_breaker.enabled.then_some(config.circuit_breaker.scope),
-            rate: config.rate_limit.enabled.then_some(config.rate_limit.scope),
-            rate_waits: config.rate_limit.on_limit == rate::OnLimit::Wait,
+            rate: config.rate_limit.enabled.then(|| RateSettings {
+                scope: config.rate_limit.scope,
+                waits: config.rate_limit.on_limit == rate::OnLimit::Wait,
+                tokens: config.model_limits.tokens_per_minute.is_some(),
+            }),
             concurrency: config.concurrency.enabled,
             outcome_at: config.classify.outcome_at,
             may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,

@@ -63,7 +63,7 @@ pub(super) fn enter_at_once<J, K, A, R>(call: &mut Call<J, K, A, R>) -> Result<(
 
 fn take_all<J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Result<(), Rejection> {
     if call.rate_in(rate::Scope::Call) {
-        call.take_token(now)?;
+        call.take_rate(now)?;
     }
     if call.settings.concurrency {
         call.take_permit()?;
@@ -79,7 +79,7 @@ pub(super) fn enter<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, now: 
     if !call.rate_in(rate::Scope::Call) {
         return enter_concurrency(call, now);
     }
-    if call.settings.rate_waits
+    if call.rate_waits()
         && call.circuit_in(breaker::Scope::Call)
         && let Err(refused) = call.shared.machines.breaker.peek(now)
     {
@@ -303,6 +303,9 @@ where
 {
     if call.circuit_in(breaker::Scope::Attempt) && !call.is_undecided(verdict) {
         call.judge_circuit(verdict);
+    }
+    if let Some(class) = verdict.provider_class {
+        call.shared.machines.operation.provider_error(class);
     }
     let may_repeat = call.attempts.may_retry() && verdict.is_retryable();
     if may_repeat && !spare.is_some_and(|request| call.shared.cloner.can_send(request)) {

@@ -18,7 +18,8 @@ impl Switches {
     /// Counts what a new configuration switches, before the stages that it has off are.
     pub(super) fn count(&self, before: &OperationConfig, after: &OperationConfig) {
         let on = |config: &OperationConfig| {
-            (config.rate_limit.enabled, config.concurrency.enabled, config.circuit_breaker.enabled)
+            let tokens = config.model_limits.tokens_per_minute.is_some();
+            (config.rate_limit.enabled, tokens, config.concurrency.enabled, config.circuit_breaker.enabled)
         };
         if on(before) != on(after) {
             self.0.fetch_add(1, Ordering::Release);

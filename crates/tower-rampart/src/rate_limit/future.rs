@@ -70,8 +70,7 @@ impl Place {
                 },
                 Turn::Refused(exceeded) => {
                     self.ticket = None;
-                    let burst = self.limiter.config().most_at_once();
-                    return Poll::Ready(Err(exceeded.refusal(self.limiter.name(), burst).into()));
+                    return Poll::Ready(Err(exceeded.refusal(&self.limiter).into()));
                 }
             }
         }

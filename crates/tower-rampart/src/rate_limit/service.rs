@@ -88,10 +88,7 @@ where
                 let fresh = self.inner.clone();
                 ResponseFuture::queued(mem::replace(&mut self.inner, fresh), request, place)
             }
-            Err(exceeded) => {
-                let burst = limiter.config().most_at_once();
-                ResponseFuture::refused(exceeded.refusal(limiter.name(), burst).into())
-            }
+            Err(exceeded) => ResponseFuture::refused(exceeded.refusal(limiter).into()),
         }
     }
 }

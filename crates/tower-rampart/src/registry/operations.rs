@@ -13,6 +13,35 @@ use crate::pipeline::Machines;
 pub(super) type Operations = Arc<Mutex<HashMap<String, Arc<Machines>>>>;
 
 impl Registry {
+    /// Takes out an operation that nobody uses any more: no layer, service, handle or call of it is left. Its series leave the metrics, and what it knew
+    /// is forgotten. Says whether it is gone. Meant for whoever keeps a bounded number of pipelines by key.
+    ///
+    /// # Examples
+    /// ```
+    /// use tower_rampart::{Preset, PresetBuilder, Registry, ResilienceLayer};
+    ///
+    /// # fn main() -> Result<(), tower_rampart::BuildError> {
+    /// let registry = Registry::new();
+    /// let layer: ResilienceLayer =
+    ///     PresetBuilder::new(Preset::Production).operation("tenant-7").registry(&registry).build()?;
+    /// assert!(!registry.retire("tenant-7"));
+    /// drop(layer);
+    /// assert!(registry.retire("tenant-7"));
+    /// assert!(registry.get("tenant-7").is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn retire(&self, operation: &str) -> bool {
+        // Held to the end: whoever does not have the machines yet gets them from here.
+        let mut all = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_used = all.get(operation).is_none_or(|machines| Arc::strong_count(machines) > 1);
+        if !is_used {
+            all.remove(operation);
+            self.core.remove(operation);
+        }
+        !is_used
+    }
+
     /// The machines of an operation: those there are, if they run on this configuration, or new ones. A pipeline that can serve `capabilities` is
     /// built on them.
     pub(crate) fn machines(

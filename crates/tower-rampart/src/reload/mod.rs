@@ -60,7 +60,7 @@ pub use audit::{AuditAction, AuditEntry, ChangeBy};
 pub use error::{DroppedOverride, ReloadError, Reloaded};
 pub(crate) use origin::Origin;
 pub use overrides::{Override, OverrideId, UnknownOverrideId};
-pub(crate) use owner::Owner;
+pub(crate) use owner::{Laying, Owner};
 pub use temporary::Terms;
 pub use tower_rampart_config::Change;
 #[cfg(feature = "watch")]

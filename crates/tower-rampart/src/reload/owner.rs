@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     clock,
-    pipeline::{BuildError, Machines},
+    pipeline::{BuildError, Machines, Role},
     registry::{OperationError, Registry},
 };
 
@@ -36,6 +36,15 @@ const CONFIGURATION: &str = "configuration";
 
 /// The most of a refusal's reason that is kept and told, in bytes; the caller has all of it.
 const MOST_OF_A_REASON: usize = 4096;
+
+/// What a pipeline lays over its operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Laying<'a> {
+    pub(crate) operation: &'a str,
+    /// Given in code.
+    pub(crate) fields: &'a [String],
+    pub(crate) role: Role,
+}
 
 /// The configuration that runs.
 #[derive(Debug)]
@@ -83,7 +92,13 @@ impl Owner {
     /// The owner of a configuration that was checked against `host`.
     pub(crate) fn new(config: ResilienceConfig, registry: Registry, host: Capabilities, mut origin: Origin) -> Self {
         let etag = etag(&config).into();
-        let basis = Basis { document: config.clone(), temporary: None, code: Vec::new(), overrides: Vec::new() };
+        let basis = Basis {
+            document: config.clone(),
+            temporary: None,
+            code: Vec::new(),
+            servers: Vec::new(),
+            overrides: Vec::new(),
+        };
         Self {
             state: Mutex::new(State {
                 basis,
@@ -236,17 +251,19 @@ impl Owner {
     /// The machines of a pipeline that can serve `capabilities`, which follow from now on, with what was laid over them in code.
     pub(crate) fn adopt(
         &self,
-        operation: &str,
-        overrides: &[String],
+        Laying { operation, fields, role }: Laying<'_>,
         registry: &Registry,
         capabilities: Capabilities,
         seed: Option<u64>,
     ) -> Result<Arc<Machines>, BuildError> {
         self.change(|owner, state| {
             let mut basis = state.basis.clone();
-            let laid = overrides.iter().map(|fields| Laid::new(operation, fields));
+            let laid = fields.iter().map(|fields| Laid::new(operation, fields));
             basis.code.extend(laid.filter(|it| !state.basis.code.contains(it)));
-            let is_new = basis.code.len() > state.basis.code.len();
+            if role == Role::Server && !basis.servers.iter().any(|it| it == operation) {
+                basis.servers.push(operation.to_owned());
+            }
+            let is_new = basis.code.len() > state.basis.code.len() || basis.servers.len() > state.basis.servers.len();
             // Overrides end, and so does a document that is in force for a time: the pipeline has to serve what lies below them as well.
             let without_overrides = Basis { overrides: Vec::new(), ..basis.clone() };
             let lasting = owner.plan(Basis { temporary: None, ..without_overrides.clone() })?.config;

@@ -10,7 +10,7 @@ use super::{
     owner::Owner,
     temporary::Temporary,
 };
-use crate::clock;
+use crate::{clock, pipeline::Role};
 
 /// All that a configuration is made from.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub(super) struct Basis {
     pub(super) temporary: Option<Temporary>,
     /// Given in code; a document that they cannot lie over is refused.
     pub(super) code: Vec<Laid>,
+    /// The operations of servers, each laid over after what was given in code.
+    pub(super) servers: Vec<String>,
     /// Made at run time; those that cannot lie over a document are dropped.
     pub(super) overrides: Vec<Kept>,
 }
@@ -52,6 +54,9 @@ impl Owner {
         let mut config = basis.in_force().clone();
         for Laid { operation, fields } in &basis.code {
             config = config.with_operation_overrides(operation, fields)?;
+        }
+        for operation in &basis.servers {
+            config = Role::Server.over(config, operation)?;
         }
         self.check(&config)?;
         let mut dropped = Vec::new();

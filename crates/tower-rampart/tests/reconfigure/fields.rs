@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 use tower_rampart::{
-    Classify, OperationConfig, PresetBuilder, RequestInfo, ResilienceConfig, ResilienceLayer, Verdict, fallback::Value,
-    pipeline::Custom, retry::Cloned,
+    Classify, OperationConfig, PresetBuilder, RequestInfo, ResilienceConfig, ResilienceLayer, TokenEstimate, Verdict,
+    fallback::Value, pipeline::Custom, retry::Cloned,
 };
 use tower_rampart_config::{Capabilities, Capability};
 use tower_rampart_core::classify::Method;
@@ -21,13 +21,14 @@ use crate::{
 /// The pipeline of all rows; its fallback answers 99.
 pub type Layer = ResilienceLayer<Custom<ByRequest>, Cloned, Value<usize>>;
 
-/// Requests from 1000 on are POST.
+/// Requests from 1000 on are POST; all state 10 tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct ByRequest;
 
 impl Classify<u32, usize, Fault> for ByRequest {
     fn request(&self, request: &u32) -> RequestInfo {
         let mut info = RequestInfo::default();
+        info.tokens = Some(TokenEstimate::Stated(10));
         if *request >= 1000 {
             info.idempotent = false;
             info.method = Some(Method::Post);
@@ -120,7 +121,7 @@ pub fn config(document: &str) -> OperationConfig {
 
 pub fn build(document: &str) -> Layer {
     PresetBuilder::from_config(parsed(document))
-        .capabilities(Capabilities::function().with(Capability::Http))
+        .capabilities(Capabilities::function().with(Capability::Http).with(Capability::TokensPerMinute))
         .seed(9)
         .classifier(ByRequest)
         .fallback_value(99)
@@ -259,6 +260,7 @@ pub const ROWS: &[Row] = &[
     row("rate_limit.on_limit", [r#""reject""#, r#""wait""#], second_call, ["refused 0", "answered 1000"])
         .beside(WAITING),
     row("rate_limit.max_wait", [r#""500ms""#, r#""5s""#], second_call, ["refused 0", "answered 1000"]).beside(WAITING),
+    row("rate_limit.tokens_per_minute", ["25", "45"], at_once, ["2", "4"]).beside(ONCE),
     // concurrency
     row("concurrency.enabled", ["true", "false"], queue, ["1 running, 5 waiting", "10 running, 0 waiting"])
         .beside(FULL),

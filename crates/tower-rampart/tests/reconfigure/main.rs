@@ -52,7 +52,7 @@ fn every_field_that_the_pipeline_runs_on_is_in_the_table() {
         "circuit_breaker.per_key",
         "rate_limit.per_key",
         "rate_limit.max_keys",
-        "rate_limit.tokens_per_minute",
+        // HTTP hosts follow the headers.
         "rate_limit.learn_from_headers",
         "concurrency.adaptive.algorithm",
         "concurrency.adaptive.min",

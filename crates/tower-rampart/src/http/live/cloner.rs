@@ -1,0 +1,82 @@
+//! The cloners: a client's keeps requests for further attempts, a server's keeps none; both tell the service behind how much time is left.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Request};
+use tower_rampart_config::Profile;
+
+use crate::{
+    CloneRequest,
+    http::{
+        Deadline, HttpSettings, ReplayBody, ReplayCloner,
+        deadline::GRPC_TIMEOUT,
+        forward::{forward, timeout},
+        is_grpc,
+    },
+    pipeline::Machines,
+};
+
+/// Keeps requests whose body is a [`ReplayBody`], and writes the number of the attempt and the time left into the headers that the configuration names.
+#[derive(Clone)]
+pub struct Replaying {
+    machines: Arc<Machines>,
+}
+
+impl Replaying {
+    pub(crate) fn new(machines: &Arc<Machines>) -> Self {
+        Self { machines: Arc::clone(machines) }
+    }
+}
+
+impl fmt::Debug for Replaying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replaying").finish_non_exhaustive()
+    }
+}
+
+impl<B> CloneRequest<Request<ReplayBody<B>>> for Replaying {
+    fn clone_request(&self, request: &Request<ReplayBody<B>>) -> Option<Request<ReplayBody<B>>> {
+        ReplayCloner::new().try_clone(request)
+    }
+
+    fn can_send(&self, request: &Request<ReplayBody<B>>) -> bool {
+        request.body().is_readable()
+    }
+
+    fn stamp(&self, request: &mut Request<ReplayBody<B>>, attempt: u32, time_left: impl FnOnce() -> Option<Duration>) {
+        self.machines.http.with(|settings| {
+            settings.cloner.number(request, attempt);
+            hand_on(settings, request.headers_mut(), time_left);
+        });
+    }
+}
+
+/// Writes the time left into the headers in which the caller stated it, and into gRPC's own.
+pub(super) fn hand_on(settings: &HttpSettings, headers: &mut HeaderMap, time_left: impl FnOnce() -> Option<Duration>) {
+    let names = &settings.deadline_headers;
+    let is_grpc = settings.profile == Profile::Grpc && is_grpc(headers);
+    if !is_grpc && !names.iter().any(|name| headers.contains_key(name)) {
+        return;
+    }
+    let Some(left) = time_left() else { return };
+    forward(headers, names, left);
+    if is_grpc {
+        headers.insert(GRPC_TIMEOUT, timeout(left));
+    }
+}
+
+/// Keeps nothing: a server answers every request once. Puts the [`Deadline`] into its extensions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Once;
+
+impl<B> CloneRequest<Request<B>> for Once {
+    fn clone_request(&self, _request: &Request<B>) -> Option<Request<B>> {
+        None
+    }
+
+    fn stamp(&self, request: &mut Request<B>, _attempt: u32, time_left: impl FnOnce() -> Option<Duration>) {
+        if let Some(left) = time_left() {
+            request.extensions_mut().insert(Deadline::after(left));
+        }
+    }
+}

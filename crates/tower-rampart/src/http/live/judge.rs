@@ -1,0 +1,191 @@
+//! The judge: reads requests and judges answers as the configuration says, or by a classifier that was given.
+
+use std::{convert::Infallible, error::Error as StdError, fmt, marker::PhantomData, sync::Arc};
+
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
+use tower_rampart_config::Profile;
+use tower_rampart_core::{Classify, RequestInfo, Verdict};
+
+use crate::{
+    classify::{Auto, Boxed, Given, Typed},
+    error::{BoxError, BoxedError},
+    http::{HttpSettings, NotReplayable, PeekedError, PeekedTrailers, ResponseBody},
+    pipeline::{Custom, Judge, Machines},
+};
+
+/// Judges as `classify` in the configuration of the operation says: by the profile and the lists of statuses with which the call began.
+///
+/// Requests are read by the configuration as it is when the call begins: the method, an `Idempotency-Key`, the deadline headers. `M` tells errors that
+/// implement [`std::error::Error`] from boxed ones; the compiler infers it.
+pub struct Configured<M = Typed> {
+    machines: Arc<Machines>,
+    marker: PhantomData<fn() -> M>,
+}
+
+impl<M> Configured<M> {
+    fn new(machines: &Arc<Machines>) -> Self {
+        Self { machines: Arc::clone(machines), marker: PhantomData }
+    }
+
+    fn read<B>(&self, request: &Request<B>) -> RequestInfo {
+        type Any = Response<()>;
+        self.machines.http.with(|settings| match settings.profile {
+            Profile::Grpc => Classify::<_, Any, Infallible>::request(&settings.grpc, request),
+            _ => Classify::<_, Any, Infallible>::request(&settings.classifier, request),
+        })
+    }
+
+    fn answer<B>(&self, response: &Response<ResponseBody<B>>) -> Verdict {
+        let judge =
+            |settings: &HttpSettings| head(settings, response.status(), response.headers(), response.extensions());
+        match response.body().origin() {
+            Some(origin) => judge(&origin.settings),
+            // A fallback's own answer.
+            None => self.machines.http.with(judge),
+        }
+    }
+
+    fn error(&self, error: &(dyn StdError + 'static)) -> Verdict {
+        self.machines.http.with(|settings| self::error(settings, error))
+    }
+}
+
+/// The verdict on the head of an answer, and on what was looked at of its body.
+pub(super) fn head(
+    settings: &HttpSettings,
+    status: StatusCode,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Verdict {
+    if let Some(PeekedError(verdict)) = extensions.get() {
+        return *verdict;
+    }
+    let verdict = match settings.profile {
+        Profile::Grpc => {
+            let trailers = extensions.get::<PeekedTrailers>().map(|PeekedTrailers(trailers)| trailers);
+            settings.grpc.head(status, headers, trailers)
+        }
+        _ => settings.classifier.response(status, headers),
+    };
+    if extensions.get::<NotReplayable>().is_some() { verdict.with_retry(false) } else { verdict }
+}
+
+/// The verdict on an error.
+pub(super) fn error(settings: &HttpSettings, error: &(dyn StdError + 'static)) -> Verdict {
+    match settings.profile {
+        Profile::Grpc => settings.grpc.error(error),
+        _ => settings.classifier.error(error),
+    }
+}
+
+impl<M> Clone for Configured<M> {
+    fn clone(&self) -> Self {
+        Self::new(&self.machines)
+    }
+}
+
+impl<M> fmt::Debug for Configured<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Configured").field("operation", self.machines.operation.name()).finish_non_exhaustive()
+    }
+}
+
+// Without this the compiler would speak of the bound below, which cannot say how to cure it.
+#[diagnostic::do_not_recommend]
+impl<Q, B, E: StdError + 'static> Judge<Request<Q>, Response<ResponseBody<B>>, E> for Configured<Typed> {
+    type Error = E;
+
+    fn request(&self, request: &Request<Q>) -> RequestInfo {
+        self.read(request)
+    }
+
+    fn judge(&self, _request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &E>) -> Verdict {
+        match result {
+            Ok(response) => self.answer(response),
+            Err(error) => self.error(error),
+        }
+    }
+
+    fn lift(&self, error: E) -> E {
+        error
+    }
+}
+
+impl<Q, B> Judge<Request<Q>, Response<ResponseBody<B>>, BoxError> for Configured<Boxed> {
+    type Error = BoxedError;
+
+    fn request(&self, request: &Request<Q>) -> RequestInfo {
+        self.read(request)
+    }
+
+    fn judge(&self, _request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &BoxedError>) -> Verdict {
+        match result {
+            Ok(response) => self.answer(response),
+            Err(error) => self.error(error),
+        }
+    }
+
+    fn lift(&self, error: BoxError) -> BoxedError {
+        error.into()
+    }
+}
+
+/// Judges answers by a classifier that was given; requests are read as by [`Configured`], so that a closure need not know which may be sent twice.
+#[derive(Clone, Debug)]
+pub struct Judged<C> {
+    configured: Configured,
+    classifier: C,
+}
+
+impl<C, Q, B, E> Judge<Request<Q>, Response<ResponseBody<B>>, E> for Judged<C>
+where
+    C: Classify<Request<Q>, Response<ResponseBody<B>>, E>,
+{
+    type Error = E;
+
+    fn request(&self, request: &Request<Q>) -> RequestInfo {
+        self.configured.read(request)
+    }
+
+    fn judge(&self, request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &E>) -> Verdict {
+        self.classifier.classify(request, result)
+    }
+
+    fn lift(&self, error: E) -> E {
+        error
+    }
+}
+
+/// What a builder for an HTTP host makes its judge of: nothing, or the classifier that it was given.
+pub trait HttpJudge<J>: sealed::Sealed {
+    #[doc(hidden)]
+    fn into_judge(self, machines: &sealed::Of) -> J;
+}
+
+pub(crate) mod sealed {
+    use std::sync::Arc;
+
+    use crate::pipeline::Machines;
+
+    #[expect(unnameable_types, reason = "it seals a trait")]
+    pub trait Sealed {}
+
+    /// Whose configuration it goes by.
+    #[derive(Debug)]
+    pub struct Of(pub(crate) Arc<Machines>);
+}
+
+impl sealed::Sealed for Auto {}
+impl<C> sealed::Sealed for Given<C> {}
+
+impl<M> HttpJudge<Configured<M>> for Auto {
+    fn into_judge(self, of: &sealed::Of) -> Configured<M> {
+        Configured::new(&of.0)
+    }
+}
+
+impl<C> HttpJudge<Judged<C>> for Given<Custom<C>> {
+    fn into_judge(self, of: &sealed::Of) -> Judged<C> {
+        Judged { configured: Configured::new(&of.0), classifier: self.0.0 }
+    }
+}
