@@ -1,5 +1,5 @@
-//! Rows 33 to 46 over a real socket: usage, alerts, exports, events as they happen, and benchmarks. What the monitor finds wrong and when is tested beside it
-//! in `src/monitoring/tests.rs`.
+//! Rows 33 to 46 over a real socket: usage, alerts, exports, events as they happen, and benchmarks. What the monitor finds wrong, and when, is tested in
+//! `monitor.rs`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -66,7 +66,9 @@ async fn row_34_trends_of_presets_that_there_are() {
     assert_eq!((&trends["preset_name"], &trends["time_window_hours"]), (&json!("production"), &json!(3)));
     let points = trends["trend_data"].as_array().unwrap();
     assert_eq!(points.len(), 3);
-    points.iter().for_each(|it| assert_is_moment(&it["timestamp"]));
+    for point in points {
+        assert_is_moment(&point["timestamp"]);
+    }
     assert_eq!((&points[2]["usage_count"], &trends["summary"]["total_usage"]), (&json!(1), &json!(1)));
     assert_has(&trends["summary"], &["peak_usage", "avg_hourly_usage"]);
     let unused = server.get("/monitoring/preset-trends/development").await.of(200);
@@ -180,7 +182,9 @@ async fn row_38_exports_are_text_inside_of_json_or_alone() {
         let raw = server.get(&format!("/monitoring/export?format={format}&raw=true")).await;
         if format == "json" {
             let events: Value = serde_json::from_str(export["data"].as_str().unwrap()).unwrap();
-            events.as_array().unwrap().iter().for_each(|it| assert_has(it, EVENT));
+            for event in events.as_array().unwrap() {
+                assert_has(event, EVENT);
+            }
             assert_eq!(raw.json, events);
         } else {
             assert_eq!(export["data"].as_str().unwrap(), raw.text);

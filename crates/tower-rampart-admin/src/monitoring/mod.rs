@@ -37,8 +37,6 @@ mod ring;
 mod routes;
 mod state;
 mod statistics;
-#[cfg(test)]
-mod tests;
 mod trace;
 mod traffic;
 

@@ -62,7 +62,7 @@ impl Counts {
 
     /// What was counted since; counters that went back were reset, and count from zero.
     fn since(&self, then: &Self) -> Self {
-        let then = if self.ended() < then.ended() { &Self::default() } else { then };
+        let then = if self.all() < then.all() { &Self::default() } else { then };
         Self {
             success: self.success.saturating_sub(then.success),
             failure: self.failure.saturating_sub(then.failure),
@@ -81,9 +81,10 @@ impl Counts {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Calls that ended, whichever way.
-    pub(super) fn ended(&self) -> u64 {
-        self.classes.iter().fold(self.abandoned, |sum, it| sum.saturating_add(*it))
+    /// All calls: those that ended, whichever way, and those that a stage refused before they began.
+    pub(super) fn all(&self) -> u64 {
+        let refused = self.abandoned.saturating_add(self.rejected);
+        self.classes.iter().fold(refused, |sum, it| sum.saturating_add(*it))
     }
 
     pub(super) fn class(&self, class: ClassKind) -> u64 {
@@ -136,7 +137,7 @@ impl Traffic {
             if is_kept {
                 *seen = (now, at);
             }
-            if counts.ended() > 0 && at >= from {
+            if counts.all() > 0 && at >= from {
                 let name = &operation.operation;
                 let (operation, latency) = (Name::clone(name), counts.latency());
                 let same = begun.remove(name).filter(|it| it.counts == counts && it.from == from);

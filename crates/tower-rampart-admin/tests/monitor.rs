@@ -1,5 +1,5 @@
-//! Tests of the monitor as a whole: what it hears by itself, what it is told, what is wrong when, and who follows. What a request gets is tested over a socket
-//! in `tests/monitoring.rs`.
+//! The monitor as a whole: what it hears by itself, what it is told, what is wrong when, and who follows. What a request gets is tested over a socket in
+//! `monitoring.rs`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,9 +7,8 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower_rampart::{Registry, Resilience, ResilienceConfig, clock, reload::ChangeBy};
+use tower_rampart_admin::monitoring::*;
 use tower_rampart_config::{Capabilities, Capability};
-
-use super::*;
 
 /// Opens at the second failure in a row, for 30 s.
 const DOCUMENT: &str = r#"{"retry_attempts": 1, "circuit_breaker_threshold": 2, "recovery_timeout": 30}"#;
@@ -27,6 +26,11 @@ async fn call(resilience: &Resilience, operation: &str, ok: bool) {
 
 fn reload(resilience: &Resilience, document: &str) {
     resilience.reload_json(document, &ChangeBy::code("test")).expect("a document that fits");
+}
+
+/// Whether it is kept apart from what people did.
+fn is_of_traffic(kind: RecordKind) -> bool {
+    matches!(kind, RecordKind::Transition | RecordKind::Rejected | RecordKind::CountersReset | RecordKind::Alert)
 }
 
 /// The active alerts by kind and subject.
@@ -145,7 +149,7 @@ async fn thresholds_and_sizes_are_those_of_the_running_document() {
     }
     reload(&resilience, r#"{"monitoring": {"max_events": 5, "max_alerts": 3, "thresholds": {"open_circuit": false}}}"#);
     assert_eq!(active(&monitor), [], "nobody asks for it any more");
-    let records = kinds(&monitor).into_iter().filter(|it| !it.is_of_traffic()).count();
+    let records = kinds(&monitor).into_iter().filter(|it| !is_of_traffic(*it)).count();
     assert_eq!((records, monitor.config().max_alerts), (5, 3));
     monitor.loaded("simple", ConfigType::Preset, Duration::from_millis(80), false, &by);
     assert_eq!(active(&monitor), []);
@@ -280,7 +284,7 @@ async fn slow_client_loses_the_oldest_events_and_is_told_how_many() {
     }
     assert_eq!(seen, BUFFER + 100, "whoever reads misses nothing");
     let late = told(&mut slow);
-    assert_eq!(late[0], Message { id: None, event: "lagged", data: json!({"missed": 100}).to_string() });
+    assert_eq!((&late[0].id, late[0].event, data(&late[0])), (&None, "lagged", json!({"missed": 100})));
     assert_eq!(late.len(), BUFFER + 1);
     resilience.registry().reset_counters(Some("export"));
     assert_eq!(words(&told(&mut slow)), ["counters_reset"], "it goes on from there");
@@ -416,7 +420,7 @@ fn assert_sound(monitor: &Monitor) {
     let share = |it: f64| (0.0..=1.0).contains(&it);
     let config = monitor.config();
     let events = monitor.events(None, None);
-    let of_traffic = events.iter().filter(|it| it.metric_type.is_of_traffic()).count();
+    let of_traffic = events.iter().filter(|it| is_of_traffic(it.metric_type)).count();
     assert!(of_traffic <= config.max_events as usize && events.len() - of_traffic <= config.max_events as usize);
     assert!(events.windows(2).all(|it| it[0].id < it[1].id));
     let alerts = monitor.alerts(&AlertsQuery { max_alerts: 1000, ..AlertsQuery::default() });
