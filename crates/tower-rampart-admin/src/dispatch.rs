@@ -5,7 +5,7 @@ use std::{future::ready, sync::Arc};
 use axum::{
     Router,
     body::{Body as HttpBody, Bytes},
-    extract::{FromRequestParts as _, Query, RawPathParams, Request},
+    extract::{FromRequestParts as _, OriginalUri, Query, RawPathParams, Request},
     middleware,
     response::{IntoResponse as _, Response},
     routing::{MethodFilter, on},
@@ -88,7 +88,9 @@ async fn serve(
         Some(expected) => read(expected, &parts.headers, body, api.body_limit()).await?,
         None => Bytes::new(),
     };
-    let asked = Asked { caller: about.caller, given, headers: parts.headers, body };
+    // What it is nested below was taken off its own path.
+    let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |it| it.0.path()).to_owned();
+    let asked = Asked { caller: about.caller, given, path, headers: parts.headers, body };
     let _at_work = api.at_work().acquire().await.map_err(|error| Refusal::infrastructure(error.to_string()))?;
     let work = {
         let api = api.clone();

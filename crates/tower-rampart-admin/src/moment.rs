@@ -55,7 +55,7 @@ impl JsonSchema for Moment {
     }
 }
 
-/// A span in seconds; a whole number where it is one.
+/// A span in seconds, to the microsecond; a whole number where it is one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Seconds(pub(crate) Duration);
 
@@ -64,7 +64,7 @@ impl Serialize for Seconds {
         if self.0.subsec_nanos() == 0 {
             serializer.serialize_u64(self.0.as_secs())
         } else {
-            serializer.serialize_f64(self.0.as_secs_f64())
+            serializer.serialize_f64(self.0.as_micros() as f64 / 1e6)
         }
     }
 }
@@ -123,6 +123,7 @@ mod tests {
         let of = |span| serde_json::to_string(&Seconds(span)).unwrap();
         assert_eq!(of(Duration::from_secs(60)), "60");
         assert_eq!(of(Duration::from_millis(1500)), "1.5");
+        assert_eq!(of(Duration::from_nanos(119_996_572_294)), "119.996572");
     }
 
     #[test]

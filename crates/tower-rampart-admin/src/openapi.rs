@@ -15,8 +15,8 @@ use crate::{
 /// Where the types are.
 const COMPONENTS: &str = "/components/schemas";
 
-/// The document of a table of routes, with the configuration document over these presets.
-pub(crate) fn document(routes: &[Route], presets: &Presets) -> Json {
+/// The document of a table of routes nested below `mount`, with the configuration document over these presets.
+pub(crate) fn document(routes: &[Route], mount: &str, presets: &Presets) -> Json {
     let settings = SchemaSettings::draft2020_12().with(|it| it.definitions_path = COMPONENTS.into());
     let mut generator = SchemaGenerator::new(settings);
     let error = generator.subschema_for::<ErrorBody>();
@@ -36,8 +36,7 @@ pub(crate) fn document(routes: &[Route], presets: &Presets) -> Json {
             "description": "Looks at and changes what traffic meets. All times are RFC 3339 in UTC, all rates lie in 0 to 1.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
-        // Relative to where this document is.
-        "servers": [{ "url": "." }],
+        "servers": [{ "url": if mount.is_empty() { "/" } else { mount } }],
         "security": [{ "bearer": [] }, { "api_key": [] }],
         "paths": paths,
         "components": {

@@ -31,6 +31,8 @@ pub(crate) enum Access {
 pub(crate) struct Asked {
     pub(crate) caller: Caller,
     pub(crate) given: Given,
+    /// The path by which the client asked, with all that the API is nested below.
+    pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }

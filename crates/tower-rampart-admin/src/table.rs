@@ -36,8 +36,9 @@ pub(crate) fn routes() -> Vec<Route> {
 #[serde(transparent)]
 struct OpenApi(serde_json::Map<String, serde_json::Value>);
 
-fn openapi_document(api: &Api, _asked: &Asked) -> Result<Reply<OpenApi>, Refusal> {
-    match openapi::document(&routes(), &api.resilience().presets()) {
+fn openapi_document(api: &Api, asked: &Asked) -> Result<Reply<OpenApi>, Refusal> {
+    let mount = asked.path.strip_suffix("/openapi.json").unwrap_or_default();
+    match openapi::document(&routes(), mount, &api.resilience().presets()) {
         serde_json::Value::Object(document) => Ok(OpenApi(document).into()),
         _ => Err(Refusal::infrastructure("The document could not be made")),
     }

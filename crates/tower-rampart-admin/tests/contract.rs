@@ -7,7 +7,7 @@ mod support;
 
 use http::Method;
 use serde_json::{Value, json};
-use support::{READER, Server, assert_has, assert_is_moment, call};
+use support::{MOUNT, READER, Server, assert_has, assert_is_moment, call};
 
 /// The rows of the specification that are served here.
 const ROWS: &[(&str, &str)] = &[
@@ -72,6 +72,7 @@ async fn openapi_describes_every_row_and_refers_to_nothing_that_is_not_there() {
     let server = Server::start().await;
     let document = server.openapi();
     assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["servers"], json!([{ "url": MOUNT }]), "where it is nested");
     for (method, path) in ROWS {
         let operation = &document["paths"][path][method];
         assert!(operation.is_object(), "{method} {path}");
