@@ -57,7 +57,7 @@ fn dashboard(api: &Api, _asked: &Asked) -> Reply<Dashboard> {
     let circuits = circuits::all(api.registry(), present.monotonic);
     let snapshot = api.registry().snapshot().operations;
     let (total, open) = (circuits.len(), circuits.iter().filter(|it| it.is_open()).count());
-    let alerts = operations::alerts(api, present);
+    let alerts = operations::alerts(api);
     let dashboard = Dashboard {
         timestamp: present.wall,
         health: Health {

@@ -9,9 +9,8 @@ use tower_rampart_core::{breaker, signals::Signals};
 
 use crate::{
     api::Api,
-    circuits,
     moment::{Moment, Present, Seconds, millis},
-    refusal::shown,
+    monitoring::Level,
 };
 
 /// What was counted since the operation came to be, or since its counters were reset.
@@ -193,21 +192,7 @@ pub(crate) fn provenance(config: &ResilienceConfig, operation: Option<&str>) -> 
     all.into_iter().map(|(path, source)| (path, source.to_string())).collect()
 }
 
-/// Below this success rate there is an alert…
-const LEAST_SUCCESS: f64 = 0.8;
-/// …once so many calls have been judged.
-const ENOUGH_CALLS: u64 = 10;
-
-/// What an operator should look at: each open circuit, and too few successes.
-pub(crate) fn alerts(api: &Api, present: Present) -> Vec<String> {
-    let circuits = circuits::all(api.registry(), present.monotonic);
-    let open = circuits.iter().filter(|it| it.is_open());
-    let mut alerts: Vec<String> =
-        open.map(|it| format!("Circuit breaker '{}' is {}", shown(it.name()), it.snapshot.state)).collect();
-    let performance = Performance::of(&api.registry().snapshot().operations);
-    let judged = performance.successful_calls + performance.failed_calls;
-    if judged > ENOUGH_CALLS && performance.success_rate < LEAST_SUCCESS {
-        alerts.push(format!("Only {:.1} % of {judged} calls succeeded", performance.success_rate * 100.0));
-    }
-    alerts
+/// What an operator should look at, the latest first: what the monitor found to hold.
+pub(crate) fn alerts(api: &Api) -> Vec<String> {
+    api.monitor().active_alerts(Level::Warning).into_iter().map(|it| it.description).collect()
 }

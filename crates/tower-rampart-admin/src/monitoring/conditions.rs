@@ -16,6 +16,7 @@ use super::{
     ring::Ring,
     traffic::Sample,
 };
+use crate::refusal::shown;
 
 /// How far back the share of failed loads, changes and refusals is told.
 pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -79,12 +80,12 @@ pub(super) fn of_configuration(
         let actual = share(bad, all);
         if actual > threshold {
             let title = if kind == AlertKind::ConfigErrorRate { "Configuration Errors" } else { "Validation Failures" };
-            let description = format!("{bad} of {all} {what} in the last hour");
+            let description = format!("{bad} of {all} {what} within an hour");
             found.push(Finding { title: title.to_owned(), ..finding(kind, description, threshold, actual) });
         }
     }
     if changes > u64::from(thresholds.changes_per_hour) {
-        let description = format!("the configuration changed {changes} times in the last hour");
+        let description = format!("The configuration changed {changes} times within an hour");
         let threshold = f64::from(thresholds.changes_per_hour);
         let title = "Frequent Configuration Changes".to_owned();
         found.push(Finding { title, ..finding(AlertKind::ConfigChanges, description, threshold, changes as f64) });
@@ -110,7 +111,12 @@ fn slow_load(subject: Arc<str>, record: &Record, took: Duration, threshold: Dura
         preset: record.preset.clone(),
         occurrence: record.id,
         subject,
-        ..finding(AlertKind::SlowConfigLoad, format!("it took {took:.1} ms"), threshold, took)
+        ..finding(
+            AlertKind::SlowConfigLoad,
+            format!("The last configuration over this preset took {took:.1} ms to load"),
+            threshold,
+            took,
+        )
     }
 }
 
@@ -128,14 +134,14 @@ fn finding(kind: AlertKind, description: String, threshold: f64, actual: f64) ->
 }
 
 /// Which operations fail too often: of the calls of the last five minutes, or, where those are too few to say, of so many more of the last hour.
-pub(super) fn of_traffic(
-    samples: &Ring<Arc<Sample>>,
+pub(super) fn of_traffic<'a>(
+    newest_first: impl Iterator<Item = &'a Arc<Sample>>,
     thresholds: &MonitoringThresholds,
     now: Timestamp,
 ) -> Vec<Finding> {
     let minimum = u64::from(thresholds.minimum_calls);
     let mut calls: HashMap<&Name, (u64, u64)> = HashMap::new();
-    for sample in samples.recent(now, HOUR) {
+    for sample in newest_first {
         let (success, all) = calls.entry(&sample.operation).or_default();
         if now.since(sample.to) <= LATELY || *all <= minimum {
             *success += sample.counts.success;
@@ -145,14 +151,14 @@ pub(super) fn of_traffic(
     let mut found: Vec<Finding> = calls
         .into_iter()
         .filter(|(_, (_, all))| *all > minimum)
-        .map(|(operation, (success, all))| (operation, success, all, share(success, all)))
+        .map(|(operation, (success, all))| (operation, all, share(success, all)))
         .filter(|(.., rate)| *rate < thresholds.success_rate)
-        .map(|(operation, success, all, rate)| Finding {
-            title: format!("Low Success Rate: {operation}"),
+        .map(|(operation, all, rate)| Finding {
+            title: format!("Low Success Rate: {}", shown(operation)),
             subject: Name::clone(operation),
             ..finding(
                 AlertKind::SuccessRate,
-                format!("{success} of the last {all} calls succeeded"),
+                format!("Only {:.1} % of {all} calls of '{}' succeeded", rate * 100.0, shown(operation)),
                 thresholds.success_rate,
                 rate,
             )
@@ -165,9 +171,9 @@ pub(super) fn of_traffic(
 /// A circuit that is open, or was opened and has not closed.
 pub(super) fn open_circuit(circuit: &Name, state: State) -> Finding {
     Finding {
-        title: format!("Open Circuit: {circuit}"),
+        title: format!("Open Circuit: {}", shown(circuit)),
         subject: Name::clone(circuit),
-        ..finding(AlertKind::OpenCircuit, format!("the circuit is {state}"), 0.0, 1.0)
+        ..finding(AlertKind::OpenCircuit, format!("Circuit breaker '{}' is {state}", shown(circuit)), 0.0, 1.0)
     }
 }
 
@@ -264,7 +270,7 @@ mod tests {
         for (seconds, success, failure) in samples {
             ring.push(sample(*seconds, *success, *failure));
         }
-        of_traffic(&ring, &thresholds(), at(now).at).first().map(|it| it.actual)
+        of_traffic(ring.recent(at(now).at, HOUR), &thresholds(), at(now).at).first().map(|it| it.actual)
     }
 
     #[test]

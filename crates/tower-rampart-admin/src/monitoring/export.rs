@@ -112,7 +112,7 @@ fn csv(events: &[MonitoringEvent]) -> String {
             if index > 0 {
                 text.push(',');
             }
-            text.push_str(&quoted(&guarded(cell)));
+            text.push_str(&quoted(&guarded(&harmless(cell))));
         }
         text.push_str("\r\n");
     }
@@ -122,6 +122,19 @@ fn csv(events: &[MonitoringEvent]) -> String {
 /// A cell that no spreadsheet takes for a formula: an apostrophe before those signs that begin one.
 fn guarded(cell: &str) -> Cow<'_, str> {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}").into() } else { cell.into() }
+}
+
+/// A cell without characters that steer a terminal; line ends and tabs are text.
+fn harmless(cell: &str) -> Cow<'_, str> {
+    let steers = |it: char| it.is_control() && !matches!(it, '\t' | '\r' | '\n');
+    if !cell.contains(steers) {
+        return cell.into();
+    }
+    let mut text = String::with_capacity(cell.len() + 16);
+    for it in cell.chars() {
+        if steers(it) { text.extend(it.escape_unicode()) } else { text.push(it) }
+    }
+    text.into()
 }
 
 /// A cell as RFC 4180 writes it.
@@ -191,6 +204,7 @@ mod tests {
             assert_eq!(cell.strip_prefix('\'').unwrap_or(cell), name);
         }
         assert_eq!(export("summarize")[1][3], "summarize");
+        assert_eq!(export("a\u{1b}[31m")[1][3], "a\\u{1b}[31m");
     }
 
     #[test]

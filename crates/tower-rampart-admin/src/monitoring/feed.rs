@@ -12,10 +12,10 @@ use std::{
 };
 
 use futures_util::{Stream, stream::unfold};
-use serde_json::json;
 use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
 
 use super::record::Record;
+use crate::print::json;
 
 /// The most events that a client may be behind.
 pub const BUFFER: usize = 256;
@@ -37,12 +37,12 @@ pub struct Message {
 impl Message {
     /// `missed` events cannot be told any more; `None`: they were of another run, and nobody knows how many.
     fn lagged(missed: Option<u64>) -> Self {
-        Self { id: None, event: "lagged", data: json!({"missed": missed}).to_string() }
+        Self { id: None, event: "lagged", data: serde_json::json!({"missed": missed}).to_string() }
     }
 
     fn of(epoch: u64, record: &Record) -> Option<Self> {
         let event = record.kind.event()?;
-        let data = serde_json::to_string(&record.event()).expect("events have text keys");
+        let data = String::from_utf8_lossy(&json(&record.event())).into_owned();
         Some(Self { id: Some(id(epoch, record.told)), event, data })
     }
 }

@@ -26,9 +26,6 @@ use super::{
     trace::trace,
 };
 
-/// How long what was found out is good for: whoever reads more often reads the same.
-const FRESH: Duration = Duration::from_secs(1);
-
 /// Watches one [`Resilience`]: what happens to its configuration and its circuits, and whether that is a reason to tell somebody. Clones are the same.
 ///
 /// It hears of reloads, transitions and refusals by itself. What only its host knows (which documents were validated, what a load took) it is told.
@@ -112,7 +109,7 @@ impl Monitor {
         self.inner.clients.count()
     }
 
-    /// Looks whether something is wrong, unless that was done less than a second ago.
+    /// Looks whether something is wrong: at the counters of all operations, the circuits, and what was kept.
     pub fn evaluate(&self) {
         self.inner.evaluate();
     }
@@ -353,14 +350,7 @@ impl Inner {
 
     fn evaluate(&self) {
         let now = self.clock.now();
-        let transitions = {
-            let mut state = self.lock();
-            if state.evaluated.is_some_and(|last| now.since(last) < FRESH) {
-                return;
-            }
-            state.evaluated = Some(now);
-            state.transitions
-        };
+        let transitions = self.lock().transitions;
         // A look at all operations takes its time, and calls that cause an event must not wait for it.
         let snapshot = self.resilience.registry().snapshot();
         let mut state = self.lock();

@@ -165,8 +165,8 @@ fn hours(asked: &Asked, name: &str) -> Option<u32> {
     asked.given.integer(name).and_then(|it| u32::try_from(it).ok())
 }
 
-fn usage(api: &Api, asked: &Asked) -> Result<Reply<UsageAnswer>, Refusal> {
-    Ok(api.monitor().usage(hours(asked, "time_window_hours").unwrap_or(24)).into())
+fn usage(api: &Api, asked: &Asked) -> Reply<UsageAnswer> {
+    api.monitor().usage(hours(asked, "time_window_hours").unwrap_or(24)).into()
 }
 
 fn trends(api: &Api, asked: &Asked) -> Result<Reply<TrendsAnswer>, Refusal> {
@@ -176,11 +176,11 @@ fn trends(api: &Api, asked: &Asked) -> Result<Reply<TrendsAnswer>, Refusal> {
     Ok(answer.into())
 }
 
-fn performance(api: &Api, asked: &Asked) -> Result<Reply<PerformanceAnswer>, Refusal> {
-    Ok(api.monitor().performance(hours(asked, "hours").unwrap_or(24)).into())
+fn performance(api: &Api, asked: &Asked) -> Reply<PerformanceAnswer> {
+    api.monitor().performance(hours(asked, "hours").unwrap_or(24)).into()
 }
 
-fn alerts(api: &Api, asked: &Asked) -> Result<Reply<AlertsAnswer>, Refusal> {
+fn alerts(api: &Api, asked: &Asked) -> Reply<AlertsAnswer> {
     let given = &asked.given;
     let all = AlertsQuery::default();
     let query = AlertsQuery {
@@ -189,11 +189,11 @@ fn alerts(api: &Api, asked: &Asked) -> Result<Reply<AlertsAnswer>, Refusal> {
         status: given.text("status").and_then(AlertStatus::named).unwrap_or(all.status),
         hours: hours(asked, "hours"),
     };
-    Ok(api.monitor().alerts(&query).into())
+    api.monitor().alerts(&query).into()
 }
 
-fn session(api: &Api, asked: &Asked) -> Result<Reply<SessionAnswer>, Refusal> {
-    Ok(api.monitor().session(asked.given.path("id")).into())
+fn session(api: &Api, asked: &Asked) -> Reply<SessionAnswer> {
+    api.monitor().session(asked.given.path("id")).into()
 }
 
 /// An export with what there is to say about it, or alone.
@@ -204,25 +204,25 @@ enum Export {
     Raw(Vec<MonitoringEvent>),
 }
 
-fn export(api: &Api, asked: &Asked) -> Result<Reply<Export>, Refusal> {
+fn export(api: &Api, asked: &Asked) -> Reply<Export> {
     let given = &asked.given;
     let format = given.text("format").and_then(ExportFormat::named).unwrap_or_default();
     let (hours, operation) = (hours(asked, "time_window_hours"), given.text("operation"));
     let monitor = api.monitor();
-    Ok(match (given.flag("raw"), format) {
+    match (given.flag("raw"), format) {
         (false, _) => Reply::from(Export::Told(monitor.export(format, hours, operation))),
         (true, ExportFormat::Json) => Reply::from(Export::Raw(monitor.events(hours, operation))),
         (true, _) => Reply::text(format.media_type(), monitor.export(format, hours, operation).data),
-    })
+    }
 }
 
-fn cleanup(api: &Api, asked: &Asked) -> Result<Reply<CleanupAnswer>, Refusal> {
+fn cleanup(api: &Api, asked: &Asked) -> Reply<CleanupAnswer> {
     let hours = hours(asked, "hours").unwrap_or(24);
     let answer = api.monitor().cleanup(hours);
     let (metrics, alerts) = (answer.metrics_removed, answer.alerts_removed);
     let detail = format!("{metrics} events and {alerts} alerts older than {hours} h");
     api.resilience().note("cleanup_monitoring", &detail, &asked.caller.change_by());
-    Ok(answer.into())
+    answer.into()
 }
 
 fn acknowledge(api: &Api, asked: &Asked) -> Result<Reply<Alert>, Refusal> {

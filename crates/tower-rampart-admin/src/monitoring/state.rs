@@ -13,7 +13,7 @@ use tower_rampart_core::{
 use super::{
     alert::{AlertChange, AlertKind, Alerts},
     clock::Moment,
-    conditions::{self, is_open, open_circuit},
+    conditions::{self, HOUR, is_open, open_circuit},
     feed::{BUFFER, Gap, LastSeen, Replay},
     record::{Detail, Record, RecordKind, short},
     ring::Ring,
@@ -37,8 +37,6 @@ pub(super) struct State {
     is_closed: bool,
     /// How many transitions were heard of.
     pub(super) transitions: u64,
-    /// When it was looked last.
-    pub(super) evaluated: Option<Moment>,
 }
 
 impl State {
@@ -56,7 +54,6 @@ impl State {
             sender: Sender::new(BUFFER),
             is_closed: false,
             transitions: 0,
-            evaluated: None,
         }
     }
 
@@ -97,9 +94,6 @@ impl State {
         self.timeline.resize(events);
         self.traffic.samples.resize(events);
         self.alerts.resize(alerts);
-        if config != self.config {
-            self.evaluated = None;
-        }
         self.config = config;
     }
 
@@ -126,7 +120,7 @@ impl State {
 
     /// Looks for operations that fail.
     pub(super) fn assess_traffic(&mut self, at: Timestamp, now: Moment) {
-        let found = conditions::of_traffic(&self.traffic.samples, &self.config.thresholds, at);
+        let found = conditions::of_traffic(self.traffic.recent(at, HOUR), &self.config.thresholds, at);
         let changes = self.alerts.settle(|kind| kind == AlertKind::SuccessRate, found, now);
         self.announce(changes, now);
     }
@@ -175,7 +169,9 @@ impl State {
 
     /// What people did, oldest first.
     pub(super) fn usage_within(&self, now: Moment, age: Duration) -> Vec<Arc<Record>> {
-        oldest_first(self.usage.recent(now.at, age))
+        let mut records: Vec<Arc<Record>> = self.usage.recent(now.at, age).cloned().collect();
+        records.reverse();
+        records
     }
 
     /// What anybody did, oldest first, and the samples of traffic.
@@ -183,7 +179,9 @@ impl State {
         let mut records = self.usage_within(now, age);
         records.extend(self.timeline.recent(now.at, age).cloned());
         records.sort_by_key(|it| it.id);
-        (records, oldest_first(self.traffic.samples.recent(now.at, age)))
+        let mut samples: Vec<Arc<Sample>> = self.traffic.recent(now.at, age).cloned().collect();
+        samples.sort_by_key(|it| it.to);
+        (records, samples)
     }
 
     /// What is still kept of what a client has not seen, and how much is not.
@@ -210,10 +208,4 @@ impl State {
         // Those who follow the one that goes come to its end.
         self.sender = Sender::new(1);
     }
-}
-
-fn oldest_first<'a, T: Clone + 'a>(newest_first: impl Iterator<Item = &'a T>) -> Vec<T> {
-    let mut items: Vec<T> = newest_first.cloned().collect();
-    items.reverse();
-    items
 }

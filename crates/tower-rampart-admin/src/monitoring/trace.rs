@@ -63,7 +63,6 @@ impl Known {
         let class = |it| counts.class(it);
         let (transient, ignored) = (class(ClassKind::Transient), class(ClassKind::Ignored));
         let timeouts = counts.timeouts.min(transient);
-        let refused = counts.rejected.min(ignored);
         let answered: Mixture = [
             class(ClassKind::Success),
             transient - timeouts,
@@ -71,7 +70,7 @@ impl Known {
             class(ClassKind::RateLimited),
             class(ClassKind::Unavailable),
             class(ClassKind::Permanent),
-            ignored - refused,
+            ignored,
         ];
         if total(&answered) > 0 {
             self.mixture = answered;
@@ -79,7 +78,7 @@ impl Known {
         if self.latency.is_zero() || (counts.retries == 0 && !sample.latency.is_zero()) {
             self.latency = sample.latency;
         }
-        let unknown = refused.saturating_add(counts.abandoned);
+        let unknown = counts.rejected.saturating_add(counts.abandoned);
         let supposed = scaled(&self.mixture, unknown);
         let mixture = std::array::from_fn(|it| answered[it].saturating_add(supposed[it]));
         Span { sample, mixture, latency: self.latency }
@@ -240,8 +239,8 @@ mod tests {
     fn refused_calls_would_have_met_what_the_others_met_last() {
         let samples = [
             sample("a", (0, 1000), counts(0, 2, 0, 0)),
-            sample("a", (1000, 2000), counts(0, 0, 3, 3)),
-            sample("a", (2000, 3000), counts(2, 0, 1, 1)),
+            sample("a", (1000, 2000), counts(0, 0, 0, 3)),
+            sample("a", (2000, 3000), counts(2, 0, 0, 1)),
         ];
         let trace = trace(&samples, &[], None);
         assert_eq!(words(&trace), [["transient"; 5].as_slice(), ["ok"; 3].as_slice()].concat());

@@ -1,11 +1,7 @@
 //! What the counters of all operations did between one look and the next: how many calls, and how they ended. Looks are made by `monitor`; what follows
 //! from them is in `conditions` and `trace`.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tower_rampart::{ClassKind, Timestamp};
 use tower_rampart_core::{
@@ -66,7 +62,7 @@ impl Counts {
 
     /// What was counted since; counters that went back were reset, and count from zero.
     fn since(&self, then: &Self) -> Self {
-        let then = if self.ended() < then.ended() { &Self::default() } else { then };
+        let then = if self.all() < then.all() { &Self::default() } else { then };
         Self {
             success: self.success.saturating_sub(then.success),
             failure: self.failure.saturating_sub(then.failure),
@@ -85,9 +81,10 @@ impl Counts {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Calls that ended, whichever way.
-    pub(super) fn ended(&self) -> u64 {
-        self.classes.iter().fold(self.abandoned, |sum, it| sum.saturating_add(*it))
+    /// All calls: those that ended, whichever way, and those that a stage refused before they began.
+    pub(super) fn all(&self) -> u64 {
+        let refused = self.abandoned.saturating_add(self.rejected);
+        self.classes.iter().fold(refused, |sum, it| sum.saturating_add(*it))
     }
 
     pub(super) fn class(&self, class: ClassKind) -> u64 {
@@ -101,10 +98,15 @@ impl Dated for Arc<Sample> {
     }
 }
 
+/// The shortest span that is kept: whoever looks more often shortens none.
+const SPAN: Duration = Duration::from_secs(1);
+
 /// The last samples of all operations.
 #[derive(Debug)]
 pub(super) struct Traffic {
     pub(super) samples: Ring<Arc<Sample>>,
+    /// What happened since, in spans that are still too short to be kept. They end with the look that saw something new.
+    begun: HashMap<Name, Arc<Sample>>,
     /// What each operation had counted when it was looked at last, and when that was.
     seen: HashMap<Name, (Counts, Timestamp)>,
     began: Timestamp,
@@ -112,7 +114,7 @@ pub(super) struct Traffic {
 
 impl Traffic {
     pub(super) fn new(max: usize, began: Timestamp) -> Self {
-        Self { samples: Ring::new(max), seen: HashMap::new(), began }
+        Self { samples: Ring::new(max), begun: HashMap::new(), seen: HashMap::new(), began }
     }
 
     /// Takes what operations that exist already have counted for what was before.
@@ -125,32 +127,43 @@ impl Traffic {
     /// Looks at all operations. A registry forgets none, so there are as many baselines here as operations there.
     pub(super) fn look(&mut self, snapshot: &Snapshot) {
         let at = snapshot.at;
+        let mut begun = std::mem::take(&mut self.begun);
         for operation in &snapshot.operations {
             let now = Counts::of(operation);
-            let (then, from) = match self.seen.entry(Name::clone(&operation.operation)) {
-                Entry::Occupied(mut entry) => entry.insert((now, at)),
-                Entry::Vacant(entry) => {
-                    entry.insert((now, at));
-                    (Counts::default(), self.began)
-                }
-            };
-            // Two that look at once: the later look may be noted first.
-            if at < from {
-                self.seen.insert(Name::clone(&operation.operation), (then, from));
-                continue;
-            }
+            let seen = self.seen.entry(Name::clone(&operation.operation)).or_insert((Counts::default(), self.began));
+            let (then, from) = *seen;
             let counts = now.since(&then);
-            if counts.ended() > 0 {
-                let (operation, latency) = (Name::clone(&operation.operation), counts.latency());
-                self.samples.push(Arc::new(Sample { operation, from, to: at, counts, latency }));
+            let is_kept = at.since(from) >= SPAN;
+            if is_kept {
+                *seen = (now, at);
+            }
+            if counts.all() > 0 && at >= from {
+                let name = &operation.operation;
+                let (operation, latency) = (Name::clone(name), counts.latency());
+                let same = begun.remove(name).filter(|it| it.counts == counts && it.from == from);
+                let sample = same.unwrap_or_else(|| Arc::new(Sample { operation, from, to: at, counts, latency }));
+                if is_kept {
+                    self.samples.push(sample);
+                } else {
+                    self.begun.insert(Name::clone(name), sample);
+                }
             }
         }
     }
 
+    /// The samples that are not older than `age`, those that were kept last first.
+    pub(super) fn recent(&self, now: Timestamp, age: Duration) -> impl Iterator<Item = &Arc<Sample>> {
+        // A span ends with the look that saw something new, and may be kept much later: they lie in the ring as they were kept.
+        self.begun.values().chain(self.samples.iter().rev()).filter(move |it| now.since(it.to) <= age)
+    }
+
     /// The counters of an operation were set to zero.
     pub(super) fn was_reset(&mut self, operation: &str, at: Timestamp) {
-        if let Some(seen) = self.seen.get_mut(operation) {
-            *seen = (Counts::default(), at);
+        let Some(seen) = self.seen.get_mut(operation) else { return };
+        *seen = (Counts::default(), at);
+        // What was seen of them in the span that ends here is all that anybody will know.
+        if let Some(begun) = self.begun.remove(operation) {
+            self.samples.push(begun);
         }
     }
 }
@@ -218,8 +231,25 @@ mod tests {
         for _ in 0..5 {
             call(&registry, "a", Outcome::Success, ClassKind::Success, 1);
         }
-        look(&mut traffic, &registry, 3000);
+        look(&mut traffic, &registry, 3500);
         assert_eq!(traffic.samples.iter().next_back().expect("a sample").counts.success, 5);
+    }
+
+    #[test]
+    fn looking_often_makes_no_more_samples_and_misses_nothing() {
+        let registry = registry();
+        let mut traffic = Traffic::new(10, Timestamp::ZERO);
+        let recent = |traffic: &Traffic| {
+            traffic.recent(Timestamp::MAX, Duration::MAX).map(|it| it.counts.success).collect::<Vec<_>>()
+        };
+        for millis in [200, 400, 600, 800] {
+            call(&registry, "a", Outcome::Success, ClassKind::Success, 1);
+            look(&mut traffic, &registry, millis);
+        }
+        assert_eq!((traffic.samples.len(), recent(&traffic)), (0, vec![4]));
+        call(&registry, "a", Outcome::Success, ClassKind::Success, 1);
+        look(&mut traffic, &registry, 1000);
+        assert_eq!((traffic.samples.len(), recent(&traffic)), (1, vec![5]));
     }
 
     #[test]
@@ -228,7 +258,7 @@ mod tests {
         let mut traffic = Traffic::new(4, Timestamp::ZERO);
         for round in 1..=100 {
             call(&registry, "a", Outcome::Success, ClassKind::Success, 1);
-            look(&mut traffic, &registry, round);
+            look(&mut traffic, &registry, round * 1000);
         }
         assert_eq!(traffic.samples.len(), 4);
     }

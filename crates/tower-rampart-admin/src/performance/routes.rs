@@ -135,16 +135,16 @@ fn benchmark(api: &Api, asked: &Asked) -> Result<Reply<BenchmarkAnswer>, Refusal
     Ok(api.benchmarks().run(&request)?.into())
 }
 
-fn thresholds(_api: &Api, _asked: &Asked) -> Result<Reply<ThresholdsAnswer>, Refusal> {
-    Ok(ThresholdsAnswer::new().into())
+fn thresholds(_api: &Api, _asked: &Asked) -> Reply<ThresholdsAnswer> {
+    ThresholdsAnswer::new().into()
 }
 
-fn report(api: &Api, asked: &Asked) -> Result<Reply<ReportAnswer>, Refusal> {
+fn report(api: &Api, asked: &Asked) -> Reply<ReportAnswer> {
     let format = asked.given.text("format").and_then(ReportFormat::named).unwrap_or_default();
-    Ok(api.benchmarks().report(format).into())
+    api.benchmarks().report(format).into()
 }
 
-fn history(api: &Api, asked: &Asked) -> Result<Reply<HistoryAnswer>, Refusal> {
+fn history(api: &Api, asked: &Asked) -> Reply<HistoryAnswer> {
     let limit = asked.given.integer("limit").and_then(|it| usize::try_from(it).ok());
-    Ok(api.benchmarks().history(limit.unwrap_or(KEPT)).into())
+    api.benchmarks().history(limit.unwrap_or(KEPT)).into()
 }

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value as Json;
 use tower_rampart::{
-    Resilience, ResilienceConfig,
+    Resilience, ResilienceConfig, clock,
     reload::{Change, ChangeBy, DroppedOverride, OverrideId, ReloadError, Reloaded, Terms},
 };
 use tower_rampart_config::ConfigError;
@@ -19,6 +19,7 @@ use super::show::etag_header;
 use crate::{
     api::Api,
     moment::{Moment, Present},
+    monitoring::{ConfigType, caused_by},
     openapi::DOCUMENT,
     parameter::{Kind, Parameter},
     refusal::{Refusal, shown},
@@ -152,7 +153,10 @@ fn change(
         None => Terms::new(),
     };
     if asked.given.flag("dry_run") {
-        let config = load(resilience, text).map_err(|error| wrong(&error, asked))?;
+        let loaded = load(resilience, text);
+        let violations = loaded.as_ref().err().map_or(0, |it| it.violations().len());
+        api.monitor().validated(violations, "dry_run", &caused_by(asked));
+        let config = loaded.map_err(|error| wrong(&error, asked))?;
         let changes = resilience.dry_run(&config).map_err(|error| refused(&error, asked))?;
         return Ok(answer(false, &changes, &resilience.etag(), &[], None, None));
     }
@@ -160,6 +164,8 @@ fn change(
     let terms = ttl.into_iter().fold(terms, Terms::lasting);
     let reloaded =
         reload(resilience, text, &terms, &asked.caller.change_by()).map_err(|error| refused(&error, asked))?;
+    let took = clock::now().since(present.monotonic);
+    api.monitor().loaded(resilience.document().preset_name(), ConfigType::Custom, took, true, &caused_by(asked));
     let ends = ttl.map(|ttl| present.wall.after(ttl));
     Ok(answer(true, &reloaded.changes, &reloaded.etag, &reloaded.dropped, reloaded.override_id, ends))
 }

@@ -12,6 +12,7 @@ use super::validate::{Validation, admit};
 use crate::{
     api::Api,
     moment::Moment,
+    monitoring::caused_by,
     parameter::Parameter,
     refusal::{Refusal, shown},
     route::{Asked, Reply, Route},
@@ -105,6 +106,7 @@ fn validate(api: &Api, asked: &Asked, request: &TemplateRequest) -> Result<Reply
     let resilience = api.resilience();
     let can = resilience.capabilities();
     let result = resilience.presets().validate_template(&request.template_name, overrides, &can, None);
+    api.monitor().validated(result.violations.len(), "validate_template", &caused_by(asked));
     Ok(Validation::of(result, Moment::now()).into())
 }
 

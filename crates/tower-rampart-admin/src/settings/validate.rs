@@ -10,6 +10,7 @@ use tower_rampart_config::{Limits, ValidationResult, Violation};
 use crate::{
     api::Api,
     moment::Moment,
+    monitoring::caused_by,
     parameter::{Kind, Parameter},
     refusal::Refusal,
     route::{Asked, Body, Reply, Route},
@@ -138,14 +139,16 @@ pub(super) fn admit(api: &Api, asked: &Asked) -> Result<(), Refusal> {
 }
 
 /// What is to be said about a text.
-pub(super) fn judge(api: &Api, text: &str) -> ValidationResult {
+pub(super) fn judge(api: &Api, asked: &Asked, text: &str) -> ValidationResult {
     let resilience = api.resilience();
-    resilience.presets().validate(text, Limits::text(), &resilience.capabilities(), None)
+    let result = resilience.presets().validate(text, Limits::text(), &resilience.capabilities(), None);
+    api.monitor().validated(result.violations.len(), "validate", &caused_by(asked));
+    result
 }
 
 fn validate(api: &Api, asked: &Asked, request: &ConfigurationRequest) -> Result<Reply<Validation>, Refusal> {
     admit(api, asked)?;
-    Ok(Validation::of(judge(api, request.configuration.get()), Moment::now()).into())
+    Ok(Validation::of(judge(api, asked, request.configuration.get()), Moment::now()).into())
 }
 
 fn validate_json(api: &Api, asked: &Asked) -> Result<Reply<Validation>, Refusal> {
@@ -160,5 +163,5 @@ fn validate_json(api: &Api, asked: &Asked) -> Result<Reply<Validation>, Refusal>
         }
     };
     admit(api, asked)?;
-    Ok(Validation::of(judge(api, text), Moment::now()).into())
+    Ok(Validation::of(judge(api, asked, text), Moment::now()).into())
 }

@@ -65,7 +65,7 @@ pub(super) fn allowed() -> Vec<String> {
 fn whitelist(api: &Api, asked: &Asked, request: &ConfigurationRequest) -> Result<Reply<Whitelist>, Refusal> {
     admit(api, asked)?;
     let text = request.configuration.get();
-    let result = judge(api, text);
+    let result = judge(api, asked, text);
     let schema = api.resilience().presets().schema();
     let allowed = allowed();
     // A text that is no JSON object has no fields; the errors say so.

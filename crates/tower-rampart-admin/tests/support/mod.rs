@@ -121,7 +121,10 @@ impl Server {
         let answering = async {
             let response = self.client.request(request).await.unwrap();
             let (parts, body) = response.into_parts();
-            (parts, body.collect().await.unwrap().to_bytes())
+            // A stream has no end.
+            let is_stream = parts.headers.get("content-type").is_some_and(|it| it == "text/event-stream");
+            let bytes = if is_stream { Bytes::new() } else { body.collect().await.unwrap().to_bytes() };
+            (parts, bytes)
         };
         let (parts, bytes) = tokio::time::timeout(Duration::from_secs(60), answering).await.expect("an answer in time");
         let text = String::from_utf8(bytes.to_vec()).unwrap();
