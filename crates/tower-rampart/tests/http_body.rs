@@ -20,6 +20,7 @@ use tower::{Layer, ServiceExt};
 use tower_rampart::{
     OperationHandle, PresetBuilder,
     breaker::State,
+    fallback::{Target, Targets},
     http::{BodyError, ClientLayer, Inspect, ReplayError, ResponseBody},
     rejection::TimeoutKind,
 };
@@ -453,6 +454,38 @@ async fn body_that_fails_with_its_requests_body_blames_nobody_behind() {
     assert!(text(response.into_body()).await.is_err());
     assert_eq!(counted(&layer.handle()), [0, 0, 1, 0, 0]);
     assert_eq!(layer.handle().breaker().state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn grpc_answer_without_a_content_type_is_judged_by_its_trailers() {
+    for peeked in [false, true] {
+        let layer = layer(GRPC);
+        let inner = if peeked { body([]) } else { body([data("m")]) };
+        let feed_end = trailers(&[("grpc-status", "14")]);
+        let inner = inner.with_trailers(async move { Some(Ok(feed_end.into_trailers().unwrap())) });
+        let response = layer.layer(Script::new([answer(200, inner)])).oneshot(get()).await.unwrap();
+        assert!(response.into_body().collect().await.is_ok());
+        assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0], "{peeked}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failure_that_no_fallback_answers_for_holds_its_place_until_its_body_has_ended() {
+    let never = layer(r#"{"preset": "simple"}"#).layer(Script::<Pieces>::new([])).standby();
+    let never = Target::new("never", never).when(|_| false);
+    let layer: ClientLayer<Targets<_>> =
+        PresetBuilder::from_json(&END_OF_BODY.replace("\"timeout\"", "\"fallback\": {}, \"timeout\""))
+            .unwrap()
+            .fallback_services(Targets::new([never]))
+            .http_client()
+            .unwrap();
+    let (feed, inner) = pieces();
+    let body = layer.layer(Script::new([answer(500, inner)])).oneshot(get()).await.unwrap().into_body();
+    assert_eq!(layer.handle().breaker().state(), State::Open);
+    assert!(body.is_watched() && is_full(&layer.handle()));
+    drop(feed);
+    assert_eq!(text(body).await.unwrap(), "");
+    assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
 }
 
 #[test]
