@@ -1,5 +1,7 @@
 //! JSON as text that is harmless wherever it is printed: what is invisible, or could steer a terminal or turn a line around, is escaped.
 
+use std::fmt::Write as _;
+
 use axum::body::Bytes;
 use serde::Serialize;
 
@@ -14,7 +16,7 @@ pub(crate) fn json(body: &impl Serialize) -> Bytes {
     for character in text.chars() {
         if is_invisible(character) {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                escaped.push_str(&format!("\\u{unit:04x}"));
+                write!(escaped, "\\u{unit:04x}").expect("writing to a string does not fail");
             }
         } else {
             escaped.push(character);

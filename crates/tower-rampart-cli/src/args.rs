@@ -115,6 +115,9 @@ requests with a body are answered as if they had not asked. CONNECT is a 501; We
 Without --preset and --config the environment decides: RESILIENCE_PRESET, over it RESILIENCE_CUSTOM_CONFIG (a document) or \
 RESILIENCE_CONFIG_FILE (a file of one, watched), else the older systems' variables, else the preset that suits what the \
 environment looks like; `simple` if it looks like nothing. The log says which it was.
+Under classify.profile `model_api`, errors are read in their bodies and streams up to their first item. The request header \
+`x-resilience-tokens` states the tokens that a call may use (rate_limit.tokens_per_minute; else they are guessed), and is not \
+passed on. With `x-resilience-explain: 1` the answer tells its attempts, who served it, why there were no more, and the class.
 The file is read again when it changes and on SIGHUP: requests in flight end as they began, circuits, limits and budgets keep \
 their state. One that is not valid changes nothing; the log says why, and `rampart_reloads_total` in /metrics counts both. The \
 certificate is read again likewise, for connections that come after it.

@@ -9,19 +9,19 @@ use http_body::Frame;
 use serde_json::{Value, json};
 use support::{
     Answer, Backend, Gateway, channel,
-    document::{Document, reloaded, reloads},
+    document::{Document, over},
     full, send, status,
 };
 
 /// Quick retries, and these sections.
 fn document(sections: &Value) -> Value {
-    let mut document = json!({
-        "retry": {"max_attempts": 2, "backoff": {"base": "10ms", "min": "10ms", "max": "20ms"}, "jitter": {"kind": "none"}, "budget": {"enabled": false}},
-        "circuit_breaker": {"failure_threshold": 1000},
-    });
-    let sections = sections.as_object().expect("sections").clone();
-    document.as_object_mut().expect("an object").extend(sections);
-    document
+    over(
+        &json!({
+            "retry": {"max_attempts": 2, "backoff": {"base": "10ms", "min": "10ms", "max": "20ms"}, "jitter": {"kind": "none"}, "budget": {"enabled": false}},
+            "circuit_breaker": {"failure_threshold": 1000},
+        }),
+        sections,
+    )
 }
 
 /// A gateway that is given one document after the other.
@@ -38,9 +38,7 @@ impl Followed {
     }
 
     async fn reload(&self, sections: &Value) {
-        let applied = reloads(&self.gateway, "applied").await;
-        self.file.write(&document(sections));
-        reloaded(&self.gateway, "applied", applied).await;
+        self.file.apply(&self.gateway, &document(sections)).await;
     }
 
     async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -166,15 +164,4 @@ async fn call_is_judged_by_the_document_it_began_with() {
     drop(sender);
     assert_eq!(begun.await.expect("no panic").text(), "first");
     followed.gateway.outcomes_become([2, 0, 0, 0]).await;
-}
-
-#[tokio::test]
-async fn model_api_is_refused_by_name_until_it_is_served() {
-    let backend = Backend::start(async |_, _| status(200));
-    let followed = Followed::new(&backend, &json!({}));
-    let refused = reloads(&followed.gateway, "refused").await;
-    followed.file.write(&document(&json!({"classify": {"profile": "model_api"}})));
-    reloaded(&followed.gateway, "refused", refused).await;
-    followed.gateway.says("model_api_profile").await;
-    assert_eq!(followed.get("/", &[]).await.status, 200);
 }

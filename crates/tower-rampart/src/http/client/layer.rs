@@ -152,7 +152,7 @@ impl<J, A, R> PresetBuilder<J, Cloned, A, R> {
     where
         J: HttpJudge<J2>,
     {
-        let shared = self.serving(SERVED).shared(Role::Any, |judge, _, machines| {
+        let shared = self.serving(served()).shared(Role::Any, |judge, _, machines| {
             (judge.into_judge(&Of(Arc::clone(machines))), Replaying::new(machines))
         })?;
         Ok(ClientLayer { shared: Arc::new(shared.reporting(InBody)), peek_timeout: DEFAULT_PEEK_TIMEOUT })
@@ -173,23 +173,14 @@ impl<J, A, R> PresetBuilder<J, Cloned, A, R> {
 /// # Ok(())
 /// # }
 /// ```
-pub fn capabilities() -> Capabilities {
-    SERVED.into_iter().fold(Capabilities::function(), Capabilities::with)
+pub const fn capabilities() -> Capabilities {
+    Capabilities::http()
 }
 
-/// What HTTP hosts serve beside the stages.
-pub(crate) const SERVED: [Capability; 10] = [
-    Capability::Http,
-    Capability::Grpc,
-    Capability::Replay,
-    Capability::DeadlineHeaders,
-    Capability::AttemptHeader,
-    Capability::EndOfBody,
-    Capability::GrpcProfile,
-    Capability::ModelApiProfile,
-    Capability::TokensPerMinute,
-    Capability::LearnFromHeaders,
-];
+/// What HTTP hosts serve beside the stages; whether requests are kept and a fallback is given is up to the builder.
+pub(crate) fn served() -> impl Iterator<Item = Capability> {
+    capabilities().without(Capability::CloneRequest).without(Capability::Fallback).iter()
+}
 
 impl<A, J, R> Clone for ClientLayer<A, J, R> {
     fn clone(&self) -> Self {
