@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 
 use http::{Extensions, HeaderMap};
-use reqwest::{Request, Response, StatusCode};
+use reqwest::{Body, Request, Response, StatusCode};
 use tower_rampart::{
     Class, Classify, RequestInfo, Verdict,
     classify::{Auto, Given, find_rejection},
@@ -116,7 +116,7 @@ impl ReqwestClassifier {
     fn request(&self, request: &Request) -> RequestInfo {
         match &self.source {
             Source::Fixed(http) => http.request_info(request.method(), request.headers()),
-            Source::Live(live) => live.request(request.method(), request.headers()),
+            Source::Live(live) => live.request(request.method(), request.headers(), length(request)),
         }
     }
 
@@ -176,6 +176,11 @@ impl Classify<Request, Response, reqwest_middleware::Error> for ReqwestClassifie
     }
 }
 
+/// The length of a body that is all there.
+fn length(request: &Request) -> Option<u64> {
+    request.body().and_then(Body::as_bytes).map(|bytes| bytes.len() as u64)
+}
+
 /// A classifier that was given to the builder. Requests are read as the configuration says, so that a closure need not know which may be sent twice.
 #[derive(Clone, Debug)]
 pub struct Judged<C> {
@@ -188,7 +193,7 @@ where
     C: Classify<Request, Response, E>,
 {
     fn request(&self, request: &Request) -> RequestInfo {
-        self.live.request(request.method(), request.headers())
+        self.live.request(request.method(), request.headers(), length(request))
     }
 
     fn classify(&self, request: &RequestInfo, result: Result<&Response, &E>) -> Verdict {

@@ -138,12 +138,15 @@ where
 }
 
 /// What is served here beside the stages.
-const SERVED: [Capability; 5] = [
+const SERVED: [Capability; 8] = [
     Capability::Http,
     Capability::Replay,
     Capability::DeadlineHeaders,
     Capability::AttemptHeader,
     Capability::EndOfBody,
+    Capability::ModelApiProfile,
+    Capability::TokensPerMinute,
+    Capability::LearnFromHeaders,
 ];
 
 /// What documents may ask of reqwest: for [`Resilience::for_host`](tower_rampart::Resilience::for_host), where layers are built from a live configuration.

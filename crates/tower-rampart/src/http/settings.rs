@@ -1,9 +1,15 @@
 //! The sections `http` and `classify` of an operation as its calls use them; replaced as one on reload.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName};
 use tower_rampart_config::{OperationConfig, Profile};
+use tower_rampart_core::{TokenEstimate, rate::RateLimiter};
 
-use super::{GrpcClassifier, HttpClassifier, ReplayCloner, is_grpc};
+use super::{
+    GrpcClassifier, HttpClassifier, ModelApiClassifier, ReplayCloner, is_grpc,
+    model::{Learner, estimate},
+};
 
 /// What HTTP hosts need of an operation's configuration.
 #[derive(Clone, Debug)]
@@ -14,6 +20,12 @@ pub(crate) struct HttpSettings {
     pub(crate) classifier: HttpClassifier,
     /// Judges by the status of gRPC under that profile.
     pub(crate) grpc: GrpcClassifier,
+    /// Judges by the thirteen classes of model APIs under that profile.
+    pub(crate) model: ModelApiClassifier,
+    /// The limits, where they follow the headers of answers.
+    pub(super) learner: Option<Learner>,
+    /// Whether tokens of a model API are limited.
+    pub(super) limits_tokens: bool,
     /// Adds the attempt header.
     pub(crate) cloner: ReplayCloner,
     /// The request headers that carry the time left.
@@ -32,10 +44,10 @@ impl HttpSettings {
     pub(crate) fn reads_grpc(&self, headers: &HeaderMap) -> bool {
         self.profile == Profile::Grpc || self.speaks_grpc(headers)
     }
-}
 
-impl From<&OperationConfig> for HttpSettings {
-    fn from(config: &OperationConfig) -> Self {
+    /// `requests` and `tokens` are the limits of the operation.
+    pub(crate) fn new(config: &OperationConfig, requests: &Arc<RateLimiter>, tokens: &Arc<RateLimiter>) -> Self {
+        let limits = config.rate_limit.enabled;
         // The document's own check has let no other names through.
         let header = |name: &String| HeaderName::try_from(name.as_str()).ok();
         let deadline_headers: Vec<_> = config.http.deadline_headers.iter().filter_map(header).collect();
@@ -46,10 +58,18 @@ impl From<&OperationConfig> for HttpSettings {
         Self {
             profile: config.classify.profile,
             grpc: GrpcClassifier::new(classifier.clone()),
+            model: ModelApiClassifier::new(classifier.clone()),
+            learner: (limits && config.model_limits.learn_from_headers).then(|| Learner::new(requests, tokens)),
+            limits_tokens: limits && config.model_limits.tokens_per_minute.is_some(),
             classifier,
             cloner: ReplayCloner::new().attempt_header(config.http.attempt_header.as_ref().and_then(header)),
             deadline_headers,
             replay_max_bytes: usize::try_from(config.http.replay_max_bytes).unwrap_or(usize::MAX),
         }
+    }
+
+    /// The tokens of a model API that a request may use, where they are limited.
+    pub(super) fn tokens(&self, headers: &HeaderMap, body_length: Option<u64>) -> Option<TokenEstimate> {
+        self.limits_tokens.then(|| estimate(headers, body_length))
     }
 }

@@ -1,15 +1,15 @@
 //! What a call still holds when the head of its answer is on its way: it lives in the body of the answer, and ends with it.
 
-use std::{fmt, mem, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tower_rampart_config::OutcomeAt;
 use tower_rampart_core::{
-    Class, Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency, rate,
+    Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency, rate,
     rejection::{Name, TimedOut, TimeoutKind},
     retry::StopReason,
 };
 
-use super::{Machines, call::outcome};
+use super::{Machines, Reserved, call::outcome};
 use crate::clock;
 
 /// The places that a call still takes, in flight and in the circuit, while its answer goes on after its head.
@@ -23,18 +23,14 @@ pub struct Held {
     machines: Arc<Machines>,
     circuit: Option<breaker::Permit>,
     permit: Option<concurrency::Permit>,
-    /// The tokens of a model API that were reserved, and those that were used as far as the answer has said.
-    reserved: rate::Receipt,
-    used: Option<u32>,
+    /// The tokens of a model API, where any were reserved.
+    reserved: Option<Reserved>,
     /// What the head decided; `None`: the end decides.
     decided: Option<Verdict>,
     stated: Option<Timestamp>,
     span: Span,
     is_over: bool,
 }
-
-/// The most that one call owes, in minutes of the quota of tokens: a wrong number in an answer must not lock a service up.
-const MINUTES_OWED: u32 = 60;
 
 /// The times of a call.
 #[derive(Debug, Clone, Copy)]
@@ -57,18 +53,27 @@ impl Held {
         span: Span,
     ) -> Self {
         let stated = info.time_left.map(|left| span.began.after(left));
-        Self { machines, circuit, permit, reserved, used: None, decided, stated, span, is_over: false }
+        let reserved = Reserved::new(&machines, reserved);
+        Self { machines, circuit, permit, reserved, decided, stated, span, is_over: false }
     }
 
     /// Whether tokens of a model API were reserved, so that somebody wants to know how many were used.
     pub fn wants_usage(&self) -> bool {
-        self.reserved.cost() > 0
+        self.reserved.is_some()
     }
 
     /// Notes how many tokens the call has used, its request included; the last word counts. Settled at the end: what was reserved too much
     /// comes back if the call succeeds, what was too little is owed, up to the tokens of an hour.
     pub fn used(&mut self, tokens: u32) {
-        self.used = Some(tokens);
+        if let Some(reserved) = &mut self.reserved {
+            reserved.used(tokens);
+        }
+    }
+
+    /// Keeps the tokens apart from the rest, which may then end before them.
+    #[cfg(feature = "http")]
+    pub(crate) fn split_reserved(&mut self) -> Option<Reserved> {
+        self.reserved.take()
     }
 
     /// The operation.
@@ -129,13 +134,8 @@ impl Held {
             self.machines.concurrency.release(permit);
         }
         let (operation, now) = (&self.machines.operation, clock::now());
-        if let Some(used) = self.used {
-            // An answer that ended too soon may have used more than it said.
-            let is_all = verdict.is_some_and(|it| it.class == Class::Success);
-            let used = if is_all { used } else { used.max(self.reserved.cost()) };
-            let tokens = &self.machines.tokens;
-            let most = tokens.config().most_at_once().saturating_mul(MINUTES_OWED);
-            tokens.settle(mem::take(&mut self.reserved), used.min(most), now);
+        if let (Some(reserved), Some(verdict)) = (self.reserved.take(), verdict) {
+            reserved.settle(verdict);
         }
         operation.attempts(self.span.attempts);
         if let Some(verdict) = verdict {

@@ -50,19 +50,19 @@ impl Machines {
         check(&config)?;
         let name = operation.name();
         let breaker = Breaker::new(Arc::clone(name), config.circuit_breaker.clone())?;
+        let rate = Arc::new(RateLimiter::new(Arc::clone(name), config.rate_limit)?);
+        let tokens = tokens(&config, rate::Config::with_quota(Quota::UNLIMITED));
+        let tokens = Arc::new(RateLimiter::new(Arc::clone(name), tokens)?);
         let machines = Self {
             settings: ConfigCell::new(Settings::from(&config)),
-            http: ConfigCell::new(HttpSettings::from(&config)),
+            http: ConfigCell::new(HttpSettings::new(&config, &rate, &tokens)),
             switches: Switches::default(),
             breaker: Arc::new(match seed {
                 Some(seed) => breaker.with_seed(seed),
                 None => breaker,
             }),
-            rate: Arc::new(RateLimiter::new(Arc::clone(name), config.rate_limit)?),
-            tokens: Arc::new(RateLimiter::new(
-                Arc::clone(name),
-                tokens(&config, rate::Config::with_quota(Quota::UNLIMITED)),
-            )?),
+            rate,
+            tokens,
             concurrency: Arc::new(Limiter::new(Arc::clone(name), config.concurrency)?),
             budget: Arc::new(Budget::new(config.retry.budget)?),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
@@ -114,7 +114,7 @@ impl Machines {
         // Every part was checked above: none of these fails after another was applied.
         self.budget.reconfigure(config.retry.budget)?;
         let on = self.apply(&config, true, now)?;
-        self.http.store(HttpSettings::from(&config));
+        self.http.store(HttpSettings::new(&config, &self.rate, &self.tokens));
         self.settings.store(Settings::from(&config));
         self.switches.count(&current, &config);
         let off = self.apply(&config, false, now)?;

@@ -112,6 +112,7 @@ mod layer;
 mod machines;
 mod preflight;
 mod rate;
+mod reserved;
 mod role;
 mod service;
 mod settings;
@@ -128,6 +129,7 @@ pub use judge::{Custom, Judge};
 pub use layer::ResilienceLayer;
 pub(crate) use machines::Machines;
 pub use preflight::{Admission, Preflight};
+pub(crate) use reserved::Reserved;
 pub(crate) use role::Role;
 pub use service::ResilienceService;
 

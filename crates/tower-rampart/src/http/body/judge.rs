@@ -1,14 +1,15 @@
-//! What the frames of a body say about the call: nothing in plain HTTP, the status in gRPC's trailers. When a body has to end is read here too.
+//! What the frames of a body say about the call: nothing in plain HTTP, the status in gRPC's trailers, errors and usage in a model API's events. When a
+//! body has to end is read here too.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, header::CONTENT_TYPE};
 use http_body::Frame;
-use tower_rampart_config::OutcomeAt;
+use tower_rampart_config::{OutcomeAt, Profile};
 use tower_rampart_core::{Class, Code, Rejection, Timestamp, Verdict};
 
-use super::{BodyError, ResponseBody};
+use super::{BodyError, ResponseBody, model::ModelFrames};
 use crate::{
     classify::classify_error,
     http::{HttpSettings, PeekedTrailers, Refusal, grpc::GRPC_STATUS},
@@ -29,11 +30,13 @@ enum Protocol {
     Plain(Verdict),
     /// The status comes in the trailers, unless it is known with the head.
     Grpc { settings: Arc<HttpSettings>, status: Option<Verdict> },
+    /// Errors come within a stream, and how much was used at its end.
+    Model(Box<ModelFrames>),
 }
 
 impl FrameJudge {
     /// The judge of the body of this answer.
-    pub(crate) fn of<B>(response: &Response<ResponseBody<B>>) -> Self {
+    pub(crate) fn of<B>(response: &Response<ResponseBody<B>>, held: &Held) -> Self {
         let headers = response.headers();
         if let Some(origin) = &response.body().origin
             && origin.settings.speaks_grpc(headers)
@@ -44,9 +47,16 @@ impl FrameJudge {
             let status = is_known.then(|| settings.grpc.head(response.status(), headers, peeked));
             return Self { protocol: Protocol::Grpc { settings, status }, is_stream: true };
         }
-        let is_stream = headers.get(CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
-        let head = Verdict::new(Class::Success).with_code(Code::Http(response.status().as_u16()));
-        Self { protocol: Protocol::Plain(head), is_stream }
+        let is_stream = is_event_stream(headers);
+        let promise = Verdict::new(Class::Success).with_code(Code::Http(response.status().as_u16()));
+        let protocol = match &response.body().origin {
+            Some(origin) if origin.settings.profile == Profile::ModelApi => {
+                let frames = ModelFrames::of(response, &origin.settings, promise, is_stream, held.wants_usage());
+                Protocol::Model(Box::new(frames))
+            }
+            _ => Protocol::Plain(promise),
+        };
+        Self { protocol, is_stream }
     }
 
     /// Whether the answer goes on after its head for whoever counts it.
@@ -54,6 +64,21 @@ impl FrameJudge {
         held.outcome_at() == OutcomeAt::EndOfBody
             // The head of a gRPC answer says nothing, unless it is all there is.
             || (matches!(self.protocol, Protocol::Grpc { status: None, .. }) && !held.is_decided())
+            // Nor does that of a model's stream.
+            || (matches!(&self.protocol, Protocol::Model(frames) if frames.is_stream()) && !held.is_decided())
+    }
+
+    /// Whether the body tells how many tokens were used, where somebody wants to know.
+    pub(super) fn may_tell_usage(&self) -> bool {
+        matches!(&self.protocol, Protocol::Model(frames) if frames.may_tell_usage())
+    }
+
+    /// The tokens that were used, as far as the body has said.
+    pub(super) fn usage(&self) -> Option<u32> {
+        match &self.protocol {
+            Protocol::Model(frames) => frames.usage(),
+            Protocol::Plain(_) | Protocol::Grpc { .. } => None,
+        }
     }
 
     /// The longest silence, and when the body must have ended.
@@ -68,6 +93,9 @@ impl FrameJudge {
 
     /// Takes note of a frame; says whether it is the last.
     pub(super) fn saw(&mut self, frame: &Frame<Bytes>) -> bool {
+        if let (Protocol::Model(frames), Some(data)) = (&mut self.protocol, frame.data_ref()) {
+            frames.saw(data);
+        }
         let Some(trailers) = frame.trailers_ref() else { return false };
         if let Protocol::Grpc { settings, status } = &mut self.protocol {
             // What came in the head stands, unless the trailers say it again.
@@ -82,7 +110,7 @@ impl FrameJudge {
     pub(super) fn cut_short(&self, rejection: &Rejection) -> Option<Frame<Bytes>> {
         match self.protocol {
             Protocol::Grpc { .. } => Some(Frame::trailers(Refusal::new(rejection).grpc_trailers())),
-            Protocol::Plain(_) => None,
+            Protocol::Plain(_) | Protocol::Model(_) => None,
         }
     }
 
@@ -91,6 +119,7 @@ impl FrameJudge {
         match &self.protocol {
             Protocol::Plain(head) => *head,
             Protocol::Grpc { settings, status } => status.unwrap_or_else(|| settings.grpc.trailers(&HeaderMap::new())),
+            Protocol::Model(frames) => frames.end(),
         }
     }
 
@@ -99,6 +128,14 @@ impl FrameJudge {
         match &self.protocol {
             Protocol::Plain(_) => classify_error(error),
             Protocol::Grpc { settings, .. } => settings.grpc.error(error),
+            Protocol::Model(frames) => frames.settings.model.error(error),
         }
     }
+}
+
+/// Whether an answer is a stream of server-sent events.
+pub(in crate::http) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let name = b"text/event-stream";
+    let value = headers.get(CONTENT_TYPE).and_then(|it| it.as_bytes().get(..name.len()));
+    value.is_some_and(|value| value.eq_ignore_ascii_case(name))
 }

@@ -3,6 +3,7 @@
 
 mod error;
 mod judge;
+mod model;
 mod watch;
 
 use std::{
@@ -20,6 +21,7 @@ use pin_project::pin_project;
 pub use self::error::BodyError;
 pub(crate) use self::judge::FrameJudge;
 use self::watch::Watch;
+pub(super) use self::{judge::is_event_stream, model::is_plain};
 use super::HttpSettings;
 use crate::{error::BoxError, pipeline::Held};
 
@@ -43,6 +45,9 @@ use crate::{error::BoxError, pipeline::Held};
 /// | the time of the call is over while the reader does something else | abandoned, and [`BodyError::TimedOut`] |
 /// | it is dropped before its end | abandoned: read such bodies to their end, for a run of abandoned calls is what a service looks like that hangs |
 /// | the inner body panics | failure |
+///
+/// Under the profile `model_api` a stream (`text/event-stream`) always decides the outcome: an error event within it is a failure. The tokens that it, or a whole body, says
+/// were used are settled against those that were reserved.
 ///
 /// Under the gRPC profile a body whose time is over ends with the trailers of [`Refusal::grpc`](super::Refusal::grpc) instead of an error, which a server
 /// could only make a broken stream of.
@@ -165,18 +170,24 @@ impl<B> ResponseBody<B> {
 }
 
 /// Puts what a call holds into the body of its answer; gives it back if that answer ends with its head.
-pub(crate) fn hold<B>(held: Held, response: &mut Response<ResponseBody<B>>) -> Option<Held>
+pub(crate) fn hold<B>(mut held: Held, response: &mut Response<ResponseBody<B>>) -> Option<Held>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
     let is_head = response.body().origin.as_ref().is_some_and(|origin| origin.is_head);
-    let mut judge = FrameJudge::of(response);
+    let mut judge = FrameJudge::of(response, &held);
+    let is_bodyless = is_head || matches!(response.status().as_u16(), 204 | 304) || response.body().is_end_stream();
     if !judge.outlasts_the_head(&held) {
+        if judge.may_tell_usage()
+            && !is_bodyless
+            && let Some(reserved) = held.split_reserved()
+        {
+            response.body_mut().watch = Some(Box::pin(Watch::counting(reserved, judge)));
+        }
         return Some(held);
     }
-    let is_bodyless = is_head || matches!(response.status().as_u16(), 204 | 304);
-    if is_bodyless || response.body().is_end_stream() {
+    if is_bodyless {
         held.finish(&judge.end());
         return None;
     }

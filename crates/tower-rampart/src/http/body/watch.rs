@@ -12,7 +12,11 @@ use pin_project::pin_project;
 use tower_rampart_core::{Class, Timestamp, Verdict, rejection::TimeoutKind};
 
 use super::{BodyError, FrameJudge};
-use crate::{clock, pipeline::Held, timer::Timer};
+use crate::{
+    clock,
+    pipeline::{Held, Reserved},
+    timer::Timer,
+};
 
 /// Watches one body until its end.
 #[pin_project]
@@ -28,9 +32,17 @@ pub(super) struct Watch {
     waiting_since: Option<Timestamp>,
 }
 
+/// What is still open of a call.
+enum Open {
+    /// All that it holds: its body decides the outcome.
+    Call(Held),
+    /// Only the tokens that it had reserved.
+    Tokens(Reserved),
+}
+
 /// What is ended once, and how. Dropped, the reader has gone.
 struct Ending {
-    held: Option<Held>,
+    open: Option<Open>,
     judge: FrameJudge,
     /// Whether code of the inner body runs now: a panic in it is a failure.
     inside: bool,
@@ -39,8 +51,14 @@ struct Ending {
 impl Watch {
     pub(super) fn new(held: Held, judge: FrameJudge) -> Self {
         let (stall, until) = judge.times(&held);
-        let ending = Ending { held: Some(held), judge, inside: false };
+        let ending = Ending { open: Some(Open::Call(held)), judge, inside: false };
         Self { ending, timer: Timer::new(), stall, until, waiting_since: None }
+    }
+
+    /// Watches a body only for the tokens that it says were used: it may take as long as it likes.
+    pub(super) fn counting(reserved: Reserved, judge: FrameJudge) -> Self {
+        let ending = Ending { open: Some(Open::Tokens(reserved)), judge, inside: false };
+        Self { ending, timer: Timer::new(), stall: None, until: None, waiting_since: None }
     }
 
     /// Whether the time was over before the reader asked again.
@@ -94,7 +112,7 @@ impl Watch {
     pub(super) fn expire(mut self: Pin<Box<Self>>, kind: TimeoutKind) -> Result<Frame<Bytes>, BodyError> {
         let stall = self.stall.unwrap_or_default();
         let ending = self.as_mut().project().ending;
-        let held = ending.held.take().expect("a watch is ended once");
+        let held = ending.held();
         let rejection = held.timed_out(kind);
         held.finish(&rejection.verdict());
         ending.judge.cut_short(&rejection).ok_or(match kind {
@@ -106,16 +124,38 @@ impl Watch {
     /// The reader has come back too late: what the service had to say is not known.
     pub(super) fn abandon(mut self: Pin<Box<Self>>) -> Result<Frame<Bytes>, BodyError> {
         let ending = self.as_mut().project().ending;
-        let held = ending.held.take().expect("a watch is ended once");
+        let held = ending.held();
         let rejection = held.timed_out(TimeoutKind::Total);
         ending.judge.cut_short(&rejection).ok_or(BodyError::TimedOut(rejection))
     }
 }
 
 impl Ending {
+    /// What a call holds whose time is over.
+    fn held(&mut self) -> Held {
+        self.count();
+        match self.open.take() {
+            Some(Open::Call(held)) => held,
+            _ => unreachable!("a watch is ended once, and only a call has a time"),
+        }
+    }
+
+    /// Notes the tokens that were used.
+    fn count(&mut self) {
+        let Some(tokens) = self.judge.usage() else { return };
+        match &mut self.open {
+            Some(Open::Call(held)) => held.used(tokens),
+            Some(Open::Tokens(reserved)) => reserved.used(tokens),
+            None => {}
+        }
+    }
+
     fn end(&mut self, verdict: &Verdict) {
-        if let Some(held) = self.held.take() {
-            held.finish(verdict);
+        self.count();
+        match self.open.take() {
+            Some(Open::Call(held)) => held.finish(verdict),
+            Some(Open::Tokens(reserved)) => reserved.settle(verdict),
+            None => {}
         }
     }
 }
@@ -125,5 +165,6 @@ impl Drop for Ending {
         if self.inside {
             self.end(&Verdict::new(Class::Transient));
         }
+        self.count();
     }
 }

@@ -25,6 +25,8 @@ use crate::{
 /// | `http.replay_max_bytes` | how much of a request's body is kept for another attempt; longer ones are streamed once and never refused |
 /// | `http.deadline_headers` | where the time left for a call is read, and written anew for each attempt |
 /// | `http.attempt_header` | where each attempt is told its number |
+/// | `rate_limit.tokens_per_minute` | how many tokens of a model API are used; see [`ModelApiClassifier`](crate::http::ModelApiClassifier) for the estimate, [`Usage`](crate::http::Usage) for what is settled |
+/// | `rate_limit.learn_from_headers` | whether the limits follow the [`RateLimitHeaders`](crate::http::RateLimitHeaders) of answers |
 ///
 /// Calls that are gRPC by their content type ([`is_grpc`](crate::http::is_grpc)) are read as gRPC under the profile `http` too: an HTTP status 200 says
 /// nothing of them.
@@ -176,7 +178,7 @@ pub fn capabilities() -> Capabilities {
 }
 
 /// What HTTP hosts serve beside the stages.
-pub(crate) const SERVED: [Capability; 7] = [
+pub(crate) const SERVED: [Capability; 10] = [
     Capability::Http,
     Capability::Grpc,
     Capability::Replay,
@@ -184,6 +186,9 @@ pub(crate) const SERVED: [Capability; 7] = [
     Capability::AttemptHeader,
     Capability::EndOfBody,
     Capability::GrpcProfile,
+    Capability::ModelApiProfile,
+    Capability::TokensPerMinute,
+    Capability::LearnFromHeaders,
 ];
 
 impl<A, J, R> Clone for ClientLayer<A, J, R> {

@@ -18,6 +18,7 @@ use crate::{
     http::{
         HttpSettings, Inspect, ReplayBody, ResponseBody, StandbyService,
         live::{Configured, InBody, Replaying},
+        model::BodyLength,
     },
     pipeline::{Judge, NoReport, Report, Shared, future::ResponseFuture},
 };
@@ -84,6 +85,7 @@ impl<S, A, J, R, Q, P> Service<Request<Q>> for ClientService<S, A, J, R>
 where
     S: Service<Request<ReplayBody<Q>>, Response = Response<P>> + Clone,
     Q: Body<Data = Bytes> + Unpin,
+    Q::Error: Into<BoxError>,
     P: Body<Data = Bytes>,
     P::Error: Into<BoxError>,
     J: Judge<Request<ReplayBody<Q>>, Response<ResponseBody<P>>, S::Error>,
@@ -101,7 +103,12 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let settings = self.shared.machines.http.load();
-        let request = request.map(|body| ReplayBody::new(body, settings.replay_max_bytes));
+        let mut request = request.map(|body| ReplayBody::new(body, settings.replay_max_bytes));
+        if settings.limits_tokens
+            && let Some(length) = request.body().size_hint().exact()
+        {
+            request.extensions_mut().insert(BodyLength(length));
+        }
         ResponseFuture::new(self.attempts(settings), request, Arc::clone(&self.shared))
     }
 }

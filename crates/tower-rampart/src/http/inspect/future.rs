@@ -14,7 +14,7 @@ use http_body::{Body, Frame};
 use pin_project::pin_project;
 use tower_rampart_core::Timestamp;
 
-use super::Peek;
+use super::{Peek, look::Look};
 use crate::{
     clock,
     error::BoxError,
@@ -47,6 +47,12 @@ enum State<F, R> {
         /// `None` until the first frame is found not to be there yet.
         until: Option<Timestamp>,
     },
+    // Calling => Looking: the head is there, and what decides stands in the body
+    Looking {
+        head: Option<Response<()>>,
+        body: Option<Pin<Box<R>>>,
+        look: Option<Box<Look>>,
+    },
 }
 
 impl<F, R> InspectFuture<F, R> {
@@ -69,25 +75,32 @@ where
             match this.state.as_mut().project() {
                 StateProjection::Calling(future) => {
                     let response = ready!(future.poll(cx))?;
-                    let origin = this.origin.take().expect("a future is not polled after it was ready");
-                    let peek = this.patience.map_or(Peek::None, |_| Peek::at(&origin.settings, &response));
-                    match peek {
-                        Peek::None => {
-                            return Poll::Ready(Ok(response.map(|body| ResponseBody::new(body).with_origin(origin))));
-                        }
-                        Peek::Grpc => {
-                            let (parts, body) = response.into_parts();
-                            *this.origin = Some(origin);
-                            this.state.set(State::Peeking {
-                                head: Some(Response::from_parts(parts, ())),
-                                body: Some(Box::pin(body)),
-                                until: None,
-                            });
-                        }
+                    let origin = this.origin.take().expect(NOT_AGAIN);
+                    if let Some(learner) = &origin.settings.learner {
+                        learner.learn(response.status(), response.headers());
                     }
+                    let peek = this.patience.map_or(Peek::None, |_| Peek::at(&origin, &response));
+                    if peek == Peek::None {
+                        return Poll::Ready(Ok(response.map(|body| ResponseBody::new(body).with_origin(origin))));
+                    }
+                    let (parts, body) = response.into_parts();
+                    let (head, body) = (Some(Response::from_parts(parts, ())), Some(Box::pin(body)));
+                    *this.origin = Some(origin);
+                    this.state.set(match peek {
+                        Peek::Error => State::Looking { head, body, look: Some(Box::new(Look::at_error())) },
+                        Peek::Stream => State::Looking { head, body, look: Some(Box::new(Look::at_stream())) },
+                        Peek::Grpc | Peek::None => State::Peeking { head, body, until: None },
+                    });
+                }
+                StateProjection::Looking { head, body, look } => {
+                    let (inner, looking) = body.as_mut().zip(look.as_mut()).expect(NOT_AGAIN);
+                    let seen = ready!(looking.poll(inner.as_mut(), cx));
+                    let ((head, body), look) = head.take().zip(body.take()).zip(look.take()).expect(NOT_AGAIN);
+                    let origin = this.origin.take().expect(NOT_AGAIN);
+                    return Poll::Ready(Ok(look.put_back(head, body, seen, origin)));
                 }
                 StateProjection::Peeking { head, body, until } => {
-                    let inner = body.as_mut().expect("a future is not polled after it was ready");
+                    let inner = body.as_mut().expect(NOT_AGAIN);
                     let first = match inner.as_mut().poll_frame(cx) {
                         Poll::Ready(frame) => First::Came(frame),
                         Poll::Pending => {
@@ -105,6 +118,8 @@ where
         }
     }
 }
+
+const NOT_AGAIN: &str = "a future is not polled after it was ready";
 
 /// What came of the look at a body.
 enum First<E> {

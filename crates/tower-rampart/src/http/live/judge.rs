@@ -9,7 +9,7 @@ use tower_rampart_core::{Classify, RequestInfo, Verdict};
 use crate::{
     classify::{Auto, Boxed, Given, Typed},
     error::{BoxError, BoxedError},
-    http::{HttpSettings, NotReplayable, PeekedError, PeekedTrailers, ResponseBody},
+    http::{HttpSettings, NotReplayable, PeekedError, PeekedTrailers, ResponseBody, model::BodyLength},
     pipeline::{Custom, Judge, Machines},
 };
 
@@ -37,9 +37,18 @@ impl<M> Configured<M> {
                 info.ends_with_body = true;
                 info
             } else {
+                // That all methods may be sent again under the profile of model APIs is said by `retry.methods`, which a document may narrow.
                 Classify::<_, Any, Infallible>::request(&settings.classifier, request)
             }
         })
+    }
+
+    /// What a request says, and the tokens that it may use where they are limited.
+    fn info<B>(&self, request: &Request<B>) -> RequestInfo {
+        let mut info = self.read(request);
+        let length = request.extensions().get().map(|BodyLength(length)| *length);
+        info.tokens = self.machines.http.with(|settings| settings.tokens(request.headers(), length));
+        info
     }
 
     fn answer<B>(&self, response: &Response<ResponseBody<B>>) -> Verdict {
@@ -70,6 +79,8 @@ pub(super) fn head(
     let verdict = if settings.reads_grpc(headers) {
         let trailers = extensions.get::<PeekedTrailers>().map(|PeekedTrailers(trailers)| trailers);
         settings.grpc.head(status, headers, trailers)
+    } else if settings.profile == Profile::ModelApi {
+        settings.model.response(status, headers, extensions.get())
     } else {
         settings.classifier.response(status, headers)
     };
@@ -80,7 +91,8 @@ pub(super) fn head(
 pub(super) fn error(settings: &HttpSettings, error: &(dyn StdError + 'static)) -> Verdict {
     match settings.profile {
         Profile::Grpc => settings.grpc.error(error),
-        _ => settings.classifier.error(error),
+        Profile::ModelApi => settings.model.error(error),
+        Profile::Http => settings.classifier.error(error),
     }
 }
 
@@ -102,7 +114,7 @@ impl<Q, B, E: StdError + 'static> Judge<Request<Q>, Response<ResponseBody<B>>, E
     type Error = E;
 
     fn request(&self, request: &Request<Q>) -> RequestInfo {
-        self.read(request)
+        self.info(request)
     }
 
     fn judge(&self, _request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &E>) -> Verdict {
@@ -121,7 +133,7 @@ impl<Q, B> Judge<Request<Q>, Response<ResponseBody<B>>, BoxError> for Configured
     type Error = BoxedError;
 
     fn request(&self, request: &Request<Q>) -> RequestInfo {
-        self.read(request)
+        self.info(request)
     }
 
     fn judge(&self, _request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &BoxedError>) -> Verdict {
@@ -150,7 +162,9 @@ where
     type Error = E;
 
     fn request(&self, request: &Request<Q>) -> RequestInfo {
-        self.configured.read(request)
+        let mut info = self.configured.info(request);
+        info.tokens = self.classifier.request(request).tokens.or(info.tokens);
+        info
     }
 
     fn judge(&self, request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &E>) -> Verdict {

@@ -30,7 +30,7 @@ use crate::{
 /// # fn main() -> Result<(), tower_rampart::BuildError> {
 /// let layer: ClientLayer = PresetBuilder::from_json(r#"{"classify": {"transient_status": [404]}}"#)?.http_client()?;
 /// let live = layer.handle().http();
-/// assert!(!live.request(&Method::POST, &HeaderMap::new()).idempotent);
+/// assert!(!live.request(&Method::POST, &HeaderMap::new(), None).idempotent);
 /// let verdict = live.begin(false).response(StatusCode::NOT_FOUND, &HeaderMap::new(), &Extensions::new());
 /// assert_eq!(verdict.class, Class::Transient);
 /// # Ok(())
@@ -51,9 +51,14 @@ impl Live {
         self.machines.http.with(|settings| settings.replay_max_bytes)
     }
 
-    /// What must be known of a request: whether it may be sent twice, and the time left.
-    pub fn request(&self, method: &Method, headers: &HeaderMap) -> RequestInfo {
-        self.machines.http.with(|settings| settings.classifier.request_info(method, headers))
+    /// What must be known of a request: whether it may be sent twice, the time left, and the tokens of a model API that it may use, for which the
+    /// length of its body is asked where that is known.
+    pub fn request(&self, method: &Method, headers: &HeaderMap, body_length: Option<u64>) -> RequestInfo {
+        self.machines.http.with(|settings| {
+            let mut info = settings.classifier.request_info(method, headers);
+            info.tokens = settings.tokens(headers, body_length);
+            info
+        })
     }
 
     /// Writes the number of the attempt, 1 for the first, and the time left into the headers that the configuration names.
@@ -91,9 +96,10 @@ impl Sent {
         judge::head(&self.0.settings, status, headers, extensions)
     }
 
-    /// Whether the beginning of an answer's body may decide its class; otherwise [`inspect`](Self::inspect) does nothing but wrap it.
+    /// Whether the beginning of an answer's body may decide its class, or its headers are learnt from; otherwise [`inspect`](Self::inspect) does nothing
+    /// but wrap it.
     pub fn looks_inside(&self) -> bool {
-        self.0.settings.profile != Profile::Http
+        self.0.settings.profile != Profile::Http || self.0.settings.learner.is_some()
     }
 
     /// Looks at the beginning of an answer's body where that decides its class, and waits no longer than `patience` for it.

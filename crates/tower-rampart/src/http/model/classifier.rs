@@ -91,11 +91,6 @@ impl ModelApiClassifier {
         class.verdict(if waits { hint() } else { None })
     }
 
-    /// The verdict on an error that came in a stream, whose head was a success.
-    pub(in crate::http) fn event(error: &ProviderError) -> Verdict {
-        error.class.verdict(error.retry_after)
-    }
-
     /// The verdict on an error, by what its chain of sources is made of.
     pub fn error(&self, error: &(dyn Error + 'static)) -> Verdict {
         self.http.error(error)

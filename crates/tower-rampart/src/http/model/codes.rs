@@ -3,7 +3,10 @@
 //! Collected from the providers' own pages on errors: OpenAI, Azure OpenAI, Anthropic, Google (Gemini, the codes of `google.rpc`), Mistral, Cohere, Groq, DeepSeek,
 //! Together, OpenRouter, Hugging Face and Amazon Bedrock. Only whole codes are known: a word within a message says nothing.
 
-use tower_rampart_core::ProviderClass::{self, *};
+use tower_rampart_core::ProviderClass::{
+    self, Authentication, Cancelled, Conflict, InvalidRequest, NotFound, Other, Overloaded, PermissionDenied,
+    QuotaExhausted, RateLimited, RequestTooLarge, ServerError, Timeout,
+};
 
 /// What a code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

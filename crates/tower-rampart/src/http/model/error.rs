@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
-use tower_rampart_core::ProviderClass;
+use tower_rampart_core::{ProviderClass, Verdict};
 
 use super::codes::{Said, of_status, said};
 use crate::http::{reset::span, retry_after::text};
@@ -36,7 +36,7 @@ static AMAZON_ERROR: HeaderName = HeaderName::from_static("x-amzn-errortype");
 /// use http::{HeaderMap, StatusCode};
 /// use tower_rampart::{ProviderClass, http::ProviderError};
 ///
-/// let body = br#"{"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "…"}}"#;
+/// let body = br#"{"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "no"}}"#;
 /// let error = ProviderError::read(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body).expect("it is an error");
 /// assert_eq!(error.class, ProviderClass::QuotaExhausted);
 /// ```
@@ -65,8 +65,18 @@ impl ProviderError {
         Some(Self::of(Some(status.as_u16()), Some(headers), body.as_ref().unwrap_or(&Value::Null)))
     }
 
-    /// Reads an event of a stream whose head was a success; `None` if it is no error. `name` is the event's.
-    pub(super) fn of_event(name: &str, data: &Value) -> Option<Self> {
+    /// An error of this class of which nothing else is known.
+    pub const fn new(class: ProviderClass) -> Self {
+        Self { class, code: None, kind: None, message: None, request_id: None, retry_after: None }
+    }
+
+    /// What breaker, retry and fallback make of it, as far as the body says.
+    pub const fn verdict(&self) -> Verdict {
+        self.class.verdict(self.retry_after)
+    }
+
+    /// Reads the data of an [`Event`](crate::http::Event) of a stream whose head was a success; `None` if it is no error. `name` is the event's.
+    pub fn of_event(name: &str, data: &Value) -> Option<Self> {
         let kind = data["type"].as_str();
         let is_error = name == "error"
             || kind == Some("error")
@@ -76,11 +86,6 @@ impl ProviderError {
             let data = if kind == Some("response.failed") { &data["response"] } else { data };
             Self::of(None, None, data)
         })
-    }
-
-    /// The error of a stream that ended before it had told anything.
-    pub(super) fn empty() -> Self {
-        Self::of(None, None, &Value::Null)
     }
 
     fn of(status: Option<u16>, headers: Option<&HeaderMap>, body: &Value) -> Self {
@@ -137,7 +142,11 @@ fn is_of_a_day(detail: &Value) -> bool {
 
 /// The beginning of a text, without a character cut in two.
 fn cut(text: &str, most: usize) -> String {
-    text[..text.floor_char_boundary(most)].to_owned()
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
 }
 
 impl fmt::Display for ProviderError {

@@ -197,6 +197,7 @@ mod tests {
         RateLimitHeaders::read(&headers(pairs.iter().copied()), UNIX_EPOCH + Duration::from_secs(1_700_000_000))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared to what may not be there")]
     fn window(limit: u64, remaining: u64, reset: u64) -> Option<Window> {
         Some(Window { limit: Some(limit), remaining: Some(remaining), reset: Some(Duration::from_millis(reset)) })
     }

@@ -66,8 +66,8 @@ impl MemberReader {
     }
 
     /// What was found so far.
-    pub(in crate::http) fn found(self) -> Value {
-        Value::Object(self.found)
+    pub(in crate::http) fn found(&self) -> Value {
+        Value::Object(self.found.clone())
     }
 
     fn step(&mut self, byte: u8) {
@@ -94,7 +94,6 @@ impl MemberReader {
                 self.value = is_wanted.then(Vec::new);
                 self.state = State::Value;
             }
-            State::AfterName => {}
             State::Value => self.step_value(byte),
             State::Text => {
                 self.keep(byte);
@@ -102,7 +101,7 @@ impl MemberReader {
                     self.state = State::Value;
                 }
             }
-            State::Over => {}
+            State::AfterName | State::Over => {}
         }
     }
 

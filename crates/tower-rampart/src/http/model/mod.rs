@@ -6,6 +6,8 @@
 mod classifier;
 mod codes;
 mod error;
+#[cfg(feature = "pipeline")]
+mod learner;
 mod limits;
 #[cfg(feature = "pipeline")]
 mod members;
@@ -25,4 +27,10 @@ pub use self::{
     usage::Usage,
 };
 #[cfg(feature = "pipeline")]
-pub(super) use self::{error::MAX_ERROR_BODY, members::MemberReader, stream::StreamNotes, tokens::BodyLength};
+pub(super) use self::{
+    error::MAX_ERROR_BODY,
+    learner::Learner,
+    members::MemberReader,
+    stream::StreamNotes,
+    tokens::{BodyLength, estimate},
+};

@@ -46,6 +46,12 @@ pub struct EventReader {
     after_cr: bool,
     /// Whether a line has ended, so that there can be no byte order mark any more.
     has_begun: bool,
+    draft: Draft,
+}
+
+/// The event that has begun.
+#[derive(Clone, Debug, Default)]
+struct Draft {
     name: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
@@ -88,16 +94,18 @@ impl EventReader {
         }
         let is_long = std::mem::take(&mut self.is_long) || text.len() > MAX_LINE;
         if text.is_empty() {
-            self.end_event(each);
+            self.draft.end(each);
         } else {
-            self.field(text, is_long);
+            self.draft.field(text, is_long);
         }
         // Its room is used again, unless one long line had made it large.
         self.line = line;
         self.line.clear();
         self.line.shrink_to(4096);
     }
+}
 
+impl Draft {
     fn field(&mut self, line: &[u8], is_long: bool) {
         let colon = line.iter().position(|byte| *byte == b':');
         let (field, value) = line.split_at(colon.unwrap_or(line.len()));
@@ -125,7 +133,7 @@ impl EventReader {
         }
     }
 
-    fn end_event(&mut self, each: &mut impl FnMut(Event<'_>)) {
+    fn end(&mut self, each: &mut impl FnMut(Event<'_>)) {
         if std::mem::take(&mut self.has_data) {
             let name = String::from_utf8_lossy(&self.name);
             let name = if name.is_empty() { "message" } else { &name };
@@ -152,7 +160,7 @@ mod tests {
         let mut seen = Vec::new();
         for piece in pieces {
             reader.read(piece, |event| seen.push((event.name.to_owned(), event.data.to_owned(), event.is_cut)));
-            assert!(reader.line.capacity() <= 2 * (MAX_LINE + 4096) && reader.data.len() <= MAX_DATA);
+            assert!(reader.line.capacity() <= 2 * (MAX_LINE + 4096) && reader.draft.data.len() <= MAX_DATA);
         }
         seen
     }

@@ -63,7 +63,9 @@ mod tests {
 
     fn total(said: &[Value]) -> Option<u64> {
         let mut usage = Usage::default();
-        said.iter().for_each(|it| usage.note(it));
+        for said in said {
+            usage.note(said);
+        }
         usage.total()
     }
 
