@@ -2,6 +2,7 @@
 
 pub mod health;
 pub mod health_server;
+pub mod host;
 pub mod model_server;
 pub mod peer;
 pub mod server;

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Makes a second copy of a request, where that is possible.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot clone the request `{Req}`",
-    note = "requests that are `Clone` need nothing; for others give `.cloner(|request: &Req| -> Option<Req> {{ … }})`, or `.without_cloning()` where `retry.enabled` is false"
+    note = "requests that are `Clone` need nothing; for others give `.cloner(|request: &Req| -> Option<Req> {{ … }})`, or `.without_cloning()` where `retry.enabled` is false",
+    note = "in front of HTTP handlers, such as an axum `Router`, take `tower_rampart::http::ServerLayer` instead, in front of HTTP clients `ClientLayer`"
 )]
 pub trait CloneRequest<Req> {
     /// A copy that can be sent in another attempt; `None` sends the request once.

@@ -14,6 +14,11 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 ///
 /// The inner service's error comes through as it is, in [`Error::Inner`], and is this error's [`source`](StdError::source).
 /// All other variants are refusals by this suite: data that says who refused, why, and when to come back.
+///
+/// # Troubleshooting
+/// ``the trait bound `Infallible: From<Error<Infallible>>` is not satisfied`` means that a layer whose service fails with this error was given to an axum
+/// `Router`, which may not fail. `http::ServerLayer` (feature `http`) makes answers of refusals and takes the same configuration; what to do about layers
+/// stacked by hand is in the module `axum` (feature `axum`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error<E> {
@@ -300,7 +305,8 @@ impl StdError for BoxedError {
 /// `Service::call(&mut service, request)` for a moment, and it says why.
 #[diagnostic::on_unimplemented(
     message = "a refusal of this layer cannot become the service's error `{Self}`",
-    note = "give your error a variant `Refused(#[from] tower_rampart::Rejection)`, or put `.map_err(tower_rampart::Error::Inner)` beneath this layer"
+    note = "give your error a variant `Refused(#[from] tower_rampart::Rejection)`, or put `.map_err(tower_rampart::Error::Inner)` beneath this layer",
+    note = "an axum `Router` fails with nothing at all: take `tower_rampart::http::ServerLayer`, or put `HandleErrorLayer` above this layer as well"
 )]
 pub trait FromRejection: Sized {
     /// The error for this refusal.

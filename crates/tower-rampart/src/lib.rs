@@ -27,6 +27,8 @@
 //! Each layer is a feature; all are on by default but `http` and `watch`. Nothing on the call path allocates, boxes a future, locks
 //! asynchronously or spawns a task.
 
+#[cfg(feature = "axum")]
+pub mod axum;
 #[cfg(feature = "breaker")]
 pub mod breaker;
 pub mod classify;

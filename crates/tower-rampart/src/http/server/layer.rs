@@ -62,8 +62,16 @@ use crate::{
 /// ```
 pub struct ServerLayer<A = NoFallback, J = Configured, R = NoReport> {
     shared: Arc<Shared<J, Once, A, InBody<R>>>,
+    manner: Manner,
+}
+
+/// What services of one layer do beside the pipeline.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Manner {
     /// `None`: no answer is looked at.
-    peek_timeout: Option<Duration>,
+    pub(super) peek_timeout: Option<Duration>,
+    /// Whether requests carry the operation's handle.
+    pub(super) exposes_handle: bool,
 }
 
 impl<M> ServerLayer<NoFallback, Configured<M>> {
@@ -97,7 +105,36 @@ impl<A, J, R> ServerLayer<A, J, R> {
     /// (`classify.profile` `grpc`). Default: no answer is held up.
     #[must_use]
     pub const fn peek_timeout(mut self, patience: Duration) -> Self {
-        self.peek_timeout = Some(patience);
+        self.manner.peek_timeout = Some(patience);
+        self
+    }
+
+    /// Puts the operation's [handle](OperationHandle) into the extensions of each request, for handlers that look at its state; axum's extract it.
+    /// Default: off, because extensions allocate.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::convert::Infallible;
+    /// use http::{Request, Response};
+    /// use http_body_util::Full;
+    /// # use tower::{ServiceBuilder, ServiceExt};
+    /// use tower_rampart::{OperationHandle, http::ServerLayer};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let layer: ServerLayer = ServerLayer::from_preset("production")?;
+    /// let service = ServiceBuilder::new().layer(layer.expose_handle()).service_fn(|request: Request<()>| async move {
+    ///     let inflight = request.extensions().get::<OperationHandle>().map(|it| it.signals().current_inflight);
+    ///     Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from(format!("{inflight:?}"))))
+    /// });
+    /// # use http_body_util::BodyExt;
+    /// assert_eq!(service.oneshot(Request::default()).await?.into_body().collect().await?.to_bytes(), "Some(1)");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn expose_handle(mut self) -> Self {
+        self.manner.exposes_handle = true;
         self
     }
 
@@ -121,13 +158,13 @@ impl<J, A, R> PresetBuilder<J, Cloned, A, R> {
             .without_cloning()
             .serving(SERVED)
             .shared(Role::Server, |judge, _, machines| (judge.into_judge(&Of(Arc::clone(machines))), Once))?;
-        Ok(ServerLayer { shared: Arc::new(shared.reporting(InBody)), peek_timeout: None })
+        Ok(ServerLayer { shared: Arc::new(shared.reporting(InBody)), manner: Manner::default() })
     }
 }
 
 impl<A, J, R> Clone for ServerLayer<A, J, R> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), peek_timeout: self.peek_timeout }
+        Self { shared: Arc::clone(&self.shared), manner: self.manner }
     }
 }
 
@@ -141,6 +178,6 @@ impl<S, A, J, R> Layer<S> for ServerLayer<A, J, R> {
     type Service = ServerService<S, A, J, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ServerService::new(inner, Arc::clone(&self.shared), self.peek_timeout)
+        ServerService::new(inner, Arc::clone(&self.shared), self.manner)
     }
 }

@@ -4,7 +4,6 @@ use std::{
     fmt, mem,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use tower_service::Service;
 
 use super::{
     ServerFuture,
+    layer::Manner,
     refuse::{RefusalForm, is_preflight},
 };
 use crate::{
@@ -23,19 +23,19 @@ use crate::{
         Inspect, ResponseBody,
         live::{Configured, InBody, Once},
     },
-    pipeline::{Judge, NoReport, Report, Shared, future::ResponseFuture},
+    pipeline::{Judge, NoReport, OperationHandle, Report, Shared, future::ResponseFuture},
 };
 
 /// HTTP handlers behind the pipeline; made by [`ServerLayer`](super::ServerLayer).
 pub struct ServerService<S, A = NoFallback, J = Configured, R = NoReport> {
     inner: S,
     shared: Arc<Shared<J, Once, A, InBody<R>>>,
-    peek_timeout: Option<Duration>,
+    manner: Manner,
 }
 
 impl<S, A, J, R> ServerService<S, A, J, R> {
-    pub(super) fn new(inner: S, shared: Arc<Shared<J, Once, A, InBody<R>>>, peek_timeout: Option<Duration>) -> Self {
-        Self { inner, shared, peek_timeout }
+    pub(super) fn new(inner: S, shared: Arc<Shared<J, Once, A, InBody<R>>>, manner: Manner) -> Self {
+        Self { inner, shared, manner }
     }
 
     /// The inner service.
@@ -56,7 +56,7 @@ impl<S, A, J, R> ServerService<S, A, J, R> {
 
 impl<S: Clone, A, J, R> Clone for ServerService<S, A, J, R> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), Arc::clone(&self.shared), self.peek_timeout)
+        Self::new(self.inner.clone(), Arc::clone(&self.shared), self.manner)
     }
 }
 
@@ -85,15 +85,18 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         // The future polls readiness of the instance that it calls.
         let fresh = self.inner.clone();
         let inner = mem::replace(&mut self.inner, fresh);
+        if self.manner.exposes_handle {
+            request.extensions_mut().insert(OperationHandle::new(Arc::clone(&self.shared.machines)));
+        }
         if is_preflight(&request) {
             return ServerFuture::passing(inner, request);
         }
         let form = RefusalForm::of(request.headers());
-        let inner = Inspect::new(inner, self.shared.machines.http.load(), self.peek_timeout);
+        let inner = Inspect::new(inner, self.shared.machines.http.load(), self.manner.peek_timeout);
         ServerFuture::guarded(ResponseFuture::new(inner, request, Arc::clone(&self.shared)), form)
     }
 }
