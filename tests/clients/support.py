@@ -33,7 +33,6 @@ GRPC = {
 }
 
 CHECKS = []
-WAITING = []
 RUNNING = set()
 
 
@@ -41,16 +40,6 @@ def check(story):
     """Adds a story to those that `main` tells."""
     CHECKS.append(story)
     return story
-
-
-def check_when(is_there):
-    """Adds a story, if what it needs is there; otherwise it waits, and is named."""
-
-    def add(story):
-        (CHECKS if is_there else WAITING).append(story)
-        return story
-
-    return add
 
 
 def main(client):
@@ -66,8 +55,7 @@ def main(client):
             failed += 1
             print(f"{client}: {story.__name__} FAILED", file=sys.stderr)
             traceback.print_exc()
-    waiting = f"; that wait: {' '.join(it.__name__ for it in WAITING)}" if WAITING else ""
-    print(f"{client}: {len(CHECKS) - failed} stories hold, {failed} do not{waiting}")
+    print(f"{client}: {len(CHECKS) - failed} stories hold, {failed} do not")
     sys.exit(1 if failed else 0)
 
 
