@@ -2,10 +2,14 @@
 
 use std::{ffi::OsString, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use clap::{Args as Arguments, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    Args as Arguments, CommandFactory as _, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
+};
+use tower_rampart_admin::performance::Operation;
 
 use crate::{
-    bench::Operation,
     commands::{
         CompletionsOptions, ManOptions, MigrateOptions, PresetsOptions, RecommendOptions, ValidateOptions, notes,
     },
@@ -76,11 +80,17 @@ pub(crate) fn definition() -> clap::Command {
 #[derive(Debug, Arguments)]
 pub(crate) struct BenchOptions {
     /// Measure these operations alone.
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = operation())]
     pub(crate) operations: Vec<Operation>,
     /// How often each operation is repeated, 1 to 10000.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) iterations: u32,
+}
+
+/// An operation of the suite by its name.
+fn operation() -> impl TypedValueParser<Value = Operation> {
+    PossibleValuesParser::new(Operation::ALL.map(Operation::name))
+        .map(|name| Operation::named(&name).expect("the possible values are the names of all"))
 }
 
 /// How the demonstration runs.

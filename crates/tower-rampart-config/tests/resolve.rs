@@ -547,3 +547,38 @@ fn a_path_is_no_name_of_a_field() {
         assert_eq!(result.violations[0].code, ViolationCode::UnknownField, "{text}");
     }
 }
+
+#[test]
+fn monitoring_is_of_the_whole_document_and_every_field_of_it_has_a_place() {
+    let plain = ResilienceConfig::from_preset(Preset::Simple);
+    let monitoring = plain.monitoring();
+    assert_eq!(
+        (monitoring.max_events, monitoring.max_alerts, monitoring.retention),
+        (10_000, 1000, seconds(24 * 3600))
+    );
+    let thresholds = &monitoring.thresholds;
+    assert_eq!((thresholds.load_time, thresholds.changes_per_hour), (Duration::from_millis(100), 10));
+    assert_eq!((thresholds.error_rate, thresholds.validation_failure_rate), (0.05, 0.1));
+    assert_eq!((thresholds.success_rate, thresholds.minimum_calls, thresholds.open_circuit), (0.8, 10, true));
+    assert!(plain.to_json().get("monitoring").is_none(), "a host without monitoring takes back what it printed");
+
+    let text = r#"{"monitoring": {"max_events": 50000, "max_alerts": 7, "retention": "48h", "thresholds": {"load_time": "50ms",
+        "error_rate": 0.5, "changes_per_hour": 3, "validation_failure_rate": 0.25, "success_rate": 0.9, "minimum_calls": 4,
+        "open_circuit": false}}}"#;
+    let config = ResilienceConfig::from_json(text).unwrap();
+    let given: serde_json::Value = serde_json::from_str(text).unwrap();
+    assert_eq!(
+        config.to_json()["monitoring"]["thresholds"]["load_time"],
+        given["monitoring"]["thresholds"]["load_time"]
+    );
+    assert_eq!(config.monitoring().retention, seconds(48 * 3600));
+    assert_eq!((config.monitoring().max_alerts, config.monitoring().thresholds.minimum_calls), (7, 4));
+    let again = ResilienceConfig::from_file_text(&config.to_json().to_string()).unwrap();
+    assert_eq!(again.monitoring(), config.monitoring());
+    let changed = tower_rampart_config::diff(&plain, &config);
+    assert_eq!(changed.len(), 10, "{changed:?}");
+    assert!(changed.iter().all(|it| it.operation.is_none() && !it.from.is_null() && !it.to.is_null()), "{changed:?}");
+
+    let over = r#"{"operation_overrides": {"a": {"monitoring": {"max_events": 5}}}}"#;
+    assert_eq!(ResilienceConfig::from_json(over).unwrap_err().violations()[0].code, ViolationCode::Misplaced);
+}
