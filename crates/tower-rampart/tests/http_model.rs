@@ -296,6 +296,39 @@ async fn stream_that_its_reader_drops_is_abandoned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn stream_that_has_said_its_last_succeeds_though_its_reader_goes_before_the_end() {
+    for last in ["data: [DONE]\n\n", "event: message_stop\ndata: {}\n\n", "event: response.completed\ndata: {}\n\n"] {
+        let layer = metered(&json!({}));
+        let (feed, items) = pieces();
+        feed.send(data("data: {\"choices\": [], \"usage\": {\"total_tokens\": 70}}\n\n"));
+        let mut body = call(&layer, &Script::new([stream(items)])).await.unwrap().into_body();
+        assert!(next(&mut body).unwrap().is_ok());
+        assert_eq!(counted(&layer.handle()), [0, 0, 0, 0, 1], "it goes on");
+        feed.send(data(last));
+        assert!(next(&mut body).unwrap().is_ok());
+        drop(body);
+        assert!(feed.is_closed());
+        assert_eq!(counted(&layer.handle()), [1, 0, 0, 0, 0], "{last}");
+        assert_eq!(left(&layer), 6000 - 70);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_whose_reader_goes_after_an_error_has_failed() {
+    let layer = layer();
+    let (feed, items) = pieces();
+    feed.send(data(ITEM));
+    feed.send(data(ERROR));
+    let mut body = call(&layer, &Script::new([stream(items)])).await.unwrap().into_body();
+    for _ in 0..2 {
+        assert!(next(&mut body).unwrap().is_ok());
+    }
+    drop(body);
+    assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
+    assert_eq!(layer.handle().breaker().state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
 async fn first_item_may_take_as_long_as_the_attempt() {
     let (feed, items) = pieces();
     tokio::spawn(async move {

@@ -110,7 +110,8 @@ impl FrameJudge {
     /// Takes note of a frame; says whether it is the last.
     pub(super) fn saw(&mut self, frame: &Frame<Bytes>) -> bool {
         if let (Protocol::Model(frames), Some(data)) = (&mut self.protocol, frame.data_ref()) {
-            frames.saw(data);
+            // OpenAI's own client drops the body at this point, without having read its end.
+            return frames.saw(data);
         }
         if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
             *left = left.saturating_sub(data.len() as u64);
@@ -130,6 +131,14 @@ impl FrameJudge {
         match self.protocol {
             Protocol::Grpc { .. } => Some(Frame::trailers(Refusal::new(rejection).grpc_trailers())),
             Protocol::Plain { .. } | Protocol::Model(_) => None,
+        }
+    }
+
+    /// The verdict on an error that the frames have told of so far.
+    pub(super) fn failure(&self) -> Option<Verdict> {
+        match &self.protocol {
+            Protocol::Model(frames) => frames.failure(),
+            Protocol::Plain(_) | Protocol::Grpc { .. } => None,
         }
     }
 

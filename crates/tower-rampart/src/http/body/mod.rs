@@ -46,8 +46,9 @@ use crate::{error::BoxError, pipeline::Held};
 /// | it is dropped before its end | abandoned: read such bodies to their end, for a run of abandoned calls is what a service looks like that hangs |
 /// | the inner body panics | failure |
 ///
-/// Under the profile `model_api` a stream (`text/event-stream`) always decides the outcome: an error event within it is a failure. The tokens that it, or a whole body, says
-/// were used are settled against those that were reserved.
+/// Under the profile `model_api` a stream (`text/event-stream`) always decides the outcome: an error event within it is a failure, and the provider's last
+/// event (`[DONE]`, `message_stop`, `response.completed`) is its end, because clients read no further after either. A compressed stream is not read: one that is dropped
+/// before its very end is abandoned. The tokens that a stream, or a whole body, says were used are settled against those that were reserved.
 ///
 /// Under the gRPC profile a body whose time is over ends with the trailers of [`Refusal::grpc`](super::Refusal::grpc) instead of an error, which a server
 /// could only make a broken stream of.
