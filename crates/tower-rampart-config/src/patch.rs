@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    fn patch(document: Json, patch: Json) -> Json {
+    fn patch(document: Json, patch: &Json) -> Json {
         let text = patched(document, &patch.to_string()).unwrap();
         serde_json::from_str(&text).unwrap()
     }
@@ -111,7 +111,7 @@ mod tests {
             json!({"retry": {"max_attempts": 3, "backoff": {"base": 1, "max": 5}}, "default_strategy": "critical"});
         let over = json!({"retry": {"max_attempts": 4, "backoff": {"base": null}}, "default_strategy": null, "timeout": {"total": 9}});
         let merged = json!({"retry": {"max_attempts": 4, "backoff": {"max": 5}}, "timeout": {"total": 9}});
-        assert_eq!(patch(document, over), merged);
+        assert_eq!(patch(document, &over), merged);
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl FrameJudge {
     pub(super) fn failure(&self) -> Option<Verdict> {
         match &self.protocol {
             Protocol::Model(frames) => frames.failure(),
-            Protocol::Plain(_) | Protocol::Grpc { .. } => None,
+            Protocol::Plain { .. } | Protocol::Grpc { .. } => None,
         }
     }
 
