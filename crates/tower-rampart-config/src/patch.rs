@@ -146,7 +146,7 @@ mod tests {
             ),
         ];
         for (document, over, merged) in table {
-            assert_eq!(patch(document.clone(), over.clone()), merged, "{over} over {document}");
+            assert_eq!(patch(document.clone(), &over), merged, "{over} over {document}");
         }
     }
 
