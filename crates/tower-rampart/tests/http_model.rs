@@ -11,6 +11,7 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 use hosts::{Pieces, Script, answer, balanced, body, counted, data, is_silent, ms, next, pieces, secs, text, trailers};
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
@@ -644,4 +645,38 @@ async fn stream_of_the_stand_in_is_judged_by_its_own_circuit() {
     assert_eq!(over.secondary.breaker().state(), State::Open);
     balanced(&over.primary);
     balanced(&over.secondary);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_of_empty_pieces_is_not_looked_at_for_ever() {
+    const PIECES: usize = 200_000;
+    let layer = once();
+    let (feed, inner) = pieces();
+    for _ in 0..PIECES {
+        feed.send(data(""));
+    }
+    feed.send(data("data: {}\n\n"));
+    drop(feed);
+    let mut response = answer(200, inner);
+    response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+    let mut body = call(&layer, &Script::new([response])).await.unwrap().into_body();
+    let mut left = 0;
+    while let Some(frame) = body.frame().await {
+        assert!(frame.is_ok());
+        left += 1;
+    }
+    assert!(left > PIECES / 2, "{left}");
+    assert_eq!(counted(&layer.handle()), [1, 0, 0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_that_breaks_off_has_no_length() {
+    let layer = once();
+    let (feed, inner) = pieces();
+    feed.send(data("{\"error\": "));
+    feed.fail(io::ErrorKind::ConnectionReset);
+    let mut body = call(&layer, &Script::new([answer(500, inner)])).await.unwrap().into_body();
+    assert_eq!((body.size_hint().lower(), body.size_hint().exact()), (10, None));
+    assert!(next(&mut body).unwrap().is_ok());
+    assert!(next(&mut body).unwrap().is_err());
 }

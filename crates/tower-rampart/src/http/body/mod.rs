@@ -38,8 +38,8 @@ use crate::{error::BoxError, pipeline::Held};
 ///
 /// | what happens | outcome |
 /// |---|---|
-/// | the body ends | success; under the gRPC profile what the trailers say, a failure without them |
-/// | the body fails | what the error's chain of sources says, never a success |
+/// | the body ends, or has given all the bytes that `Content-Length` or its own size states | success; under the gRPC profile what the trailers say, a failure without them |
+/// | the body fails | what the error's chain of sources says: as a rule a failure, none of the service behind if the error blames the request |
 /// | nothing comes for as long as an attempt may take, while the reader waits | failure, and [`BodyError::Stalled`] |
 /// | the time of the call is over while the reader waits | failure, and [`BodyError::TimedOut`] |
 /// | the time of the call is over while the reader does something else | abandoned, and [`BodyError::TimedOut`] |
@@ -177,7 +177,10 @@ where
 {
     let is_head = response.body().origin.as_ref().is_some_and(|origin| origin.is_head);
     let mut judge = FrameJudge::of(response, &held);
-    let is_bodyless = is_head || matches!(response.status().as_u16(), 204 | 304) || response.body().is_end_stream();
+    let is_bodyless = is_head
+        || matches!(response.status().as_u16(), 204 | 304)
+        || judge.has_all()
+        || response.body().is_end_stream();
     if !judge.outlasts_the_head(&held) {
         if judge.may_tell_usage()
             && !is_bodyless
@@ -283,6 +286,8 @@ where
 
     fn size_hint(&self) -> SizeHint {
         let mut hint = match &self.form {
+            // Who is told a length asks for nothing behind it, and takes a body that broke off for a whole one.
+            _ if self.last.is_some() => SizeHint::default(),
             Form::Inner(body) => body.size_hint(),
             Form::Boxed(body) => body.size_hint(),
             Form::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
