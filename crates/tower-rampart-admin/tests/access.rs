@@ -22,12 +22,11 @@ fn filled(template: &str) -> String {
     template
         .split('/')
         .map(|it| match it {
-            "{operation_name}" | "{operation}" => "qa",
             "{environment}" => "staging",
             "{id}" => "1",
             "{name}" if template.contains("presets") => "simple",
             "{name}" if template.contains("templates") => "low_latency",
-            "{name}" => "qa",
+            "{operation_name}" | "{operation}" | "{name}" => "qa",
             it => it,
         })
         .collect::<Vec<_>>()

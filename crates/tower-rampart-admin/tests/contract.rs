@@ -490,7 +490,7 @@ async fn rows_19_to_22_say_the_same_of_every_document() {
         assert_eq!(text["security_info"]["size_bytes"], document.len());
         assert_is_moment(&text["security_info"]["validation_timestamp"]);
         answers.push((text["is_valid"].clone(), text["errors"].clone(), text["suggestions"].clone()));
-        let query: String = document.bytes().map(|it| format!("%{it:02X}")).collect();
+        let query: String = document.bytes().fold(String::new(), |text, it| format!("{text}%{it:02X}"));
         let queried =
             server.ask(Method::POST, &format!("/config/validate-json?json_config={query}"), &[], "").await.of(200);
         answers.push((queried["is_valid"].clone(), queried["errors"].clone(), queried["suggestions"].clone()));
@@ -504,9 +504,9 @@ async fn rows_19_to_22_say_the_same_of_every_document() {
         answer.refused(400, "ValidationError");
         let text = server.ask(Method::POST, "/config/validate-json", &[("content-type", "text/plain")], body).await;
         if body.is_empty() {
-            drop(text.refused(400, "ValidationError"))
+            drop(text.refused(400, "ValidationError"));
         } else {
-            assert_eq!(text.of(200)["is_valid"], false)
+            assert_eq!(text.of(200)["is_valid"], false);
         }
     }
     server.post("/config/validate", &json!({ "config": {} })).await.refused(400, "ValidationError");
@@ -726,7 +726,7 @@ async fn hostile_names_are_printed_harmlessly() {
     let server = Server::start().await;
     let hostile = "<img src=x onerror=alert(1)>\u{1b}[31m\n\"}";
     call(&server.resilience, hostile, true, 1).await;
-    let path: String = hostile.bytes().map(|it| format!("%{it:02X}")).collect();
+    let path: String = hostile.bytes().fold(String::new(), |text, it| format!("{text}%{it:02X}"));
     assert_eq!(server.get(&format!("/metrics/{path}")).await.of(200)["operation"], hostile);
     let opened = server.post(&format!("/circuit-breakers/{path}/force-open"), &Value::Null).await.of(200);
     assert!(!opened["message"].as_str().unwrap().contains(char::is_control));

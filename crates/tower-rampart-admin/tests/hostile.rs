@@ -158,7 +158,7 @@ fn sent() -> impl Strategy<Value = Sent> {
 }
 
 fn encoded(text: &str) -> String {
-    text.bytes().map(|it| format!("%{it:02X}")).collect()
+    text.bytes().fold(String::new(), |text, it| format!("{text}%{it:02X}"))
 }
 
 fn request(sent: Sent) -> Option<(Method, String, Request<Body>)> {

@@ -4,7 +4,10 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, Mutex},
+};
 
 use http::Method;
 use support::{READER, Server, WRITER, keyed};
@@ -49,11 +52,11 @@ async fn no_key_and_no_body_is_ever_printed() {
             ["/health", "/health/detailed", "/config", "/config/audit", "/metrics/none", "/nothing", "/openapi.json"]
         {
             let answer = server.raw(Method::GET, path, &headers, "").await;
-            printed += &format!("{:?}{}", answer.headers, answer.text);
+            write!(printed, "{:?}{}", answer.headers, answer.text).unwrap();
         }
         let body = r#"{"retry_attempts": 2, "operation_overrides": {"body-of-the-request": "critical"}}"#;
         let answer = server.raw(Method::PUT, "/config?dry_run=true", &with_json, body).await;
-        printed += &format!("{:?}", answer.headers);
+        write!(printed, "{:?}", answer.headers).unwrap();
     }
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(logged.contains("management request") && logged.contains("alice"), "{logged}");
