@@ -169,12 +169,45 @@ async fn call_is_judged_by_the_document_it_began_with() {
 }
 
 #[tokio::test]
-async fn model_api_is_refused_by_name_until_it_is_served() {
-    let backend = Backend::start(async |_, _| status(200));
+async fn model_api_and_its_limits_follow_the_document() {
+    let backend = Backend::start(async |request, _| match request.uri().path() {
+        "/quota" => {
+            let body = full(r#"{"error": {"code": "insufficient_quota"}}"#);
+            Response::builder().status(429).header("retry-after", "0").body(body).expect("a response")
+        }
+        "/used" => Response::new(full(r#"{"usage": {"total_tokens": 20}}"#)),
+        "/limited" => {
+            let (left, reset) = ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests");
+            Response::builder().header(left, "0").header(reset, "1h").body(full("")).expect("a response")
+        }
+        path => status(path[1..].parse().expect("a status")),
+    });
     let followed = Followed::new(&backend, &json!({}));
-    let refused = reloads(&followed.gateway, "refused").await;
-    followed.file.write(&document(&json!({"classify": {"profile": "model_api"}})));
-    reloaded(&followed.gateway, "refused", refused).await;
-    followed.gateway.says("model_api_profile").await;
-    assert_eq!(followed.get("/", &[]).await.status, 200);
+    let attempts = async |path: &str| {
+        let before = backend.calls();
+        followed.get(path, &[]).await;
+        backend.calls() - before
+    };
+    assert_eq!((attempts("/409").await, attempts("/quota").await), (1, 2));
+    let model = json!({"classify": {"profile": "model_api"}});
+    followed.reload(&model).await;
+    assert_eq!((attempts("/409").await, attempts("/quota").await), (2, 1));
+    assert_eq!((attempts("/limited").await, attempts("/200").await), (1, 1), "nothing is learnt");
+
+    // 256 are reserved for the answer to a request without a body, and 20 used.
+    let mut limited = model.clone();
+    limited["rate_limit"] = json!({"tokens_per_minute": 600});
+    followed.reload(&limited).await;
+    for _ in 0..3 {
+        assert_eq!(followed.get("/used", &[]).await.status, 200);
+        followed.gateway.outcomes("default").await;
+    }
+    assert_eq!(followed.get("/200", &[("x-resilience-tokens", "500")]).await.status, 200);
+    assert_eq!(followed.get("/200", &[("x-resilience-tokens", "500")]).await.status, 429);
+
+    limited["rate_limit"] = json!({"learn_from_headers": true});
+    followed.reload(&limited).await;
+    assert_eq!(attempts("/limited").await, 1);
+    let refused = followed.get("/200", &[]).await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "3600"));
 }
