@@ -28,6 +28,7 @@ async fn within<F: Future>(future: F) -> F::Output {
 }
 
 /// A client behind the pipeline.
+#[expect(clippy::large_enum_variant, reason = "there are two of them")]
 enum Host {
     Hyper(ClientLayer, Client<HttpConnector, ReplayBody<Full<Bytes>>>),
     Reqwest(ReqwestLayer, reqwest::Client),
