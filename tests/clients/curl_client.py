@@ -101,6 +101,23 @@ def failed_get_is_sent_again_and_a_broken_connection_too(stack):
 
 
 @check
+def client_that_asks_is_told_of_its_call(stack):
+    model = Model(stack, {"status": 503}, {}, {})
+    gateway = Gateway(stack, model.url, QUICK)
+    for version, attempts in zip(VERSIONS, "21"):
+        _, headers, _ = ask(f"{gateway.url}/v1/models", version, "--header", "x-resilience-explain: 1")
+        told = {name: value for name, value in headers.items() if name.startswith("x-resilience-")}
+        assert told == {
+            "x-resilience-attempts": attempts,
+            "x-resilience-served-by": "primary",
+            "x-resilience-class": "success",
+        }, told
+    _, headers, _ = ask(f"{gateway.url}/v1/models")
+    assert not any(name.startswith("x-resilience-") for name in headers), headers
+    assert all("x-resilience-explain" not in it["headers"] for it in model.log()), model.log()
+
+
+@check
 def trailers_reach_the_client(stack):
     gateway = Gateway(stack, Peer(stack).url, QUICK)
     for version in VERSIONS:

@@ -5,7 +5,7 @@ import time
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from support import GRPC, PATIENCE, Gateway, Health, certificate, check, check_with_profile, eventually, main
+from support import GRPC, PATIENCE, Gateway, Health, certificate, check, eventually, main
 
 ONCE = GRPC | {"retry": {"max_attempts": 1}}
 # What `health.rs` says of every call that it fails.
@@ -133,7 +133,7 @@ def deadline_reaches_the_server_and_has_not_grown(stack):
     assert 5 < seconds(said) <= 10, said
 
 
-@check_with_profile
+@check
 def deadline_is_shortened_by_the_gateway_and_kept_by_it(stack):
     gateway = Gateway(stack, Health(stack).url, ONCE | {"timeout": {"attempt": "1s", "total": "3s"}})
     stub = stub_of(stack, gateway.url)
@@ -147,7 +147,7 @@ def deadline_is_shortened_by_the_gateway_and_kept_by_it(stack):
     eventually("nothing is in flight", gateway.is_idle)
 
 
-@check_with_profile
+@check
 def passing_faults_are_retried_and_pushback_is_obeyed(stack):
     gateway = Gateway(stack, Health(stack).url, GRPC)
     stub = stub_of(stack, gateway.url)
@@ -158,7 +158,7 @@ def passing_faults_are_retried_and_pushback_is_obeyed(stack):
     assert gateway.metric("rampart_retries_total") == 3
 
 
-@check_with_profile
+@check
 def refusals_are_statuses(stack):
     gateway = Gateway(stack, Health(stack).url, ONCE | {"rate_limit": {"requests_per_minute": 20, "burst_size": 1}})
     stub = stub_of(stack, gateway.url)
@@ -170,7 +170,7 @@ def refusals_are_statuses(stack):
         assert 0 < int(metadata["grpc-retry-pushback-ms"]) <= 3000, metadata
 
 
-@check_with_profile
+@check
 def server_that_is_gone_is_unavailable(stack):
     health = Health(stack)
     gateway = Gateway(stack, health.url, ONCE | {"circuit_breaker": {"failure_threshold": 2, "recovery_timeout": "1m"}})

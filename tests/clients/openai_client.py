@@ -5,14 +5,13 @@ import time
 
 import httpx2
 import openai
-from support import PATIENCE, PROFILES, Gateway, Model, check, check_with_profile, eventually, main
+from support import PATIENCE, Gateway, Model, check, eventually, main
 
-# What makes the gateway one for model APIs, whose calls are POST.
-METHODS = {} if PROFILES else {"methods": "all"}
-PROFILE = {"classify": {"profile": "model_api"}} if PROFILES else {}
+# What makes the gateway one for model APIs.
+PROFILE = {"classify": {"profile": "model_api"}}
 BACKOFF = {"backoff": {"base": "10ms", "min": "10ms", "max": "50ms"}, "jitter": {"kind": "none"}}
 CIRCUIT = {"circuit_breaker": {"failure_threshold": 1000}}
-QUICK = PROFILE | CIRCUIT | {"retry": {"max_attempts": 3} | METHODS | BACKOFF, "http": {"attempt_header": "x-attempt"}}
+QUICK = PROFILE | CIRCUIT | {"retry": {"max_attempts": 3} | BACKOFF, "http": {"attempt_header": "x-attempt"}}
 ONCE = PROFILE | CIRCUIT | {"retry": {"max_attempts": 1}}
 
 TEXT = "one two three four five six"
@@ -89,6 +88,8 @@ def chunks_arrive_one_by_one(stack):
     assert "".join(map(text_of, [first, *rest])) == TEXT, rest
     assert rest[-1].usage.total_tokens == 15, rest[-1]
     eventually("nothing is in flight", gateway.is_idle)
+    # The client reads no further than `[DONE]`, and closes the stream: that is no call that was abandoned.
+    assert gateway.metric("rampart_calls_total", outcome="success") == 1
 
 
 @check
@@ -116,9 +117,10 @@ def stream_that_breaks_in_the_middle_is_an_error_and_is_not_asked_for_again(stac
         assert seen == ["one", " two", " three"], seen
     assert len(model.log()) == 2, model.log()
     eventually("nothing is in flight", gateway.is_idle)
+    assert gateway.metric("rampart_calls_total", outcome="failure") == 2
 
 
-@check_with_profile
+@check
 def stream_whose_first_item_is_an_error_is_asked_for_again(stack):
     model = Model(stack, {"sse_error_first": True}, {})
     gateway = Gateway(stack, model.url, QUICK)
@@ -126,7 +128,7 @@ def stream_whose_first_item_is_an_error_is_asked_for_again(stack):
     assert len(model.log()) == 2, model.log()
 
 
-@check_with_profile
+@check
 def stream_that_falls_silent_is_ended_and_counted(stack):
     model = Model(stack, {"stall_after": 2})
     gateway = Gateway(stack, model.url, QUICK | {"timeout": {"attempt": "700ms"}, "http": {"outcome_at": "end_of_body"}})
@@ -145,7 +147,7 @@ def stream_that_falls_silent_is_ended_and_counted(stack):
     eventually("nothing is in flight", gateway.is_idle)
 
 
-@check_with_profile
+@check
 def exhausted_quota_is_not_asked_again_but_elsewhere(stack):
     fault = {"status": 429, "error_type": "insufficient_quota", "error_code": "insufficient_quota"}
     model = Model(stack, fault, fault)
@@ -220,6 +222,21 @@ def limited_client_gets_a_rate_limit_error_with_the_time(stack):
     for _ in range(100):
         raised(openai.RateLimitError, lambda: complete(client))
     assert len(model.log()) == 1
+
+
+@check
+def tokens_are_limited_by_what_was_used_and_not_by_what_was_feared(stack):
+    model = Model(stack)
+    gateway = Gateway(stack, model.url, QUICK | {"rate_limit": {"tokens_per_minute": 60}})
+    client = client_of(gateway)
+    feared = {"extra_headers": {"x-resilience-tokens": "40"}}
+    # Each uses 15 of what it reserves: two calls leave 30, and a little more by then.
+    complete(client, **feared)
+    list(complete(client, stream=True, stream_options={"include_usage": True}, **feared))
+    error = raised(openai.RateLimitError, lambda: complete(client, **feared))
+    assert 1 <= int(error.response.headers["retry-after"]) <= 10, error.response.headers
+    assert error.response.json()["stage"] == "rate_limit", error.response.json()
+    assert len(model.log()) == 2
 
 
 @check

@@ -25,30 +25,20 @@ BINARIES = TARGET / "debug"
 # Loopback is not for whatever proxy the environment names.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "*"
 
-# Whether the gateway serves `classify.profile`. Until it does, the stories that need it wait, and are named.
-PROFILES = False
-
 # What makes the gateway one for gRPC, with quick retries and a circuit that no story opens by accident.
 GRPC = {
-    **({"classify": {"profile": "grpc"}} if PROFILES else {}),
+    "classify": {"profile": "grpc"},
     "retry": {"max_attempts": 3, "backoff": {"base": "10ms", "min": "10ms", "max": "50ms"}, "jitter": {"kind": "none"}},
     "circuit_breaker": {"failure_threshold": 1000},
 }
 
 CHECKS = []
-WAITING = []
 RUNNING = set()
 
 
 def check(story):
     """Adds a story to those that `main` tells."""
     CHECKS.append(story)
-    return story
-
-
-def check_with_profile(story):
-    """Adds a story that needs `classify.profile`."""
-    (CHECKS if PROFILES else WAITING).append(story)
     return story
 
 
@@ -65,8 +55,7 @@ def main(client):
             failed += 1
             print(f"{client}: {story.__name__} FAILED", file=sys.stderr)
             traceback.print_exc()
-    waiting = f"; wait for classify.profile: {' '.join(it.__name__ for it in WAITING)}" if WAITING else ""
-    print(f"{client}: {len(CHECKS) - failed} stories hold, {failed} do not{waiting}")
+    print(f"{client}: {len(CHECKS) - failed} stories hold, {failed} do not")
     sys.exit(1 if failed else 0)
 
 

@@ -1,6 +1,6 @@
 """A plain tonic client through the gateway, before a health server with faults. What the client sees is told in `tonic_client.rs`."""
 
-from support import BINARIES, GRPC, Gateway, Health, check, check_with_profile, eventually, main, run
+from support import BINARIES, GRPC, Gateway, Health, check, eventually, main, run
 
 ONCE = GRPC | {"retry": {"max_attempts": 1}}
 
@@ -46,19 +46,19 @@ def many_calls_on_one_connection_are_answered(stack):
     assert gateway.metric("rampart_calls_total", outcome="success") == 200
 
 
-@check_with_profile
+@check
 def passing_faults_are_retried(stack):
     gateway = through(stack, GRPC, "retried")
     assert gateway.metric("rampart_retries_total") == 2
 
 
-@check_with_profile
+@check
 def refusals_are_statuses(stack):
     gateway = through(stack, ONCE | {"rate_limit": {"requests_per_minute": 20, "burst_size": 1}}, "limited")
     assert gateway.metric("rampart_rejections_total", stage="rate_limit") == 2
 
 
-@check_with_profile
+@check
 def server_that_is_gone_is_unavailable(stack):
     health = Health(stack)
     gateway = Gateway(stack, health.url, ONCE | {"circuit_breaker": {"failure_threshold": 2, "recovery_timeout": "1m"}})

@@ -2,10 +2,14 @@
 
 use std::{ffi::OsString, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use clap::{Args as Arguments, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    Args as Arguments, CommandFactory as _, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
+};
+use tower_rampart_admin::performance::Operation;
 
 use crate::{
-    bench::Operation,
     commands::{
         CompletionsOptions, ManOptions, MigrateOptions, PresetsOptions, RecommendOptions, ValidateOptions, notes,
     },
@@ -76,11 +80,17 @@ pub(crate) fn definition() -> clap::Command {
 #[derive(Debug, Arguments)]
 pub(crate) struct BenchOptions {
     /// Measure these operations alone.
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = operation())]
     pub(crate) operations: Vec<Operation>,
     /// How often each operation is repeated, 1 to 10000.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) iterations: u32,
+}
+
+/// An operation of the suite by its name.
+fn operation() -> impl TypedValueParser<Value = Operation> {
+    PossibleValuesParser::new(Operation::ALL.map(Operation::name))
+        .map(|name| Operation::named(&name).expect("the possible values are the names of all"))
 }
 
 /// How the demonstration runs.
@@ -105,6 +115,9 @@ requests with a body are answered as if they had not asked. CONNECT is a 501; We
 Without --preset and --config the environment decides: RESILIENCE_PRESET, over it RESILIENCE_CUSTOM_CONFIG (a document) or \
 RESILIENCE_CONFIG_FILE (a file of one, watched), else the older systems' variables, else the preset that suits what the \
 environment looks like; `simple` if it looks like nothing. The log says which it was.
+Under classify.profile `model_api`, errors are read in their bodies and streams up to their first item. The request header \
+`x-resilience-tokens` states the tokens that a call may use (rate_limit.tokens_per_minute; else they are guessed), and is not \
+passed on. With `x-resilience-explain: 1` the answer tells its attempts, who served it, why there were no more, and the class.
 The file is read again when it changes and on SIGHUP: requests in flight end as they began, circuits, limits and budgets keep \
 their state. One that is not valid changes nothing; the log says why, and `rampart_reloads_total` in /metrics counts both. The \
 certificate is read again likewise, for connections that come after it.

@@ -5,7 +5,6 @@ mod bench;
 mod commands;
 mod demo;
 mod failure;
-mod rank;
 mod serve;
 mod simulate;
 

@@ -9,19 +9,19 @@ use http_body::Frame;
 use serde_json::{Value, json};
 use support::{
     Answer, Backend, Gateway, channel,
-    document::{Document, reloaded, reloads},
+    document::{Document, over},
     full, send, status,
 };
 
 /// Quick retries, and these sections.
 fn document(sections: &Value) -> Value {
-    let mut document = json!({
-        "retry": {"max_attempts": 2, "backoff": {"base": "10ms", "min": "10ms", "max": "20ms"}, "jitter": {"kind": "none"}, "budget": {"enabled": false}},
-        "circuit_breaker": {"failure_threshold": 1000},
-    });
-    let sections = sections.as_object().expect("sections").clone();
-    document.as_object_mut().expect("an object").extend(sections);
-    document
+    over(
+        &json!({
+            "retry": {"max_attempts": 2, "backoff": {"base": "10ms", "min": "10ms", "max": "20ms"}, "jitter": {"kind": "none"}, "budget": {"enabled": false}},
+            "circuit_breaker": {"failure_threshold": 1000},
+        }),
+        sections,
+    )
 }
 
 /// A gateway that is given one document after the other.
@@ -38,9 +38,7 @@ impl Followed {
     }
 
     async fn reload(&self, sections: &Value) {
-        let applied = reloads(&self.gateway, "applied").await;
-        self.file.write(&document(sections));
-        reloaded(&self.gateway, "applied", applied).await;
+        self.file.apply(&self.gateway, &document(sections)).await;
     }
 
     async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -166,48 +164,4 @@ async fn call_is_judged_by_the_document_it_began_with() {
     drop(sender);
     assert_eq!(begun.await.expect("no panic").text(), "first");
     followed.gateway.outcomes_become([2, 0, 0, 0]).await;
-}
-
-#[tokio::test]
-async fn model_api_and_its_limits_follow_the_document() {
-    let backend = Backend::start(async |request, _| match request.uri().path() {
-        "/quota" => {
-            let body = full(r#"{"error": {"code": "insufficient_quota"}}"#);
-            Response::builder().status(429).header("retry-after", "0").body(body).expect("a response")
-        }
-        "/used" => Response::new(full(r#"{"usage": {"total_tokens": 20}}"#)),
-        "/limited" => {
-            let (left, reset) = ("x-ratelimit-remaining-requests", "x-ratelimit-reset-requests");
-            Response::builder().header(left, "0").header(reset, "1h").body(full("")).expect("a response")
-        }
-        path => status(path[1..].parse().expect("a status")),
-    });
-    let followed = Followed::new(&backend, &json!({}));
-    let attempts = async |path: &str| {
-        let before = backend.calls();
-        followed.get(path, &[]).await;
-        backend.calls() - before
-    };
-    assert_eq!((attempts("/409").await, attempts("/quota").await), (1, 2));
-    let model = json!({"classify": {"profile": "model_api"}});
-    followed.reload(&model).await;
-    assert_eq!((attempts("/409").await, attempts("/quota").await), (2, 1));
-    assert_eq!((attempts("/limited").await, attempts("/200").await), (1, 1), "nothing is learnt");
-
-    // 256 are reserved for the answer to a request without a body, and 20 used.
-    let mut limited = model.clone();
-    limited["rate_limit"] = json!({"tokens_per_minute": 600});
-    followed.reload(&limited).await;
-    for _ in 0..3 {
-        assert_eq!(followed.get("/used", &[]).await.status, 200);
-        followed.gateway.outcomes("default").await;
-    }
-    assert_eq!(followed.get("/200", &[("x-resilience-tokens", "500")]).await.status, 200);
-    assert_eq!(followed.get("/200", &[("x-resilience-tokens", "500")]).await.status, 429);
-
-    limited["rate_limit"] = json!({"learn_from_headers": true});
-    followed.reload(&limited).await;
-    assert_eq!(attempts("/limited").await, 1);
-    let refused = followed.get("/200", &[]).await;
-    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "3600"));
 }

@@ -112,14 +112,24 @@ impl Capabilities {
         Capability::ALL.iter().fold(Self::none(), |set, it| set.with(*it))
     }
 
-    /// An HTTP service or client behind the layers of this suite.
+    /// An HTTP service or client behind the layers of this suite. gRPC codes are among it: calls that are gRPC by their content type are read as such.
     pub const fn http() -> Self {
-        Self::function().with(Capability::Http)
+        Self::function()
+            .with(Capability::Http)
+            .with(Capability::Grpc)
+            .with(Capability::Replay)
+            .with(Capability::DeadlineHeaders)
+            .with(Capability::AttemptHeader)
+            .with(Capability::EndOfBody)
+            .with(Capability::GrpcProfile)
+            .with(Capability::ModelApiProfile)
+            .with(Capability::TokensPerMinute)
+            .with(Capability::LearnFromHeaders)
     }
 
-    /// A gRPC service or client behind the layers of this suite.
+    /// A gRPC service or client behind the layers of this suite: what HTTP ones serve, but for model APIs, whose errors are JSON.
     pub const fn grpc() -> Self {
-        Self::function().with(Capability::Grpc)
+        Self::http().without(Capability::ModelApiProfile)
     }
 
     /// A plain function or a generic service.
@@ -143,11 +153,16 @@ impl Capabilities {
     pub const fn has(self, capability: Capability) -> bool {
         self.0 & (1 << capability as u32) != 0
     }
+
+    /// Those that the host has.
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL.iter().copied().filter(move |it| self.has(*it))
+    }
 }
 
 impl fmt::Debug for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(Capability::ALL.iter().filter(|it| self.has(**it)).map(|it| it.as_str())).finish()
+        f.debug_set().entries(self.iter().map(Capability::as_str)).finish()
     }
 }
 
@@ -160,8 +175,7 @@ mod tests {
         assert!(Capability::ALL.len() <= 32);
         for capability in Capability::ALL {
             let only = Capabilities::none().with(*capability);
-            let held = Capability::ALL.iter().filter(|it| only.has(**it)).count();
-            assert_eq!(held, 1, "{capability}");
+            assert_eq!(only.iter().collect::<Vec<_>>(), [*capability]);
             assert_eq!(only.without(*capability), Capabilities::none());
             assert!(Capabilities::all().has(*capability));
         }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    Capabilities, ConfigError, GatewayConfig, Limits, OperationConfig, Preset, Presets, Source,
+    Capabilities, ConfigError, GatewayConfig, Limits, MonitoringConfig, OperationConfig, Preset, Presets, Source,
+    Strategy,
     check::{check, check_operation},
     document::{Reader, bad_name, is_operation_name},
-    field, parse, print,
+    field, parse, patch, print,
     resolve::Stack,
 };
 
@@ -86,6 +87,45 @@ impl ResilienceConfig {
         self.stack.operations()
     }
 
+    /// The document as it was given, without what lies below it (a preset's numbers, variables) or over it; only the preset's name is always there.
+    /// Where [`to_json`](Self::to_json) says everything, this says what somebody wrote.
+    pub fn given(&self) -> Json {
+        let mut given = self.stack.document.given.clone();
+        given.insert("preset".to_owned(), Json::from(self.preset_name()));
+        Json::Object(given)
+    }
+
+    /// Whether the document was made from the variables of older systems.
+    pub fn is_legacy(&self) -> bool {
+        self.stack.document.is_legacy
+    }
+
+    /// The strategy of an operation, or of all that are not configured by name: the last that was chosen, by the preset, the document or code. Fields that
+    /// were set beside it win over its numbers.
+    pub fn strategy(&self, operation: Option<&str>) -> Strategy {
+        self.stack.strategy(operation)
+    }
+
+    /// Lays a JSON merge patch (RFC 7396) of at most 4096 bytes over the document [as it was given](Self::given): what comes of it, as text.
+    ///
+    /// Two names of one thing (`retry_attempts` and `retry.max_attempts`) are one: the patch's takes the place of the other.
+    ///
+    /// # Errors
+    /// Lists what is wrong with the patch as a text; what it makes of the document has still to be judged.
+    ///
+    /// # Examples
+    /// ```
+    /// use tower_rampart_config::ResilienceConfig;
+    ///
+    /// let config = ResilienceConfig::from_json(r#"{"retry": {"max_attempts": 4, "enabled": true}, "recovery_timeout": 90}"#)?;
+    /// let patched = config.patched(r#"{"retry_attempts": 2, "recovery_timeout": null}"#)?;
+    /// assert_eq!(patched, r#"{"preset":"simple","retry":{"enabled":true},"retry_attempts":2}"#);
+    /// # Ok::<(), tower_rampart_config::ConfigError>(())
+    /// ```
+    pub fn patched(&self, patch: &str) -> Result<String, ConfigError> {
+        patch::patched(self.given(), patch)
+    }
+
     /// What applies to every operation that is not configured by name.
     pub fn base(&self) -> OperationConfig {
         self.stack.merge(None).resolve()
@@ -99,6 +139,11 @@ impl ResilienceConfig {
     /// The routes of the gateway.
     pub fn gateway(&self) -> &GatewayConfig {
         &self.stack.gateway
+    }
+
+    /// What is kept for operators and when they are told, which no operation has for itself.
+    pub fn monitoring(&self) -> MonitoringConfig {
+        self.stack.merge(None).monitoring()
     }
 
     /// Lays an override over one operation, above all that the document says. It takes the fields that an operation's override in a document takes.
@@ -149,8 +194,14 @@ impl ResilienceConfig {
         if !asked {
             document.remove("fallback");
         }
-        for (path, value) in self.monitoring() {
-            print::insert(&mut document, path, value);
+        // A host without monitoring refuses the section, so it stands here only where somebody asked for another one than there is anyway.
+        let monitoring = self.monitoring();
+        if monitoring != MonitoringConfig::default() {
+            for field in field::all() {
+                if let Some(value) = field.of_monitoring(&monitoring) {
+                    print::insert(&mut document, field.path, value.to_json());
+                }
+            }
         }
         if !self.gateway().routes.is_empty() {
             document.insert("gateway".to_owned(), self.gateway().to_json());
@@ -171,12 +222,6 @@ impl ResilienceConfig {
             document.insert("operation_overrides".to_owned(), Json::Object(operations));
         }
         Json::Object(document)
-    }
-
-    /// What the document says about monitoring, which no operation has for itself.
-    pub(crate) fn monitoring(&self) -> Vec<(&'static str, Json)> {
-        let merged = self.stack.merge(None).0.into_iter();
-        merged.filter(|it| it.0.starts_with("monitoring.")).map(|(path, held)| (path, held.value.to_json())).collect()
     }
 
     /// Checks that a host can serve all that is enabled.

@@ -58,8 +58,8 @@ pub fn diff(from: &ResilienceConfig, to: &ResilienceConfig) -> Vec<Change> {
         note(None, field.path, before.clone(), after.clone());
     }
     let (before, after) = (from.monitoring(), to.monitoring());
-    for field in field::all().filter(|it| it.path.starts_with("monitoring.")) {
-        let of = |values: &[(&str, Json)]| values.iter().find(|it| it.0 == field.path).map(|it| it.1.clone());
+    for field in field::all() {
+        let of = |config| field.of_monitoring(config).map(|it| it.to_json());
         note(None, field.path, of(&before), of(&after));
     }
     let routes = |config: &ResilienceConfig| {

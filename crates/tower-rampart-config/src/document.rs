@@ -4,6 +4,8 @@ mod rules;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde_json::{Map, Value as Json};
+
 use crate::{
     Source, Strategy, Violation, ViolationCode,
     field::{self, Field, Target},
@@ -69,6 +71,8 @@ pub(crate) struct Document {
     pub(crate) base: Layer,
     pub(crate) operations: BTreeMap<String, Layer>,
     pub(crate) routes: Vec<Route>,
+    /// The document as it was given.
+    pub(crate) given: Map<String, Json>,
     /// Whether it was made from the legacy variables.
     pub(crate) is_legacy: bool,
 }
@@ -121,7 +125,8 @@ impl<'a> Reader<'a> {
     /// Reads a whole document.
     pub(crate) fn document(&mut self, properties: &[(String, Node)]) -> Document {
         let base = self.layer(properties, "", Owner::Document);
-        Document { base, ..std::mem::take(&mut self.document) }
+        let given = properties.iter().map(|(name, node)| (name.clone(), node.to_json())).collect();
+        Document { base, given, ..std::mem::take(&mut self.document) }
     }
 
     /// Reads an override that was given in code.
@@ -162,7 +167,7 @@ impl<'a> Reader<'a> {
                 }
             } else if field::children(&path).is_empty() {
                 self.unknown(section, name, place);
-            } else if owner == Owner::Operation && ["gateway", "monitoring"].contains(&path.as_str()) {
+            } else if owner == Owner::Operation && ["gateway", field::MONITORING].contains(&path.as_str()) {
                 self.misplaced(&path, place);
             } else if let Node::Object(inner) = node {
                 self.section(inner, &path, &place, owner, layer);

@@ -5,11 +5,13 @@ mod breaker;
 mod flat;
 mod later;
 mod limits;
+mod monitoring;
 mod retry;
 
 use std::time::Duration;
 
-use crate::{Capability, OperationConfig, kind::Kind, value::Value};
+pub(crate) use self::monitoring::SECTION as MONITORING;
+use crate::{Capability, MonitoringConfig, OperationConfig, kind::Kind, value::Value};
 
 /// The shortest duration where zero is not allowed.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -51,6 +53,8 @@ pub(crate) struct Field {
 pub(crate) enum Target {
     /// Into the configuration of an operation.
     Slot { set: fn(&mut OperationConfig, &Value), get: fn(&OperationConfig) -> Option<Value> },
+    /// Into the section `monitoring`, of which there is one.
+    Monitoring { set: fn(&mut MonitoringConfig, &Value), get: fn(&MonitoringConfig) -> Option<Value> },
     /// Where the value of another field goes.
     SameAs(&'static str),
     /// Beside the configuration, for a stage that no host serves yet: refused when it is enabled.
@@ -77,14 +81,16 @@ impl Field {
     pub(crate) fn canonical(&self) -> &'static str {
         match self.target {
             Target::SameAs(path) => path,
-            Target::Slot { .. } | Target::Reserved | Target::Document => self.path,
+            Target::Slot { .. } | Target::Monitoring { .. } | Target::Reserved | Target::Document => self.path,
         }
     }
 
     /// Whether an operation's override may hold it.
     pub(crate) fn is_for_operations(&self) -> bool {
         let top = ["preset", "operation_overrides"];
-        !top.contains(&self.path) && !self.path.starts_with("gateway.") && !self.path.starts_with("monitoring.")
+        !top.contains(&self.path)
+            && !self.path.starts_with("gateway.")
+            && !matches!(self.target, Target::Monitoring { .. })
     }
 
     /// The value that a configuration has for the field.
@@ -92,7 +98,15 @@ impl Field {
         match self.target {
             Target::Slot { get, .. } => get(config),
             Target::Reserved => config.reserved.get(self.path).cloned(),
-            Target::SameAs(_) | Target::Document => None,
+            Target::Monitoring { .. } | Target::SameAs(_) | Target::Document => None,
+        }
+    }
+
+    /// The value that the section `monitoring` has for the field.
+    pub(crate) fn of_monitoring(&self, config: &MonitoringConfig) -> Option<Value> {
+        match self.target {
+            Target::Monitoring { get, .. } => get(config),
+            _ => None,
         }
     }
 
@@ -103,7 +117,7 @@ impl Field {
             Target::Reserved => {
                 config.reserved.insert(self.path, value.clone());
             }
-            Target::SameAs(_) | Target::Document => {}
+            Target::Monitoring { .. } | Target::SameAs(_) | Target::Document => {}
         }
     }
 }
@@ -125,8 +139,15 @@ use slot;
 
 /// All fields.
 pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
-    let groups: [&'static [Field]; 6] =
-        [flat::FIELDS, breaker::FIELDS, retry::FIELDS, limits::FIELDS, answers::FIELDS, later::FIELDS];
+    let groups: [&'static [Field]; 7] = [
+        flat::FIELDS,
+        breaker::FIELDS,
+        retry::FIELDS,
+        limits::FIELDS,
+        answers::FIELDS,
+        later::FIELDS,
+        monitoring::FIELDS,
+    ];
     groups.into_iter().flatten()
 }
 

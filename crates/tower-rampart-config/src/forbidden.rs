@@ -37,6 +37,16 @@ const PATTERNS: [(&str, Found); 15] = [
     ("__ … __", |text| between(text, b"__", b"__")),
 ];
 
+/// The patterns of markup and code that no key and no string of a document may hold, as messages show them.
+///
+/// # Examples
+/// ```
+/// assert!(tower_rampart_config::forbidden_patterns().any(|it| it == "<script"));
+/// ```
+pub fn forbidden_patterns() -> impl Iterator<Item = &'static str> {
+    PATTERNS.iter().map(|it| it.0)
+}
+
 /// The first forbidden pattern in `text`, as it is shown to people.
 pub(crate) fn pattern(text: &str) -> Option<&'static str> {
     let text = text.to_lowercase();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value as Json;
+
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::{Limits, Violation, ViolationCode, forbidden, names, violation::join};
@@ -26,6 +28,19 @@ pub(crate) enum Node {
 }
 
 impl Node {
+    /// The value as any parser of JSON would have it. An integer beyond 64 bits is out of every field's range.
+    pub(crate) fn to_json(&self) -> Json {
+        match self {
+            Self::Null | Self::Refused => Json::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Integer(value) => i64::try_from(*value).map_or(Json::Null, Json::from),
+            Self::Number(value) => (*value).into(),
+            Self::Text(text) => text.as_str().into(),
+            Self::List(items) => items.iter().map(Self::to_json).collect(),
+            Self::Object(all) => all.iter().map(|(name, node)| (name.clone(), node.to_json())).collect(),
+        }
+    }
+
     /// The value as a message shows it.
     pub(crate) fn shown(&self) -> String {
         match self {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Capabilities, ConfigError, Limits, Preset, ResilienceConfig, UnknownPreset, ValidationResult, Violation,
+    Capabilities, ConfigError, Limits, Preset, ResilienceConfig, Template, UnknownPreset, ValidationResult, Violation,
     ViolationCode,
     check::check,
     document::{MOST_OPERATIONS, bad_name, is_operation_name},
@@ -55,8 +55,11 @@ impl Presets {
     /// Lists every field that is out of its range, a name that is taken, and operations whose numbers contradict each other.
     pub fn register(&mut self, preset: PresetDefinition) -> Result<(), ConfigError> {
         let mut violations = definition_violations(&preset);
-        if self.get(&preset.name).is_some() {
-            let message = format!("there is a preset '{}' already", preset.name);
+        // Templates are named in the same place as presets.
+        let is_template = Template::NAMES.contains(&preset.name.as_str());
+        if is_template || self.get(&preset.name).is_some() {
+            let what = if is_template { "template" } else { "preset" };
+            let message = format!("there is a {what} '{}' already", preset.name);
             violations.push(Violation::new("name", ViolationCode::Conflict, message));
         }
         if self.all.len() >= Self::MOST {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use tower_rampart_core::{breaker::Window, rate::default_burst, retry::Methods};
 
 use crate::{
-    GatewayConfig, OperationConfig, Source, Strategy,
+    GatewayConfig, MonitoringConfig, OperationConfig, Source, Strategy,
     document::{Document, Entry, Layer},
-    field,
+    field::{self, Target},
     operation::Profile,
     preset::PresetDefinition,
     value::Value,
@@ -69,6 +69,17 @@ impl Merged {
 
     pub(crate) fn get(&self, path: &str) -> Option<&Held> {
         self.0.get(path)
+    }
+
+    /// What is kept for operators.
+    pub(crate) fn monitoring(&self) -> MonitoringConfig {
+        let mut config = MonitoringConfig::default();
+        for (path, held) in &self.0 {
+            if let Some(Target::Monitoring { set, .. }) = field::find(path).map(|it| &it.target) {
+                set(&mut config, &held.value);
+            }
+        }
+        config
     }
 
     /// The configuration that the machines run on. Nothing is checked here.
@@ -140,6 +151,18 @@ impl Stack {
                 merged.set(entry, &Source::Environment(variable.clone()));
             }
         }
+    }
+
+    /// The last strategy that anybody chose for an operation, or for those without a name.
+    pub(crate) fn strategy(&self, operation: Option<&str>) -> Strategy {
+        let own = |operation: &str| {
+            let code = self.code.get(operation).into_iter().flatten().rev().find_map(|it| it.strategy);
+            let document = || self.document.operations.get(operation).and_then(|it| it.strategy);
+            let preset = || self.preset.operation_overrides.iter().find(|it| it.0 == operation).map(|it| it.1);
+            code.or_else(document).or_else(preset)
+        };
+        let base = || self.document.base.strategy.unwrap_or(self.preset.default_strategy);
+        operation.and_then(own).unwrap_or_else(base)
     }
 
     /// What applies to an operation, or to those without a name.

@@ -47,7 +47,7 @@ fn changes_name_the_operation_the_field_and_both_values() {
             "concurrency.max_inflight null -> 5",
             "concurrency.queue_size null -> 0",
             "timeout.total \"1m\" -> \"off\"",
-            "monitoring.max_events null -> 9",
+            "monitoring.max_events 10000 -> 9",
             "gateway.routes null -> {\"/a\":\"a\"}",
             "a: retry.jitter.kind \"additive\" -> \"none\"",
         ],

@@ -364,13 +364,45 @@ fn what_a_host_cannot_serve_is_refused_by_name() {
     ];
     for (text, path, capability) in cases {
         let config = ResilienceConfig::from_json(text).unwrap_or_else(|it| panic!("{text}: {it}"));
-        let error = config.check(&Capabilities::http()).unwrap_err();
+        let word = Capability::ALL.iter().find(|it| it.as_str() == capability).unwrap();
+        let host = Capabilities::http().without(*word);
+        let error = config.check(&host).unwrap_err();
         assert_eq!(paths(&error), [path], "{text}");
         assert_eq!(error.violations()[0].code, ViolationCode::Unsupported);
         assert!(error.violations()[0].message.contains(&format!("`{capability}`")), "{error}");
+        assert!(!validate(text, Limits::text(), &host, None).is_valid, "{text}");
+        assert!(config.check(&host.with(*word)).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn http_hosts_serve_what_is_http_and_not_what_only_a_gateway_or_nobody_can() {
+    let served = [
+        r#"{"classify": {"profile": "model_api", "outcome_at": "end_of_body"}}"#,
+        r#"{"classify": {"profile": "grpc"}, "circuit_breaker": {"exclude": ["ABORTED", 404]}}"#,
+        r#"{"rate_limit": {"tokens_per_minute": 5, "learn_from_headers": true}}"#,
+        r#"{"http": {"replay_max_bytes": 1, "deadline_headers": ["x-deadline"], "attempt_header": "x-attempt"}}"#,
+    ];
+    for text in served {
+        assert!(validate(text, Limits::text(), &Capabilities::http(), None).is_valid, "{text}");
+        let is_model = text.contains("model_api");
+        assert_eq!(validate(text, Limits::text(), &Capabilities::grpc(), None).is_valid, !is_model, "{text}");
+        assert!(!validate(text, Limits::text(), &Capabilities::function(), None).is_valid, "{text}");
+    }
+    let refused = [
+        r#"{"gateway": {"routes": {"/a": "a"}}}"#,
+        r#"{"fallback": {"targets": ["http://b"]}}"#,
+        r#"{"fallback": {"status": 503}}"#,
+        r#"{"circuit_breaker": {"per_key": "authority"}}"#,
+        r#"{"http": {"trusted_hops": 1}}"#,
+        r#"{"monitoring": {"max_events": 5}}"#,
+        r#"{"concurrency": {"adaptive": {"algorithm": "aimd"}}}"#,
+        r#"{"cache": {}}"#,
+        r#"{"hedge": {"delay": "1s"}}"#,
+        r#"{"chaos": {"enabled": true}}"#,
+    ];
+    for text in refused {
         assert!(!validate(text, Limits::text(), &Capabilities::http(), None).is_valid, "{text}");
-        let word = Capability::ALL.iter().find(|it| it.as_str() == capability).unwrap();
-        assert!(config.check(&Capabilities::http().with(*word)).is_ok(), "{text}");
     }
 }
 
@@ -397,7 +429,8 @@ fn a_function_has_no_statuses_and_no_gateway_grants_others() {
     assert!(status.check(&Capabilities::function()).is_err());
     let code = ResilienceConfig::from_json(r#"{"circuit_breaker": {"exclude": ["ABORTED"]}}"#).unwrap();
     assert!(code.check(&Capabilities::grpc()).is_ok());
-    assert!(code.check(&Capabilities::http()).is_err());
+    assert!(code.check(&Capabilities::http()).is_ok());
+    assert!(code.check(&Capabilities::function()).is_err());
 }
 
 #[test]
@@ -546,4 +579,39 @@ fn a_path_is_no_name_of_a_field() {
         assert_eq!(result.violations.len(), 1, "{text}: {:?}", result.errors);
         assert_eq!(result.violations[0].code, ViolationCode::UnknownField, "{text}");
     }
+}
+
+#[test]
+fn monitoring_is_of_the_whole_document_and_every_field_of_it_has_a_place() {
+    let plain = ResilienceConfig::from_preset(Preset::Simple);
+    let monitoring = plain.monitoring();
+    assert_eq!(
+        (monitoring.max_events, monitoring.max_alerts, monitoring.retention),
+        (10_000, 1000, seconds(24 * 3600))
+    );
+    let thresholds = &monitoring.thresholds;
+    assert_eq!((thresholds.load_time, thresholds.changes_per_hour), (Duration::from_millis(100), 10));
+    assert_eq!((thresholds.error_rate, thresholds.validation_failure_rate), (0.05, 0.1));
+    assert_eq!((thresholds.success_rate, thresholds.minimum_calls, thresholds.open_circuit), (0.8, 10, true));
+    assert!(plain.to_json().get("monitoring").is_none(), "a host without monitoring takes back what it printed");
+
+    let text = r#"{"monitoring": {"max_events": 50000, "max_alerts": 7, "retention": "48h", "thresholds": {"load_time": "50ms",
+        "error_rate": 0.5, "changes_per_hour": 3, "validation_failure_rate": 0.25, "success_rate": 0.9, "minimum_calls": 4,
+        "open_circuit": false}}}"#;
+    let config = ResilienceConfig::from_json(text).unwrap();
+    let given: serde_json::Value = serde_json::from_str(text).unwrap();
+    assert_eq!(
+        config.to_json()["monitoring"]["thresholds"]["load_time"],
+        given["monitoring"]["thresholds"]["load_time"]
+    );
+    assert_eq!(config.monitoring().retention, seconds(48 * 3600));
+    assert_eq!((config.monitoring().max_alerts, config.monitoring().thresholds.minimum_calls), (7, 4));
+    let again = ResilienceConfig::from_file_text(&config.to_json().to_string()).unwrap();
+    assert_eq!(again.monitoring(), config.monitoring());
+    let changed = tower_rampart_config::diff(&plain, &config);
+    assert_eq!(changed.len(), 10, "{changed:?}");
+    assert!(changed.iter().all(|it| it.operation.is_none() && !it.from.is_null() && !it.to.is_null()), "{changed:?}");
+
+    let over = r#"{"operation_overrides": {"a": {"monitoring": {"max_events": 5}}}}"#;
+    assert_eq!(ResilienceConfig::from_json(over).unwrap_err().violations()[0].code, ViolationCode::Misplaced);
 }

@@ -181,7 +181,8 @@ fn length(request: &Request) -> Option<u64> {
     request.body().and_then(Body::as_bytes).map(|bytes| bytes.len() as u64)
 }
 
-/// A classifier that was given to the builder. Requests are read as the configuration says, so that a closure need not know which may be sent twice.
+/// A classifier that was given to the builder. Requests are read as the configuration says, so that a closure need not know which may be sent
+/// twice; only the tokens that it may use are asked of the classifier first.
 #[derive(Clone, Debug)]
 pub struct Judged<C> {
     live: Live,
@@ -193,7 +194,9 @@ where
     C: Classify<Request, Response, E>,
 {
     fn request(&self, request: &Request) -> RequestInfo {
-        self.live.request(request.method(), request.headers(), length(request))
+        let mut info = self.live.request(request.method(), request.headers(), length(request));
+        info.tokens = self.classifier.request(request).tokens.or(info.tokens);
+        info
     }
 
     fn classify(&self, request: &RequestInfo, result: Result<&Response, &E>) -> Verdict {

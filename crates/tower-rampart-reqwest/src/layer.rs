@@ -20,6 +20,8 @@ use crate::{InResponse, ReqwestClassifier, ReqwestCloner, ReqwestService, classi
 /// |---|---|
 /// | `classify.transient_status`, `.permanent_status` | which answers are failures; see [`ReqwestClassifier`] |
 /// | `classify.outcome_at` | whether a call ends with the head of its answer or with its body, as [`ResponseBody`](tower_rampart::http::ResponseBody) says; a body that decides is boxed twice more |
+/// | `classify.profile` | `model_api`: errors are known by their bodies, streams are protected up to their first item, as for every HTTP host |
+/// | `rate_limit.tokens_per_minute`, `.learn_from_headers` | what a model API's answers say of tokens and limits |
 /// | `http.replay_max_bytes` | up to which size a body in memory is kept for another attempt; longer ones, and streams of any size, are sent once and never refused |
 /// | `http.deadline_headers` | where the time left for a call is read, and written anew for each attempt |
 /// | `http.attempt_header` | where each attempt is told its number |

@@ -169,6 +169,16 @@ impl Resilience {
         self.operation(name).typed.preflight()
     }
 
+    /// A handle to the operation, if it was configured by name or has been asked for; looking makes none.
+    pub fn handle(&self, name: &str) -> Option<OperationHandle> {
+        self.registry().existing(name).map(OperationHandle::new)
+    }
+
+    /// What documents may ask for, wherever no pipeline of an operation can serve less.
+    pub fn capabilities(&self) -> Capabilities {
+        self.inner.owner.host
+    }
+
     /// The registry of all operations.
     pub fn registry(&self) -> &Registry {
         self.inner.owner.registry()

@@ -269,3 +269,94 @@ mod tonic_hosts {
         let _ = (client.layer(NoService), server.layer(NoService));
     }
 }
+
+#[cfg(feature = "axum")]
+mod axum_host {
+    use axum::{Router, body::Body, routing::Route};
+    use http::Request;
+    use tower::Service;
+    use tower_rampart::{
+        axum::{NoAttempt, NoDeadline, NoHandle},
+        http::{Attempt, ResponseBody, ServerLayer, ServerService},
+    };
+
+    use super::{cloned_and_sent, shared};
+
+    /// What axum asks of a service on a route; requests are not cloned.
+    fn on_a_route<S: Service<Request<Body>, Future: Send + 'static> + Clone + Send + Sync + 'static>() {}
+
+    #[test]
+    fn services_are_what_axum_asks_for() {
+        on_a_route::<ServerService<Route>>();
+        on_a_route::<ServerService<Router>>();
+        cloned_and_sent::<ServerService<Route>>();
+        shared::<ServerLayer>();
+        shared::<(Attempt, NoAttempt, NoDeadline, NoHandle)>();
+    }
+
+    /// axum's body is sent and not shared, and so is what is around it.
+    #[test]
+    fn bodies_are_sent() {
+        fn body<T: Send + Unpin + 'static>() {}
+        body::<ResponseBody<Body>>();
+    }
+}
+
+#[cfg(feature = "tonic")]
+mod tonic_host {
+    use tonic::transport::Channel;
+    use tower_rampart::tonic::{ClientLayer, ClientService, RefusedBy, ServerLayer};
+
+    use super::{cloned_and_sent, shared};
+
+    #[test]
+    fn layers_and_services_are_sent() {
+        shared::<ClientLayer>();
+        shared::<ServerLayer>();
+        shared::<RefusedBy>();
+        cloned_and_sent::<ClientService<Channel>>();
+    }
+}
+
+#[cfg(feature = "hyper")]
+mod hyper_host {
+    use bytes::Bytes;
+    use http::Request;
+    use http_body_util::Full;
+    use hyper_util::client::legacy::{Client, connect::HttpConnector};
+    use tower::Service;
+    use tower_rampart::http::{ClientService, ReplayBody};
+
+    use super::cloned_and_sent;
+
+    type Guarded = ClientService<Client<HttpConnector, ReplayBody<Full<Bytes>>>>;
+
+    fn future<S: Service<Request<Full<Bytes>>, Future: Send + 'static>>() {}
+
+    #[test]
+    fn client_is_cloned_and_its_calls_are_sent() {
+        cloned_and_sent::<Guarded>();
+        future::<Guarded>();
+    }
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn services_are_clones_only_of_what_is() {
+    use tower_rampart::http::{ClientService, ServerService};
+
+    /// Whether a type is `Clone`, told by which of two functions of one name is meant.
+    struct Probe<T>(std::marker::PhantomData<T>);
+
+    trait Otherwise {
+        const IS_CLONE: bool = false;
+    }
+    impl<T> Otherwise for Probe<T> {}
+    impl<T: Clone> Probe<T> {
+        const IS_CLONE: bool = true;
+    }
+
+    struct NotClone;
+    const { assert!(Probe::<ClientService<Inner<'static>>>::IS_CLONE && Probe::<ServerService<Inner<'static>>>::IS_CLONE) };
+    const { assert!(!Probe::<ClientService<NotClone>>::IS_CLONE && !Probe::<ServerService<NotClone>>::IS_CLONE) };
+}

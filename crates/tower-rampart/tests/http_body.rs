@@ -20,7 +20,8 @@ use tower::{Layer, ServiceExt};
 use tower_rampart::{
     OperationHandle, PresetBuilder,
     breaker::State,
-    http::{BodyError, ClientLayer, Inspect, ResponseBody},
+    fallback::{Target, Targets},
+    http::{BodyError, ClientLayer, Inspect, ReplayError, ResponseBody},
     rejection::TimeoutKind,
 };
 
@@ -387,6 +388,104 @@ async fn nothing_is_lost_wherever_a_call_is_dropped() {
         }
         assert!(balanced(&layer.handle()).success > 0, "some came to their end");
     }
+}
+
+/// The answer of a file server: its length stands in its head, and its body does not know it.
+fn stated(length: &str, inner: Pieces) -> Response<Pieces> {
+    Response::builder().header("content-length", length).body(inner).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_ends_with_the_length_that_its_head_states() {
+    let layer = layer(END_OF_BODY);
+    let (feed, inner) = pieces();
+    let mut body = answered(&layer, stated("3", inner)).await.into_body();
+    feed.send(data("ab"));
+    assert!(next(&mut body).unwrap().is_ok());
+    assert!(is_full(&layer.handle()));
+    feed.send(data("c"));
+    assert!(next(&mut body).unwrap().is_ok());
+    drop(body);
+    assert_eq!(counted(&layer.handle()), [1, 0, 0, 0, 0], "hyper writes no more than that, and does not poll it again");
+    let (_feed, inner) = pieces();
+    drop(answered(&layer, stated("0", inner)).await);
+    assert_eq!(counted(&layer.handle()), [2, 0, 0, 0, 0], "nor at all, where nothing is to come");
+    let (feed, inner) = pieces();
+    feed.send(data("ab"));
+    let mut body = answered(&layer, stated("3", inner)).await.into_body();
+    assert!(next(&mut body).unwrap().is_ok());
+    drop(body);
+    assert_eq!(counted(&layer.handle()), [2, 0, 0, 1, 0], "a part is not the whole");
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_that_ends_with_an_error_or_trailers_has_no_length_before() {
+    let layer = layer(GRPC);
+    let (feed, inner) = pieces();
+    feed.fail(io::ErrorKind::ConnectionReset);
+    let mut failed = answered(&layer, grpc(inner)).await.into_body();
+    assert!(!failed.is_end_stream());
+    assert_eq!(failed.size_hint().exact(), None, "hyper would write an empty answer and never ask for the error");
+    assert!(next(&mut failed).unwrap().is_err());
+    let layer = self::layer(GRPC);
+    let mut ended = answered(&layer, grpc(body([trailers(&[("grpc-status", "5")])]))).await.into_body();
+    assert_eq!(ended.size_hint().exact(), None);
+    assert!(next(&mut ended).unwrap().unwrap().is_trailers());
+    assert!(ended.is_end_stream());
+    assert_eq!(ended.size_hint().exact(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_that_fails_with_its_requests_body_blames_nobody_behind() {
+    /// An answer that hands the request's body back.
+    struct Echo(bool);
+    impl Body for Echo {
+        type Data = Bytes;
+        type Error = ReplayError;
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _cx: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, ReplayError>>> {
+            std::task::Poll::Ready((!std::mem::replace(&mut self.0, true)).then_some(Err(ReplayError::Lost)))
+        }
+    }
+    let layer = layer(END_OF_BODY);
+    let response = layer.layer(Script::new([answer(200, Echo(false))])).oneshot(get()).await.unwrap();
+    assert!(text(response.into_body()).await.is_err());
+    assert_eq!(counted(&layer.handle()), [0, 0, 1, 0, 0]);
+    assert_eq!(layer.handle().breaker().state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn grpc_answer_without_a_content_type_is_judged_by_its_trailers() {
+    for peeked in [false, true] {
+        let layer = layer(GRPC);
+        let inner = if peeked { body([]) } else { body([data("m")]) };
+        let feed_end = trailers(&[("grpc-status", "14")]);
+        let inner = inner.with_trailers(async move { Some(Ok(feed_end.into_trailers().unwrap())) });
+        let response = layer.layer(Script::new([answer(200, inner)])).oneshot(get()).await.unwrap();
+        assert!(response.into_body().collect().await.is_ok());
+        assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0], "{peeked}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failure_that_no_fallback_answers_for_holds_its_place_until_its_body_has_ended() {
+    let never = layer(r#"{"preset": "simple"}"#).layer(Script::<Pieces>::new([])).standby();
+    let never = Target::new("never", never).when(|_| false);
+    let layer: ClientLayer<Targets<_>> =
+        PresetBuilder::from_json(&END_OF_BODY.replace("\"timeout\"", "\"fallback\": {}, \"timeout\""))
+            .unwrap()
+            .fallback_services(Targets::new([never]))
+            .http_client()
+            .unwrap();
+    let (feed, inner) = pieces();
+    let body = layer.layer(Script::new([answer(500, inner)])).oneshot(get()).await.unwrap().into_body();
+    assert_eq!(layer.handle().breaker().state(), State::Open);
+    assert!(body.is_watched() && is_full(&layer.handle()));
+    drop(feed);
+    assert_eq!(text(body).await.unwrap(), "");
+    assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 use hosts::{Pieces, Script, answer, balanced, body, counted, data, is_silent, ms, next, pieces, secs, text, trailers};
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
@@ -292,6 +293,39 @@ async fn stream_that_its_reader_drops_is_abandoned() {
     drop(call(&layer, &Script::new([stream(items)])).await.unwrap());
     assert!(feed.is_closed());
     assert_eq!(counted(&layer.handle()), [0, 0, 0, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_that_has_said_its_last_succeeds_though_its_reader_goes_before_the_end() {
+    for last in ["data: [DONE]\n\n", "event: message_stop\ndata: {}\n\n", "event: response.completed\ndata: {}\n\n"] {
+        let layer = metered(&json!({}));
+        let (feed, items) = pieces();
+        feed.send(data("data: {\"choices\": [], \"usage\": {\"total_tokens\": 70}}\n\n"));
+        let mut body = call(&layer, &Script::new([stream(items)])).await.unwrap().into_body();
+        assert!(next(&mut body).unwrap().is_ok());
+        assert_eq!(counted(&layer.handle()), [0, 0, 0, 0, 1], "it goes on");
+        feed.send(data(last));
+        assert!(next(&mut body).unwrap().is_ok());
+        drop(body);
+        assert!(feed.is_closed());
+        assert_eq!(counted(&layer.handle()), [1, 0, 0, 0, 0], "{last}");
+        assert_eq!(left(&layer), 6000 - 70);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_whose_reader_goes_after_an_error_has_failed() {
+    let layer = layer();
+    let (feed, items) = pieces();
+    feed.send(data(ITEM));
+    feed.send(data(ERROR));
+    let mut body = call(&layer, &Script::new([stream(items)])).await.unwrap().into_body();
+    for _ in 0..2 {
+        assert!(next(&mut body).unwrap().is_ok());
+    }
+    drop(body);
+    assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
+    assert_eq!(layer.handle().breaker().state(), State::Open);
 }
 
 #[tokio::test(start_paused = true)]
@@ -644,4 +678,38 @@ async fn stream_of_the_stand_in_is_judged_by_its_own_circuit() {
     assert_eq!(over.secondary.breaker().state(), State::Open);
     balanced(&over.primary);
     balanced(&over.secondary);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_of_empty_pieces_is_not_looked_at_for_ever() {
+    const PIECES: usize = 200_000;
+    let layer = once();
+    let (feed, inner) = pieces();
+    for _ in 0..PIECES {
+        feed.send(data(""));
+    }
+    feed.send(data("data: {}\n\n"));
+    drop(feed);
+    let mut response = answer(200, inner);
+    response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+    let mut body = call(&layer, &Script::new([response])).await.unwrap().into_body();
+    let mut left = 0;
+    while let Some(frame) = body.frame().await {
+        assert!(frame.is_ok());
+        left += 1;
+    }
+    assert!(left > PIECES / 2, "{left}");
+    assert_eq!(counted(&layer.handle()), [1, 0, 0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_that_breaks_off_has_no_length() {
+    let layer = once();
+    let (feed, inner) = pieces();
+    feed.send(data("{\"error\": "));
+    feed.fail(io::ErrorKind::ConnectionReset);
+    let mut body = call(&layer, &Script::new([answer(500, inner)])).await.unwrap().into_body();
+    assert_eq!((body.size_hint().lower(), body.size_hint().exact()), (10, None));
+    assert!(next(&mut body).unwrap().is_ok());
+    assert!(next(&mut body).unwrap().is_err());
 }

@@ -24,7 +24,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
 use tower_rampart::{
-    BoxError, PresetBuilder, Registry, Rejection, Resilience, ResilienceConfig, Stage,
+    BoxError, Explain, PresetBuilder, Registry, Rejection, Resilience, ResilienceConfig, Stage,
     breaker::State,
     http::{ClientLayer, Deadline, ResponseBody, ServerLayer, capabilities as http_capabilities},
     reload::ChangeBy,
@@ -397,7 +397,9 @@ async fn fallback_answers_for_handlers() {
         .unwrap();
     let service = layer.layer(Handler::new(200));
     assert_eq!(text(service.clone().oneshot(get()).await.unwrap().into_body()).await.unwrap(), "");
-    assert_eq!(text(service.oneshot(get()).await.unwrap().into_body()).await.unwrap(), "stale");
+    let refused = service.oneshot(get()).await.unwrap();
+    assert_eq!(refused.extensions().get::<Explain>().map(Explain::served_by), Some("fallback"));
+    assert_eq!(text(refused.into_body()).await.unwrap(), "stale");
 }
 
 #[test]

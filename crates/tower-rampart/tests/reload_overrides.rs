@@ -44,7 +44,7 @@ async fn an_override_reaches_one_operation_and_is_taken_back_whole() {
     assert_eq!(resilience.document().operation("export").retry.max_attempts, 3);
     let listed = resilience.overrides();
     assert_eq!((listed.len(), listed[0].id, listed[0].expires_in), (1, id, None));
-    assert_eq!((&*listed[0].operation, &*listed[0].fields), ("export", r#"{"retry_attempts": 1}"#));
+    assert_eq!((listed[0].operation.as_deref(), &*listed[0].fields), (Some("export"), r#"{"retry_attempts": 1}"#));
     resilience.revert(id, &alice()).unwrap();
     assert_eq!((attempts(&resilience), resilience.etag()), (3, before));
     assert!(matches!(resilience.revert(id, &alice()), Err(ReloadError::UnknownOverride(it)) if it == id));

@@ -13,9 +13,9 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tower_rampart_admin::performance::percentile;
 
 use super::{clock::Stopwatch, phase::Phase, server::STANDBY};
-use crate::rank::percentile;
 
 /// Requests a second.
 pub(crate) const RATE: u32 = 40;

@@ -19,6 +19,8 @@ const SERVED_BY: HeaderName = HeaderName::from_static("x-resilience-served-by");
 const STOPPED_BY: HeaderName = HeaderName::from_static("x-resilience-stopped-by");
 /// What the answer was judged.
 const CLASS: HeaderName = HeaderName::from_static("x-resilience-class");
+/// Which of a model API's errors it was.
+const PROVIDER_CLASS: HeaderName = HeaderName::from_static("x-resilience-provider-class");
 
 /// Takes the question out of the headers of a request; whether it was asked.
 pub(crate) fn take_question(headers: &mut HeaderMap) -> bool {
@@ -41,6 +43,9 @@ pub(crate) fn answer(explain: Option<&Explain>, is_answered: bool, headers: &mut
     let class = explain.map_or(Some(ClassKind::Success), |explain| explain.class);
     if let Some(class) = class {
         headers.insert(CLASS, HeaderValue::from_static(class.as_str()));
+    }
+    if let Some(class) = explain.and_then(|explain| explain.provider_class) {
+        headers.insert(PROVIDER_CLASS, HeaderValue::from_static(class.as_str()));
     }
 }
 

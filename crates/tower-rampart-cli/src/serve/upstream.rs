@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use tower::Service;
-use tower_rampart::http::{NotReplayable, ReplayBody, ReplayError};
+use tower_rampart::http::{NotReplayable, ReplayBody, ReplayError, TOKENS_HEADER};
 
 use super::{
     connect::{Clients, Protocol},
@@ -91,6 +91,8 @@ impl Service<Request<RequestBody>> for Upstream {
             Ok(uri) => *request.uri_mut() = uri,
             Err(error) => return Attempt::failed(UpstreamError::NoTarget(error)),
         }
+        // It is for the limits of the gateway, those of an upstream that stands by among them: only here have all of them read it.
+        request.headers_mut().remove(TOKENS_HEADER);
         let offer = request.extensions_mut().remove::<Offer>();
         let protocol = match offer {
             Some(_) => Protocol::Http1,

@@ -35,9 +35,24 @@ impl Document {
         fs::rename(other, self.path()).expect("a rename");
     }
 
+    /// Writes it where it stands, and waits until this gateway runs on it.
+    pub async fn apply(&self, gateway: &Gateway, document: &Value) {
+        let applied = reloads(gateway, "applied").await;
+        self.write(document);
+        reloaded(gateway, "applied", applied).await;
+    }
+
     pub fn gateway(&self, upstream: SocketAddr) -> Gateway {
         Gateway::start(upstream, &["--config", self.path().to_str().expect("a name")])
     }
+}
+
+/// A document with these sections instead of its own.
+pub fn over(document: &Value, sections: &Value) -> Value {
+    let mut document = document.clone();
+    let sections = sections.as_object().expect("sections").clone();
+    document.as_object_mut().expect("an object").extend(sections);
+    document
 }
 
 /// How many reloads came to this end.

@@ -14,10 +14,6 @@ const fn reserved(path: &'static str, kind: Kind, doc: &'static str) -> Field {
     Field::new(path, kind, doc, Target::Reserved)
 }
 
-const fn monitoring(path: &'static str, kind: Kind, doc: &'static str) -> Field {
-    reserved(path, kind, doc).needs(|_| Some(Capability::Monitoring))
-}
-
 pub(super) static FIELDS: &[Field] = &[
     stage!("cache.enabled", Cache),
     reserved("cache.ttl", DURATION, "How long an answer is kept."),
@@ -36,11 +32,4 @@ pub(super) static FIELDS: &[Field] = &[
     stage!("priority.enabled", Priority),
     stage!("shadow.enabled", Shadow),
     stage!("nested_retry.enabled", NestedRetry),
-    monitoring("monitoring.max_events", COUNT, "The most events that are kept."),
-    monitoring("monitoring.max_alerts", COUNT, "The most alerts that are kept."),
-    monitoring("monitoring.retention", DURATION, "How long events are kept."),
-    monitoring("monitoring.thresholds.load_time", DURATION, "A configuration that loads slower raises an alert."),
-    monitoring("monitoring.thresholds.error_rate", SHARE, "A higher error rate raises an alert."),
-    monitoring("monitoring.thresholds.changes_per_hour", COUNT, "More changes of configuration raise an alert."),
-    monitoring("monitoring.thresholds.validation_failure_rate", SHARE, "A higher rate of refusals raises an alert."),
 ];

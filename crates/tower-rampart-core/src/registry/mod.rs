@@ -132,6 +132,11 @@ impl Registry {
         lock(&self.inner.operations).values().cloned().collect()
     }
 
+    /// How many operations it holds at most.
+    pub fn max_operations(&self) -> usize {
+        self.inner.max_operations
+    }
+
     /// The circuit breakers by name: those of operations and those that were made by themselves.
     pub fn breakers(&self) -> &Breakers {
         &self.inner.shared.breakers

@@ -54,3 +54,30 @@ impl IntoResponse for BoxedError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, io, time::Duration};
+
+    use tower_rampart_core::rejection::{OverloadReason, Overloaded, TimedOut, TimeoutKind};
+
+    use super::*;
+    use crate::BoxError;
+
+    #[test]
+    fn errors_answer_with_what_they_are_made_of() {
+        let timeout = Rejection::from(TimedOut::new("op".into(), TimeoutKind::Total, Duration::from_secs(1)));
+        let full = Rejection::from(Overloaded::new("op".into(), OverloadReason::QueueFull, 1, None));
+        let boxed = |error: BoxError| Error::Inner(BoxedError::from(error));
+        for (response, status, is_refusal) in [
+            (Error::<Infallible>::from(timeout.clone()).into_response(), 504, true),
+            (Error::<Infallible>::from(full).into_response(), 503, true),
+            (boxed(Box::new(timeout)).into_response(), 504, true),
+            (boxed(Box::new(io::Error::other("secret"))).into_response(), 500, false),
+            (Error::Inner(StatusCode::IM_A_TEAPOT).into_response(), 418, false),
+        ] {
+            assert_eq!(response.status(), status);
+            assert_eq!(response.extensions().get::<Rejection>().is_some(), is_refusal, "{status}");
+        }
+    }
+}

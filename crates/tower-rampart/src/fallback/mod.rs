@@ -75,12 +75,15 @@ impl<Req> Walk<Req> {
         self.next.checked_sub(1)
     }
 
-    /// Whether another answer might be tried for what was judged so.
+    /// Whether another answer is to be tried for what was judged so, and has what it needs. Who is told no keeps what the call holds with its own answer.
     pub(crate) fn may_step<A, Res, E>(&self, config: Config, verdict: &Verdict, answer: &A) -> bool
     where
         A: Fallback<Req, Res, E>,
     {
-        self.next < answer.len() && config.applies(verdict)
+        self.next < answer.len()
+            && config.applies(verdict)
+            && (self.spare.is_some() || !answer.needs_request())
+            && (self.next..answer.len()).any(|index| answer.is_enabled(index, verdict))
     }
 
     /// Begins the next answer that can do with what is left of the request, or gives the fault back: there is none. A request that is handed over is

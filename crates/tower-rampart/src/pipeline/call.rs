@@ -1,15 +1,10 @@
-//! What one call through the pipeline holds, and how it is given back however the call ends.
+//! What one call through the pipeline holds, and how it is given back however the call ends. How it asks the stages is in `circuit`, `concurrency` and `rate`.
 
-use std::{
-    mem,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{mem, sync::Arc, time::Duration};
 
 use tower_rampart_core::{
     Class, ClassKind, Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency,
-    rejection::{CircuitOpen, Name, OverloadReason, Overloaded, TimedOut, TimeoutKind},
+    rejection::{Name, TimedOut, TimeoutKind},
     retry::{Attempts, StopReason},
 };
 
@@ -30,10 +25,10 @@ pub(crate) struct Call<J, K, A, R> {
     pub(crate) attempt_until: Option<(Timestamp, TimeoutKind)>,
     pub(crate) explain: Explain,
     pub(super) rate: RateHeld,
-    queue_ticket: Option<concurrency::Ticket>,
-    permit: Option<concurrency::Permit>,
+    pub(super) queue_ticket: Option<concurrency::Ticket>,
+    pub(super) permit: Option<concurrency::Permit>,
     /// The circuit's permit, of the call or of the attempt in flight, as its scope says.
-    circuit: Option<breaker::Permit>,
+    pub(super) circuit: Option<breaker::Permit>,
     /// How often stages were switched when the call took its settings; `None` once a preflight has admitted it.
     pub(super) switches: Option<u32>,
     /// Whether the call was counted as admitted and must be counted as ended.
@@ -66,108 +61,6 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     pub(crate) fn name(&self) -> Name {
         Name::clone(self.shared.machines.operation.name())
-    }
-
-    /// Whether the circuit takes its samples in `scope`.
-    pub(crate) fn circuit_in(&self, scope: breaker::Scope) -> bool {
-        self.settings.circuit == Some(scope)
-    }
-
-    /// Takes a permit of the circuit.
-    pub(crate) fn enter_circuit(&mut self, now: Timestamp) -> Result<(), Rejection> {
-        match self.shared.machines.breaker.try_acquire(now) {
-            Ok(permit) => {
-                self.circuit = Some(permit);
-                Ok(())
-            }
-            Err(refused) => Err(self.circuit_open(refused)),
-        }
-    }
-
-    #[cold]
-    pub(crate) fn circuit_open(&self, refused: breaker::Refused) -> Rejection {
-        CircuitOpen::new(self.name(), refused.state, refused.retry_after).into()
-    }
-
-    /// Ends the circuit's permit.
-    pub(crate) fn leave_circuit(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
-        if let Some(permit) = self.circuit.take() {
-            self.shared.machines.breaker.record(permit, outcome, retry_after, clock::now);
-        }
-    }
-
-    /// Ends the circuit's permit of a call or an attempt that is not sent: it says nothing about the service behind.
-    pub(crate) fn leave_unsent_circuit(&mut self) {
-        if !self.started || self.circuit_in(breaker::Scope::Attempt) {
-            self.leave_circuit(Outcome::Ignored, None);
-        }
-    }
-
-    /// Ends the circuit's permit as an answer says.
-    pub(crate) fn judge_circuit(&mut self, verdict: &Verdict) {
-        if self.circuit.is_some() {
-            let outcome = self.shared.machines.breaker.outcome(verdict);
-            self.leave_circuit(outcome, verdict.class.retry_after());
-        }
-    }
-
-    /// Whether the circuit is open, so that a retry would call what it is meant to protect.
-    pub(crate) fn circuit_forbids_retry(&self, now: Timestamp) -> bool {
-        match self.settings.circuit {
-            None => false,
-            Some(breaker::Scope::Attempt) => self.shared.machines.breaker.peek(now).is_err(),
-            // The call itself may be the half-open circuit's probe, and goes on then.
-            Some(breaker::Scope::Call) => {
-                matches!(self.shared.machines.breaker.state(now), breaker::State::Open | breaker::State::ForcedOpen)
-            }
-        }
-    }
-
-    /// Takes a permit of the concurrency limiter if one is free.
-    pub(crate) fn take_permit(&mut self) -> Result<(), Rejection> {
-        match self.shared.machines.concurrency.try_acquire() {
-            Ok(permit) => {
-                self.permit = Some(permit);
-                Ok(())
-            }
-            Err(_) => Err(self.overloaded(OverloadReason::QueueFull)),
-        }
-    }
-
-    /// Takes a permit of the concurrency limiter, or a place in its queue: `Ok(true)` if it was taken.
-    pub(crate) fn enter_concurrency(&mut self) -> Result<bool, Rejection> {
-        let limiter = &self.shared.machines.concurrency;
-        if let Ok(permit) = limiter.try_acquire() {
-            self.permit = Some(permit);
-            return Ok(true);
-        }
-        match limiter.enqueue() {
-            Ok(concurrency::Admission::Granted(permit)) => {
-                self.permit = Some(permit);
-                Ok(true)
-            }
-            Ok(concurrency::Admission::Queued(ticket)) => {
-                self.queue_ticket = Some(ticket);
-                Ok(false)
-            }
-            Err(_) => Err(self.overloaded(OverloadReason::QueueFull)),
-        }
-    }
-
-    #[cold]
-    pub(crate) fn overloaded(&self, reason: OverloadReason) -> Rejection {
-        Overloaded::new(self.name(), reason, self.shared.machines.concurrency.max_inflight(), None).into()
-    }
-
-    /// Whether the permit that was waited for is there.
-    pub(crate) fn poll_concurrency(&mut self, cx: &Context<'_>) -> bool {
-        let Some(ticket) = &self.queue_ticket else { return true };
-        let Poll::Ready(permit) = self.shared.machines.concurrency.poll_ticket(ticket, cx.waker()) else {
-            return false;
-        };
-        self.queue_ticket = None;
-        self.permit = Some(permit);
-        true
     }
 
     /// Counts a wait in a queue.
@@ -251,12 +144,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Gives back what a call holds while it is in the pipeline; its fallback holds nothing.
     pub(crate) fn release(&mut self) {
         self.release_rate();
-        if let Some(ticket) = self.queue_ticket.take() {
-            self.shared.machines.concurrency.cancel(ticket);
-        }
-        if let Some(permit) = self.permit.take() {
-            self.shared.machines.concurrency.release(permit);
-        }
+        self.release_permit();
     }
 
     /// Whether an answer that was judged so decides the outcome only when it has ended.

@@ -101,6 +101,8 @@
 
 mod builder;
 mod call;
+mod circuit;
+mod concurrency;
 mod explain;
 pub mod future;
 mod handle;

@@ -55,6 +55,10 @@ pub enum AuditAction {
     Expire,
     /// A change was refused; the old configuration stayed.
     Refused,
+    /// A preset was registered.
+    Preset,
+    /// An operator did something else, by this word; see [`Resilience::note`](crate::Resilience::note).
+    Command(&'static str),
 }
 
 impl AuditAction {
@@ -66,6 +70,8 @@ impl AuditAction {
             Self::Revert => "revert",
             Self::Expire => "expire",
             Self::Refused => "refused",
+            Self::Preset => "preset",
+            Self::Command(command) => command,
         }
     }
 }
@@ -90,7 +96,7 @@ pub struct AuditEntry {
     pub override_id: Option<OverrideId>,
     /// What became different.
     pub changes: Arc<[Change]>,
-    /// Why it was refused, or which overrides it dropped.
+    /// Why it was refused, or which overrides it dropped; which preset was registered; what a command was done to.
     pub detail: Option<Arc<str>>,
 }
 

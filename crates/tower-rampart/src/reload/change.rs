@@ -7,7 +7,6 @@ use tower_rampart_config::{Change, ConfigError, ResilienceConfig};
 use super::{
     AuditAction, AuditEntry, ChangeBy, ReloadError, Reloaded,
     owner::{Owner, State},
-    plan::Basis,
 };
 use crate::Resilience;
 
@@ -17,9 +16,9 @@ impl Resilience {
         self.owner().current().config.clone()
     }
 
-    /// The document alone, without the overrides that lie over it: what a partial change of it starts from.
+    /// The document that is in force, without the overrides that lie over it: what a partial change of it starts from.
     pub fn document(&self) -> ResilienceConfig {
-        self.owner().change(|_, state| state.basis.document.clone())
+        self.owner().change(|_, state| state.basis.in_force().clone())
     }
 
     /// The tag of [`config`](Self::config): another one if and only if the configuration is another.
@@ -32,10 +31,10 @@ impl Resilience {
     /// # Errors
     /// Lists every violation with its path, value and range.
     pub fn load(&self, document: &str) -> Result<ResilienceConfig, ConfigError> {
-        self.owner().origin.document(document)
+        self.owner().origin.document(&self.presets(), document)
     }
 
-    /// Replaces the document; overrides stay above it where they still fit.
+    /// Replaces the document; overrides stay above it where they still fit. One that [`reload_on`](Self::reload_on) put there for a time ends.
     ///
     /// # Errors
     /// Names each stage that the host, or a pipeline of an operation, cannot serve, and the missing capability. Then nothing has changed.
@@ -74,15 +73,20 @@ impl Resilience {
     /// # Errors
     /// As [`reload`](Self::reload).
     pub fn dry_run(&self, config: &ResilienceConfig) -> Result<Vec<Change>, ReloadError> {
-        self.owner().change(|owner, state| {
-            let basis = Basis { document: config.clone(), ..state.basis.clone() };
-            Ok(owner.plan(basis)?.changes)
-        })
+        self.owner().change(|owner, state| Ok(owner.plan(state.basis.with_document(config.clone()))?.changes))
     }
 
     /// Who changed the configuration, when and how, or tried to: the last 1000 entries, oldest first.
     pub fn audit(&self) -> Vec<AuditEntry> {
         self.owner().change(|_, state| state.audit.all())
+    }
+
+    /// Enters a command of an operator in the [`audit`](Self::audit) that is no change of the configuration: a circuit was reset, counters were.
+    /// `command` is the word for it, `subject` what it was done to.
+    pub fn note(&self, command: &'static str, subject: &str, by: &ChangeBy) {
+        self.owner().change(|_, state| {
+            state.audit.push(by, (AuditAction::Command(command), None), &[], Some(subject.into()));
+        });
     }
 
     /// Changes how many entries of the [`audit`](Self::audit) are kept (1000 unless told otherwise); the oldest go first.
@@ -92,7 +96,7 @@ impl Resilience {
 }
 
 impl Owner {
-    fn reload(
+    pub(super) fn reload(
         &self,
         state: &mut State,
         etag: Option<&str>,
@@ -102,12 +106,12 @@ impl Owner {
         let planned = self
             .is_meant_for(etag)
             .and(config.map_err(ReloadError::from))
-            .and_then(|document| self.plan(Basis { document, ..state.basis.clone() }));
+            .and_then(|document| self.plan(state.basis.with_document(document)));
         self.settle(state, planned, by, (AuditAction::Reload, None))
     }
 
     /// Whether a change that was made for the configuration of this tag finds it.
-    fn is_meant_for(&self, etag: Option<&str>) -> Result<(), ReloadError> {
+    pub(super) fn is_meant_for(&self, etag: Option<&str>) -> Result<(), ReloadError> {
         let present = Arc::clone(&self.present().etag);
         match etag {
             Some(expected) if *expected != *present => {

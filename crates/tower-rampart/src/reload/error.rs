@@ -16,6 +16,8 @@ pub struct Reloaded {
     pub etag: Arc<str>,
     /// The overrides that do not fit over what lies below them now; they are gone.
     pub dropped: Vec<DroppedOverride>,
+    /// The number of a document that is in force for a time, by which it can be taken back before.
+    pub override_id: Option<OverrideId>,
 }
 
 /// An override that a change left no room for.

@@ -11,7 +11,6 @@ use tower_rampart_config::{Limits, ResilienceConfig};
 use super::{
     AuditAction, ChangeBy, ReloadError, Reloaded,
     owner::{Owner, State},
-    plan::Basis,
 };
 use crate::Resilience;
 
@@ -81,7 +80,7 @@ impl Owner {
         let is_news = named.said != says;
         named.said = says;
         let document = match text {
-            Ok(text) => self.origin.file(&named.path, &text).map_err(ReloadError::from),
+            Ok(text) => self.origin.file(&self.presets.load(), &named.path, &text).map_err(ReloadError::from),
             Err(error) => Err(ReloadError::File { path: named.path.clone(), error }),
         };
         Some((is_news, document))
@@ -93,7 +92,7 @@ impl Owner {
         document: Result<ResilienceConfig, ReloadError>,
         by: &ChangeBy,
     ) -> Result<Reloaded, ReloadError> {
-        let planned = document.and_then(|document| self.plan(Basis { document, ..state.basis.clone() }));
+        let planned = document.and_then(|document| self.plan(state.basis.with_document(document)));
         self.settle(state, planned, by, (AuditAction::Reload, None))
     }
 }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | the document (and below it the environment and the preset) | [`reload`](Resilience::reload), [`reload_json`](Resilience::reload_json), the watched file |
 //! | overrides given in code | [`PresetBuilder::overrides_json`](crate::PresetBuilder::overrides_json) of a pipeline that follows |
+//! | instead of the document, for a time: another one | [`reload_on`](Resilience::reload_on), [`reload_patch`](Resilience::reload_patch), [`revert`](Resilience::revert), its time to live |
 //! | overrides made at run time, in the order they were made | [`override_operation`](Resilience::override_operation), [`revert`](Resilience::revert), their time to live |
 //!
 //! The library spawns no task: the end of overrides and the watched file are served by [`maintain`](Resilience::maintain), which the program spawns.
@@ -48,6 +49,8 @@ mod origin;
 mod overrides;
 mod owner;
 mod plan;
+mod presets;
+mod temporary;
 #[cfg(not(feature = "watch"))]
 mod unwatched;
 #[cfg(feature = "watch")]
@@ -58,6 +61,7 @@ pub use error::{DroppedOverride, ReloadError, Reloaded};
 pub(crate) use origin::Origin;
 pub use overrides::{Override, OverrideId, UnknownOverrideId};
 pub(crate) use owner::{Laying, Owner};
+pub use temporary::Terms;
 pub use tower_rampart_config::Change;
 #[cfg(feature = "watch")]
 pub use watch::WatchError;

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use tower_rampart_config::{ConfigError, ResilienceConfig, Surroundings};
+use tower_rampart_config::{ConfigError, Limits, Loaded, Presets, ResilienceConfig, Surroundings};
 
 use super::file::{self, Named};
 
@@ -41,26 +41,40 @@ impl Origin {
     }
 
     /// Reads a document of at most 4096 bytes.
-    pub(super) fn document(&self, text: &str) -> Result<ResilienceConfig, ConfigError> {
+    pub(super) fn document(&self, presets: &Presets, text: &str) -> Result<ResilienceConfig, ConfigError> {
         match &self.variables {
-            None => ResilienceConfig::from_json(text),
+            None => presets.load(text, Limits::text()),
             Some(variables) => {
                 let document = [(DOCUMENT.to_owned(), text.to_owned())];
-                ResilienceConfig::from_vars(variables.iter().cloned().chain(document), |_| unread())
+                from_variables(presets, variables.iter().cloned().chain(document), |_| unread())
             }
         }
     }
 
     /// Reads the text of a file, at most 64 KiB.
-    pub(super) fn file(&self, path: &Path, text: &str) -> Result<ResilienceConfig, ConfigError> {
+    pub(super) fn file(&self, presets: &Presets, path: &Path, text: &str) -> Result<ResilienceConfig, ConfigError> {
         match &self.variables {
-            None => ResilienceConfig::from_file_text(text),
+            None => presets.load(text, Limits::file()),
             Some(variables) => {
                 let file = [(FILE.to_owned(), path.display().to_string())];
-                ResilienceConfig::from_vars(variables.iter().cloned().chain(file), |_| Ok(text.to_owned()))
+                from_variables(presets, variables.iter().cloned().chain(file), |_| Ok(text.to_owned()))
             }
         }
     }
+
+    /// Reads a document that a patch was laid over, as large as a file may be.
+    pub(super) fn patched(&self, presets: &Presets, text: &str) -> Result<ResilienceConfig, ConfigError> {
+        self.file(presets, Path::new("the patched document"), text)
+    }
+}
+
+fn from_variables(
+    presets: &Presets,
+    variables: impl Iterator<Item = (String, String)>,
+    read_file: impl Fn(&Path) -> io::Result<String>,
+) -> Result<ResilienceConfig, ConfigError> {
+    let surroundings = Surroundings::new(variables, |_| false);
+    Ok(Loaded::from_surroundings(presets, &surroundings, read_file)?.config)
 }
 
 /// No file is asked for where a document was given.
@@ -80,8 +94,8 @@ mod tests {
     fn later_documents_lie_over_the_same_variables() {
         let origin = variables(&[("RESILIENCE_PRESET", "production"), ("AI_LIB_RPS", "25"), (DOCUMENT, "{}")]);
         for config in [
-            origin.document(r#"{"retry_attempts": 2}"#).unwrap(),
-            origin.file(Path::new("rampart.json"), r#"{"retry_attempts": 2}"#).unwrap(),
+            origin.document(&Presets::builtin(), r#"{"retry_attempts": 2}"#).unwrap(),
+            origin.file(&Presets::builtin(), Path::new("rampart.json"), r#"{"retry_attempts": 2}"#).unwrap(),
         ] {
             assert_eq!(config.preset_name(), "production");
             assert_eq!(config.base().retry.max_attempts, 2);
@@ -93,8 +107,8 @@ mod tests {
     fn a_file_may_be_larger_than_a_document() {
         let text = format!("{{\"retry_attempts\": 2{}}}", " ".repeat(5000));
         for origin in [Origin::default(), variables(&[])] {
-            assert!(origin.document(&text).is_err());
-            assert!(origin.file(Path::new("rampart.json"), &text).is_ok());
+            assert!(origin.document(&Presets::builtin(), &text).is_err());
+            assert!(origin.file(&Presets::builtin(), Path::new("rampart.json"), &text).is_ok());
         }
     }
 

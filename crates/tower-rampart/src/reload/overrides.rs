@@ -18,7 +18,7 @@ use crate::{Resilience, clock};
 
 /// Which override; never used twice by one [`Resilience`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OverrideId(u64);
+pub struct OverrideId(pub(super) u64);
 
 impl fmt::Display for OverrideId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,8 +59,8 @@ impl Laid {
 pub struct Override {
     /// Its number.
     pub id: OverrideId,
-    /// The operation that it lies over.
-    pub operation: String,
+    /// The operation that it lies over; `None` for a whole document that is in force for a time.
+    pub operation: Option<String>,
     /// The fields that it sets, as JSON.
     pub fields: String,
     /// Who made it, and where from.
@@ -85,7 +85,7 @@ impl Kept {
     pub(super) fn at(&self, now: Timestamp) -> Override {
         Override {
             id: self.id,
-            operation: self.laid.operation.clone(),
+            operation: Some(self.laid.operation.clone()),
             fields: self.laid.fields.clone(),
             by: self.by.clone(),
             since: self.since,
@@ -104,19 +104,44 @@ const AGAIN: Duration = Duration::from_secs(60);
 impl Owner {
     /// Takes away the overrides whose time is over.
     pub(super) fn expire(&self, state: &mut State, now: Timestamp) {
-        while let Some(due) = state.basis.overrides.iter().position(|it| it.is_due(now)) {
-            let Kept { id, by, .. } = state.basis.overrides[due].clone();
-            let mut basis = state.basis.clone();
-            basis.overrides.remove(due);
-            match self.plan(basis) {
+        while let Some((id, by)) = state.basis.due(now) {
+            match self.plan(state.basis.without(id)) {
                 Ok(plan) => drop(self.commit(state, plan, &by, (AuditAction::Expire, Some(id)))),
                 // A pipeline was built without asking this owner, and cannot serve what lies below the override.
                 Err(error) => {
-                    state.basis.overrides[due].until = Some(now.after(AGAIN));
+                    state.basis.postpone(id, now.after(AGAIN));
                     self.note_expiry(state);
                     state.refuse(&by, Some(id), &error);
                 }
             }
+        }
+    }
+}
+
+impl Basis {
+    /// An override whose time is over, or the document, and who made it.
+    fn due(&self, now: Timestamp) -> Option<(OverrideId, ChangeBy)> {
+        let document = self.temporary.as_ref().filter(|it| now >= it.until).map(|it| (it.id, it.by.clone()));
+        document.or_else(|| self.overrides.iter().find(|it| it.is_due(now)).map(|it| (it.id, it.by.clone())))
+    }
+
+    fn has(&self, id: OverrideId) -> bool {
+        self.temporary.as_ref().is_some_and(|it| it.id == id) || self.overrides.iter().any(|it| it.id == id)
+    }
+
+    fn without(&self, id: OverrideId) -> Self {
+        let mut basis = self.clone();
+        basis.temporary = basis.temporary.filter(|it| it.id != id);
+        basis.overrides.retain(|it| it.id != id);
+        basis
+    }
+
+    fn postpone(&mut self, id: OverrideId, until: Timestamp) {
+        if let Some(temporary) = self.temporary.as_mut().filter(|it| it.id == id) {
+            temporary.until = until;
+        }
+        for it in self.overrides.iter_mut().filter(|it| it.id == id) {
+            it.until = Some(until);
         }
     }
 }
@@ -165,21 +190,20 @@ impl Resilience {
     /// If there is no such override, or no longer.
     pub fn revert(&self, id: OverrideId, by: &ChangeBy) -> Result<Reloaded, ReloadError> {
         self.owner().change(|owner, state| {
-            let mut basis = state.basis.clone();
-            let Some(at) = basis.overrides.iter().position(|it| it.id == id) else {
+            if !state.basis.has(id) {
                 return Err(ReloadError::UnknownOverride(id));
-            };
-            basis.overrides.remove(at);
-            let done = owner.plan(basis);
+            }
+            let done = owner.plan(state.basis.without(id));
             owner.settle(state, done, by, (AuditAction::Revert, Some(id)))
         })
     }
 
-    /// The overrides in force, oldest first. Those given in code are not among them.
+    /// The overrides in force: a whole document first, then by age. Those given in code are not among them.
     pub fn overrides(&self) -> Vec<Override> {
         self.owner().change(|_, state| {
             let now = clock::now();
-            state.basis.overrides.iter().map(|it| it.at(now)).collect()
+            let document = state.basis.temporary.as_ref().map(|it| it.at(now));
+            document.into_iter().chain(state.basis.overrides.iter().map(|it| it.at(now))).collect()
         })
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::sync::watch;
-use tower_rampart_config::{Capabilities, Capability, ResilienceConfig, etag};
+use tower_rampart_config::{Capabilities, Capability, Presets, ResilienceConfig, etag};
 use tower_rampart_core::{
     Timestamp,
     control::ConfigCell,
@@ -57,9 +57,11 @@ pub(crate) struct Present {
 pub(crate) struct Owner {
     pub(super) origin: Origin,
     /// What documents may ask for wherever no pipeline can serve less.
-    pub(super) host: Capabilities,
+    pub(crate) host: Capabilities,
     registry: Registry,
     present: ConfigCell<Present>,
+    /// The presets that documents can name. Replaced while `state` is held.
+    pub(super) presets: ConfigCell<Presets>,
     /// When the next override ends, in nanoseconds of the clock; `u64::MAX` if none does.
     next_expiry: AtomicU64,
     /// Held for a whole change, so that changes come one after another.
@@ -90,7 +92,13 @@ impl Owner {
     /// The owner of a configuration that was checked against `host`.
     pub(crate) fn new(config: ResilienceConfig, registry: Registry, host: Capabilities, mut origin: Origin) -> Self {
         let etag = etag(&config).into();
-        let basis = Basis { document: config.clone(), code: Vec::new(), servers: Vec::new(), overrides: Vec::new() };
+        let basis = Basis {
+            document: config.clone(),
+            temporary: None,
+            code: Vec::new(),
+            servers: Vec::new(),
+            overrides: Vec::new(),
+        };
         Self {
             state: Mutex::new(State {
                 basis,
@@ -104,6 +112,7 @@ impl Owner {
             host,
             registry,
             present: ConfigCell::new(Present { config, etag }),
+            presets: ConfigCell::new(Presets::builtin()),
             next_expiry: AtomicU64::new(u64::MAX),
             followers: Mutex::default(),
             signal: watch::Sender::new(0),
@@ -207,13 +216,14 @@ impl Owner {
         let detail = dropping.iter().fold(detail, |detail, it| format!("{detail}, {it}"));
         state.events.push(EventKind::Reloaded { detail: detail.into() });
         state.audit.push(by, what, &changes, dropping.map(Arc::from));
-        Reloaded { changes, etag, dropped }
+        Reloaded { changes, etag, dropped, override_id: None }
     }
 
     /// Lets those who maintain know when the next override ends.
     pub(super) fn note_expiry(&self, state: &State) {
-        let ends = state.basis.overrides.iter().filter_map(|it| it.until).map(Timestamp::as_nanos);
-        let next = ends.min().unwrap_or(u64::MAX);
+        let overrides = state.basis.overrides.iter().filter_map(|it| it.until);
+        let ends = overrides.chain(state.basis.temporary.as_ref().map(|it| it.until));
+        let next = ends.map(Timestamp::as_nanos).min().unwrap_or(u64::MAX);
         if self.next_expiry.swap(next, Ordering::AcqRel) != next {
             self.signal.send_modify(|_| ());
         }
@@ -254,8 +264,10 @@ impl Owner {
                 basis.servers.push(operation.to_owned());
             }
             let is_new = basis.code.len() > state.basis.code.len() || basis.servers.len() > state.basis.servers.len();
-            // Overrides end: the pipeline has to serve what lies below them as well.
-            let below = owner.plan(Basis { overrides: Vec::new(), ..basis.clone() })?.config;
+            // Overrides end, and so does a document that is in force for a time: the pipeline has to serve what lies below them as well.
+            let without_overrides = Basis { overrides: Vec::new(), ..basis.clone() };
+            let lasting = owner.plan(Basis { temporary: None, ..without_overrides.clone() })?.config;
+            let below = owner.plan(without_overrides)?.config;
             let plan = owner.plan(basis)?;
             let can = Capability::ALL
                 .iter()
@@ -263,6 +275,7 @@ impl Owner {
                 .fold(capabilities, |can, it| can.without(*it));
             plan.config.check_operation(operation, &can)?;
             below.check_operation(operation, &can)?;
+            lasting.check_operation(operation, &can)?;
             let machines = owner.enrol(operation, &plan.config, registry, capabilities, seed)?;
             if is_new {
                 owner.commit(state, plan, &ChangeBy::code(operation), (AuditAction::Override, None));

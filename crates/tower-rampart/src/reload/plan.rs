@@ -8,6 +8,7 @@ use super::{
     DroppedOverride, ReloadError,
     overrides::{Kept, Laid},
     owner::Owner,
+    temporary::Temporary,
 };
 use crate::{clock, pipeline::Role};
 
@@ -15,12 +16,26 @@ use crate::{clock, pipeline::Role};
 #[derive(Debug, Clone)]
 pub(super) struct Basis {
     pub(super) document: ResilienceConfig,
+    /// What is in force instead of `document`, for a time.
+    pub(super) temporary: Option<Temporary>,
     /// Given in code; a document that they cannot lie over is refused.
     pub(super) code: Vec<Laid>,
     /// The operations of servers, each laid over after what was given in code.
     pub(super) servers: Vec<String>,
     /// Made at run time; those that cannot lie over a document are dropped.
     pub(super) overrides: Vec<Kept>,
+}
+
+impl Basis {
+    /// The document that is in force.
+    pub(super) fn in_force(&self) -> &ResilienceConfig {
+        self.temporary.as_ref().map_or(&self.document, |it| &it.document)
+    }
+
+    /// With another document, which stays: one that was in force for a time ends.
+    pub(super) fn with_document(&self, document: ResilienceConfig) -> Self {
+        Self { document, temporary: None, ..self.clone() }
+    }
 }
 
 /// A change that can be made.
@@ -36,7 +51,7 @@ pub(super) struct Plan {
 impl Owner {
     /// Lays everything over everything else and checks it.
     pub(super) fn plan(&self, mut basis: Basis) -> Result<Plan, ReloadError> {
-        let mut config = basis.document.clone();
+        let mut config = basis.in_force().clone();
         for Laid { operation, fields } in &basis.code {
             config = config.with_operation_overrides(operation, fields)?;
         }

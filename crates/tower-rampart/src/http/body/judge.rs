@@ -4,14 +4,18 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, header::CONTENT_TYPE};
-use http_body::Frame;
+use http::{
+    HeaderMap, Response,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use http_body::{Body, Frame};
 use tower_rampart_config::{OutcomeAt, Profile};
 use tower_rampart_core::{Class, Code, Rejection, Timestamp, Verdict};
 
 use super::{BodyError, ResponseBody, model::ModelFrames};
 use crate::{
     classify::classify_error,
+    error::BoxError,
     http::{HttpSettings, PeekedTrailers, Refusal, grpc::GRPC_STATUS},
     pipeline::Held,
 };
@@ -22,12 +26,14 @@ pub(crate) struct FrameJudge {
     protocol: Protocol,
     /// Whether it is a stream by its nature, on which the total time of the configuration has no hold.
     is_stream: bool,
+    /// How much of the body is still to come, where that is known; then it may end without being asked for its end.
+    left: Option<u64>,
 }
 
 #[derive(Debug)]
 enum Protocol {
     /// A body that ends has done what its head promised.
-    Plain(Verdict),
+    Plain { promise: Verdict, settings: Option<Arc<HttpSettings>> },
     /// The status comes in the trailers, unless it is known with the head.
     Grpc { settings: Arc<HttpSettings>, status: Option<Verdict> },
     /// Errors come within a stream, and how much was used at its end.
@@ -36,16 +42,21 @@ enum Protocol {
 
 impl FrameJudge {
     /// The judge of the body of this answer.
-    pub(crate) fn of<B>(response: &Response<ResponseBody<B>>, held: &Held) -> Self {
+    pub(crate) fn of<B>(response: &Response<ResponseBody<B>>, held: &Held) -> Self
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
         let headers = response.headers();
         if let Some(origin) = &response.body().origin
-            && origin.settings.speaks_grpc(headers)
+            && origin.settings.ends_with_a_status(headers)
         {
             let settings = Arc::clone(&origin.settings);
             let peeked = response.extensions().get().map(|PeekedTrailers(trailers)| trailers);
             let is_known = peeked.is_some() || headers.contains_key(GRPC_STATUS);
             let status = is_known.then(|| settings.grpc.head(response.status(), headers, peeked));
-            return Self { protocol: Protocol::Grpc { settings, status }, is_stream: true };
+            // Its status comes after its last byte.
+            return Self { protocol: Protocol::Grpc { settings, status }, is_stream: true, left: None };
         }
         let is_stream = is_event_stream(headers);
         let promise = Verdict::new(Class::Success).with_code(Code::Http(response.status().as_u16()));
@@ -54,9 +65,14 @@ impl FrameJudge {
                 let frames = ModelFrames::of(response, &origin.settings, promise, is_stream, held.wants_usage());
                 Protocol::Model(Box::new(frames))
             }
-            _ => Protocol::Plain(promise),
+            origin => Protocol::Plain { promise, settings: origin.as_ref().map(|it| Arc::clone(&it.settings)) },
         };
-        Self { protocol, is_stream }
+        Self { protocol, is_stream, left: length(response) }
+    }
+
+    /// Whether nothing is to come.
+    pub(super) fn has_all(&self) -> bool {
+        self.left == Some(0)
     }
 
     /// Whether the answer goes on after its head for whoever counts it.
@@ -77,7 +93,7 @@ impl FrameJudge {
     pub(super) fn usage(&self) -> Option<u32> {
         match &self.protocol {
             Protocol::Model(frames) => frames.usage(),
-            Protocol::Plain(_) | Protocol::Grpc { .. } => None,
+            Protocol::Plain { .. } | Protocol::Grpc { .. } => None,
         }
     }
 
@@ -94,9 +110,13 @@ impl FrameJudge {
     /// Takes note of a frame; says whether it is the last.
     pub(super) fn saw(&mut self, frame: &Frame<Bytes>) -> bool {
         if let (Protocol::Model(frames), Some(data)) = (&mut self.protocol, frame.data_ref()) {
-            frames.saw(data);
+            // OpenAI's own client drops the body at this point, without having read its end.
+            return frames.saw(data);
         }
-        let Some(trailers) = frame.trailers_ref() else { return false };
+        if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
+            *left = left.saturating_sub(data.len() as u64);
+        }
+        let Some(trailers) = frame.trailers_ref() else { return self.has_all() };
         if let Protocol::Grpc { settings, status } = &mut self.protocol {
             // What came in the head stands, unless the trailers say it again.
             if status.is_none() || trailers.contains_key(GRPC_STATUS) {
@@ -110,14 +130,22 @@ impl FrameJudge {
     pub(super) fn cut_short(&self, rejection: &Rejection) -> Option<Frame<Bytes>> {
         match self.protocol {
             Protocol::Grpc { .. } => Some(Frame::trailers(Refusal::new(rejection).grpc_trailers())),
-            Protocol::Plain(_) | Protocol::Model(_) => None,
+            Protocol::Plain { .. } | Protocol::Model(_) => None,
+        }
+    }
+
+    /// The verdict on an error that the frames have told of so far.
+    pub(super) fn failure(&self) -> Option<Verdict> {
+        match &self.protocol {
+            Protocol::Model(frames) => frames.failure(),
+            Protocol::Plain { .. } | Protocol::Grpc { .. } => None,
         }
     }
 
     /// The verdict once the body has ended.
     pub(super) fn end(&mut self) -> Verdict {
         match &self.protocol {
-            Protocol::Plain(head) => *head,
+            Protocol::Plain { promise, .. } => *promise,
             Protocol::Grpc { settings, status } => status.unwrap_or_else(|| settings.grpc.trailers(&HeaderMap::new())),
             Protocol::Model(frames) => frames.end(),
         }
@@ -126,11 +154,23 @@ impl FrameJudge {
     /// The verdict on a body that fails.
     pub(super) fn error(&self, error: &BodyError) -> Verdict {
         match &self.protocol {
-            Protocol::Plain(_) => classify_error(error),
+            Protocol::Plain { settings: Some(settings), .. } => settings.classifier.error(error),
+            Protocol::Plain { settings: None, .. } => classify_error(error),
             Protocol::Grpc { settings, .. } => settings.grpc.error(error),
             Protocol::Model(frames) => frames.settings.model.error(error),
         }
     }
+}
+
+/// How long a body is, where its head or the body itself says so. A server that writes as much does not ask for more, though the body may not know that it has
+/// ended.
+fn length<B>(response: &Response<ResponseBody<B>>) -> Option<u64>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let stated = response.headers().get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
+    stated.or_else(|| response.body().size_hint().exact())
 }
 
 /// Whether an answer is a stream of server-sent events.

@@ -38,16 +38,17 @@ use crate::{error::BoxError, pipeline::Held};
 ///
 /// | what happens | outcome |
 /// |---|---|
-/// | the body ends | success; under the gRPC profile what the trailers say, a failure without them |
-/// | the body fails | what the error's chain of sources says, never a success |
+/// | the body ends, or has given all the bytes that `Content-Length` or its own size states | success; under the gRPC profile what the trailers say, a failure without them |
+/// | the body fails | what the error's chain of sources says: as a rule a failure, none of the service behind if the error blames the request |
 /// | nothing comes for as long as an attempt may take, while the reader waits | failure, and [`BodyError::Stalled`] |
 /// | the time of the call is over while the reader waits | failure, and [`BodyError::TimedOut`] |
 /// | the time of the call is over while the reader does something else | abandoned, and [`BodyError::TimedOut`] |
 /// | it is dropped before its end | abandoned: read such bodies to their end, for a run of abandoned calls is what a service looks like that hangs |
 /// | the inner body panics | failure |
 ///
-/// Under the profile `model_api` a stream (`text/event-stream`) always decides the outcome: an error event within it is a failure. The tokens that it, or a whole body, says
-/// were used are settled against those that were reserved.
+/// Under the profile `model_api` a stream (`text/event-stream`) always decides the outcome: an error event within it is a failure, and the provider's last
+/// event (`[DONE]`, `message_stop`, `response.completed`) is its end, because clients read no further after either. A compressed stream is not read: one that is dropped
+/// before its very end is abandoned. The tokens that a stream, or a whole body, says were used are settled against those that were reserved.
 ///
 /// Under the gRPC profile a body whose time is over ends with the trailers of [`Refusal::grpc`](super::Refusal::grpc) instead of an error, which a server
 /// could only make a broken stream of.
@@ -177,7 +178,10 @@ where
 {
     let is_head = response.body().origin.as_ref().is_some_and(|origin| origin.is_head);
     let mut judge = FrameJudge::of(response, &held);
-    let is_bodyless = is_head || matches!(response.status().as_u16(), 204 | 304) || response.body().is_end_stream();
+    let is_bodyless = is_head
+        || matches!(response.status().as_u16(), 204 | 304)
+        || judge.has_all()
+        || response.body().is_end_stream();
     if !judge.outlasts_the_head(&held) {
         if judge.may_tell_usage()
             && !is_bodyless
@@ -283,6 +287,8 @@ where
 
     fn size_hint(&self) -> SizeHint {
         let mut hint = match &self.form {
+            // Who is told a length asks for nothing behind it, and takes a body that broke off for a whole one.
+            _ if self.last.is_some() => SizeHint::default(),
             Form::Inner(body) => body.size_hint(),
             Form::Boxed(body) => body.size_hint(),
             Form::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),

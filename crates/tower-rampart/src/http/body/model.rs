@@ -58,17 +58,24 @@ impl ModelFrames {
         !matches!(self.reading, Reading::Nothing)
     }
 
-    pub(super) fn saw(&mut self, data: &Bytes) {
+    /// Reads on; says whether the stream has said its last.
+    pub(super) fn saw(&mut self, data: &Bytes) -> bool {
         match &mut self.reading {
             Reading::Events(reader) => reader.read(data, |event| self.notes.note(event)),
             Reading::Members(reader) => reader.read(data),
             Reading::Nothing => {}
         }
+        self.notes.is_over
+    }
+
+    /// The verdict on the error that a stream has told of, if it has.
+    pub(super) fn failure(&self) -> Option<Verdict> {
+        self.notes.error.as_ref().map(ProviderError::verdict)
     }
 
     /// The verdict once the body has ended: an error within a stream is one of the whole.
     pub(super) fn end(&self) -> Verdict {
-        self.notes.error.as_ref().map_or(self.head, ProviderError::verdict)
+        self.failure().unwrap_or(self.head)
     }
 
     /// The tokens that were used, as far as was said.

@@ -164,6 +164,9 @@ impl Drop for Ending {
     fn drop(&mut self) {
         if self.inside {
             self.end(&Verdict::new(Class::Transient));
+        } else if let Some(failure) = self.judge.failure() {
+            // Whoever is told of an error within a stream reads no further.
+            self.end(&failure);
         }
         self.count();
     }

@@ -31,7 +31,8 @@ use crate::{
 /// Calls that are gRPC by their content type ([`is_grpc`](crate::http::is_grpc)) are read as gRPC under the profile `http` too: an HTTP status 200 says
 /// nothing of them.
 ///
-/// All of it follows a [`Resilience`](crate::Resilience) through its reloads; a call that has begun is judged as it began.
+/// All of it follows a [`Resilience`](crate::Resilience) through its reloads. The answer to a call is judged as the call began; an error has nothing by which it
+/// began, and is judged by the profile of the moment, as the headers of a further attempt are written.
 ///
 /// A request whose connection could not be made, or that was refused unprocessed, is sent again whatever its method. Feature `hyper` sees that in the errors of
 /// hyper and its pooled client; any other client wraps such an error in [`NotDispatched`](crate::http::NotDispatched).
@@ -152,7 +153,7 @@ impl<J, A, R> PresetBuilder<J, Cloned, A, R> {
     where
         J: HttpJudge<J2>,
     {
-        let shared = self.serving(SERVED).shared(Role::Any, |judge, _, machines| {
+        let shared = self.serving(served()).shared(Role::Any, |judge, _, machines| {
             (judge.into_judge(&Of(Arc::clone(machines))), Replaying::new(machines))
         })?;
         Ok(ClientLayer { shared: Arc::new(shared.reporting(InBody)), peek_timeout: DEFAULT_PEEK_TIMEOUT })
@@ -173,23 +174,14 @@ impl<J, A, R> PresetBuilder<J, Cloned, A, R> {
 /// # Ok(())
 /// # }
 /// ```
-pub fn capabilities() -> Capabilities {
-    SERVED.into_iter().fold(Capabilities::function(), Capabilities::with)
+pub const fn capabilities() -> Capabilities {
+    Capabilities::http()
 }
 
-/// What HTTP hosts serve beside the stages.
-pub(crate) const SERVED: [Capability; 10] = [
-    Capability::Http,
-    Capability::Grpc,
-    Capability::Replay,
-    Capability::DeadlineHeaders,
-    Capability::AttemptHeader,
-    Capability::EndOfBody,
-    Capability::GrpcProfile,
-    Capability::ModelApiProfile,
-    Capability::TokensPerMinute,
-    Capability::LearnFromHeaders,
-];
+/// What HTTP hosts serve beside the stages; whether requests are kept and a fallback is given is up to the builder.
+pub(crate) fn served() -> impl Iterator<Item = Capability> {
+    capabilities().without(Capability::CloneRequest).without(Capability::Fallback).iter()
+}
 
 impl<A, J, R> Clone for ClientLayer<A, J, R> {
     fn clone(&self) -> Self {

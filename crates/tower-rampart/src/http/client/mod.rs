@@ -7,7 +7,7 @@ mod layer;
 mod service;
 mod standby;
 
-pub(crate) use self::layer::SERVED;
+pub(crate) use self::layer::served;
 pub use self::{
     layer::{ClientLayer, capabilities},
     service::ClientService,

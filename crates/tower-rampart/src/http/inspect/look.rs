@@ -86,8 +86,11 @@ impl Look {
         if let Reading::Stream { reader, notes } = &mut self.reading {
             reader.read(&data, |event| notes.note(event));
         }
-        self.length += data.len();
-        self.frames.push(data);
+        // Empty pieces count, so that there is an end to them, but are not kept.
+        self.length += data.len().max(1);
+        if !data.is_empty() {
+            self.frames.push(data);
+        }
     }
 
     fn is_enough(&self) -> bool {

@@ -13,7 +13,8 @@ use crate::{
     pipeline::{Custom, Judge, Machines},
 };
 
-/// Judges as `classify` in the configuration of the operation says: by the profile and the lists of statuses with which the call began.
+/// Judges as `classify` in the configuration of the operation says: by the profile and the lists of statuses with which the call began. An error is
+/// judged by the profile of the moment.
 ///
 /// Under the profile `http`, calls whose content type is that of gRPC are judged by its status.
 ///

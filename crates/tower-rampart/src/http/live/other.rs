@@ -97,7 +97,7 @@ impl Sent {
     }
 
     /// Whether the beginning of an answer's body may decide its class, or its headers are learnt from; otherwise [`inspect`](Self::inspect) does nothing
-    /// but wrap it.
+    /// but wrap it, unless the answer turns out to be gRPC by its content type.
     pub fn looks_inside(&self) -> bool {
         self.0.settings.profile != Profile::Http || self.0.settings.learner.is_some()
     }

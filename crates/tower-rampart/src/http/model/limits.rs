@@ -112,7 +112,7 @@ pub(in crate::http) fn windows(headers: &HeaderMap, now: SystemTime) -> impl Ite
 /// | `x-ratelimit-{limit,remaining,reset}`, `ratelimit-{limit,remaining,reset}` | requests |
 /// | `x-ratelimit-{limit,remaining,reset}-tokens`, `anthropic-ratelimit-{tokens,input-tokens,output-tokens}-{limit,remaining,reset}` | tokens |
 ///
-/// Of several families that count the same, the narrowest is taken. A reset is read as [`reset`](super::reset()) says: a span (`1m30s`, `250ms`), seconds,
+/// Of several families that count the same, the narrowest is taken. A reset is read as [`reset`](crate::http::reset()) says: a span (`1m30s`, `250ms`), seconds,
 /// or a point in time. What is negative or cannot be read is as if it were not there.
 ///
 /// # Examples

@@ -1,4 +1,5 @@
-//! What the events of a stream say of the call: whether it has begun, an error, the tokens that were used. How events are read is in `sse`.
+//! What the events of a stream say of the call: whether it has begun, an error, the tokens that were used, whether it is over. How events are read is in
+//! `sse`.
 
 use serde_json::Value;
 
@@ -12,6 +13,8 @@ pub(in crate::http) struct StreamNotes {
     /// The first error.
     pub(in crate::http) error: Option<ProviderError>,
     pub(in crate::http) usage: Usage,
+    /// Whether the event has come that the provider says last. Many a client reads no further.
+    pub(in crate::http) is_over: bool,
     wants_usage: bool,
 }
 
@@ -22,6 +25,7 @@ impl StreamNotes {
 
     /// Takes note of an event.
     pub(in crate::http) fn note(&mut self, event: Event<'_>) {
+        self.is_over |= is_last(event);
         // Signs of life and the end are no items.
         if self.error.is_some() || event.name == "ping" || event.data == "[DONE]" {
             return;
@@ -39,6 +43,12 @@ impl StreamNotes {
         }
         self.has_begun |= self.error.is_none();
     }
+}
+
+/// Whether it is the last of its stream: OpenAI's chat completions, Anthropic's messages, OpenAI's responses. Gemini's streams just end.
+fn is_last(event: Event<'_>) -> bool {
+    const NAMES: [&str; 4] = ["message_stop", "response.completed", "response.incomplete", "response.failed"];
+    event.data == "[DONE]" || NAMES.contains(&event.name)
 }
 
 #[cfg(test)]
@@ -61,6 +71,20 @@ mod tests {
             assert!(!notes.has_begun && notes.error.is_none(), "{stream}");
         }
         assert!(notes("event: ping\ndata: {}\n\ndata: {\"choices\": []}\n\n").has_begun);
+    }
+
+    #[test]
+    fn last_event_is_known_in_every_dialect_and_after_an_error_too() {
+        for end in [
+            "data: [DONE]",
+            "event: message_stop\ndata: {\"type\": \"message_stop\"}",
+            "event: response.completed\ndata: {}",
+        ] {
+            assert!(notes(&format!("data: {{\"x\": 1}}\n\n{end}\n\n")).is_over, "{end}");
+            assert!(notes(&format!("data: {{\"error\": {{}}}}\n\n{end}\n\n")).is_over, "{end}");
+            assert!(!notes(&format!("data: {{\"x\": 1}}\n\n{end}\n")).is_over, "{end}");
+        }
+        assert!(!notes("event: message_delta\ndata: {\"text\": \"[DONE] message_stop\"}\n\n").is_over);
     }
 
     #[test]

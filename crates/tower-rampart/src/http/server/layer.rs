@@ -9,7 +9,7 @@ use super::ServerService;
 use crate::{
     fallback::NoFallback,
     http::{
-        client::SERVED,
+        client::served,
         live::{Configured, HttpJudge, InBody, Of, Once},
     },
     pipeline::{BuildError, NoReport, OperationHandle, PresetBuilder, Role, Shared},
@@ -156,7 +156,7 @@ impl<J, A, R> PresetBuilder<J, Cloned, A, R> {
     {
         let shared = self
             .without_cloning()
-            .serving(SERVED)
+            .serving(served())
             .shared(Role::Server, |judge, _, machines| (judge.into_judge(&Of(Arc::clone(machines))), Once))?;
         Ok(ServerLayer { shared: Arc::new(shared.reporting(InBody)), manner: Manner::default() })
     }

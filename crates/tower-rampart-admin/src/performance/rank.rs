@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The duration that `percent` of all do not exceed, by the nearest rank; `None` of nothing.
-pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+pub fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
     let rank = sorted.len().saturating_mul(percent).div_ceil(100);
     sorted.get(rank.checked_sub(1)?).copied()
 }

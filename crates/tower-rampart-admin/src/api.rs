@@ -1,0 +1,110 @@
+//! What all handlers share: the `Resilience` that traffic runs on, the limits of the API, and what it remembers.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+use tower_rampart::{Registry, Resilience};
+
+use crate::{
+    callers::{Callers, Validations},
+    config::{AdminConfig, AdminError},
+    forced::Forced,
+    keys::Keys,
+    moment::Present,
+    monitoring::Monitor,
+    performance::Benchmarks,
+};
+
+/// Requests that are worked on at once; the others wait, within their time.
+const MOST_AT_ONCE: usize = 32;
+
+/// What all handlers share; clones are the same.
+#[derive(Clone)]
+pub(crate) struct Api {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    resilience: Resilience,
+    keys: Keys,
+    body_limit: usize,
+    timeout: Duration,
+    callers: Callers,
+    validations: Validations,
+    forced: Forced,
+    at_work: Semaphore,
+    started: Present,
+    monitor: Monitor,
+    benchmarks: Benchmarks,
+}
+
+impl Api {
+    pub(crate) fn new(resilience: Resilience, config: AdminConfig) -> Result<Self, AdminError> {
+        config.check()?;
+        let monitor = config.monitor.unwrap_or_else(|| Monitor::new(&resilience));
+        let inner = Inner {
+            benchmarks: Benchmarks::new(&resilience, &monitor),
+            monitor,
+            resilience,
+            body_limit: config.body_limit,
+            timeout: config.timeout,
+            callers: Callers::new(config.rate)?,
+            validations: Validations::new(config.validations_per_minute, config.validations_per_hour),
+            forced: Forced::default(),
+            at_work: Semaphore::new(MOST_AT_ONCE),
+            started: Present::read(),
+            keys: config.keys,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    pub(crate) fn resilience(&self) -> &Resilience {
+        &self.inner.resilience
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        self.inner.resilience.registry()
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.inner.keys
+    }
+
+    pub(crate) fn body_limit(&self) -> usize {
+        self.inner.body_limit
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.inner.timeout
+    }
+
+    pub(crate) fn callers(&self) -> &Callers {
+        &self.inner.callers
+    }
+
+    pub(crate) fn validations(&self) -> &Validations {
+        &self.inner.validations
+    }
+
+    pub(crate) fn forced(&self) -> &Forced {
+        &self.inner.forced
+    }
+
+    /// Held while a request is worked on.
+    pub(crate) fn at_work(&self) -> &Semaphore {
+        &self.inner.at_work
+    }
+
+    pub(crate) fn monitor(&self) -> &Monitor {
+        &self.inner.monitor
+    }
+
+    pub(crate) fn benchmarks(&self) -> &Benchmarks {
+        &self.inner.benchmarks
+    }
+
+    /// When the API was made.
+    pub(crate) fn started(&self) -> Present {
+        self.inner.started
+    }
+}

@@ -1,0 +1,190 @@
+//! Rows 1 and 2: whether circuits are open, and all around it. The numbers of operations are in `metrics.rs`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tower_rampart_config::Capability;
+
+use crate::{
+    api::Api,
+    circuits::{self, Circuit},
+    moment::{Moment, Present, Seconds},
+    operations::{self, OperationSummary},
+    parameter::Parameter,
+    route::{Access, Asked, Reply, Route},
+};
+
+pub(crate) fn routes() -> Vec<Route> {
+    const STRICT: Parameter = Parameter::flag("strict", "Whether degraded is a 503.");
+    vec![
+        Route::new(Method::GET, "/health", ("health", "health_check"), "Whether no circuit is open.", health)
+            .access(Access::Open)
+            .parameters(const { &[STRICT] })
+            .successes(&[200, 503]),
+        Route::new(
+            Method::GET,
+            "/health/detailed",
+            ("detailed_health", "detailed_health_check"),
+            "Whether no circuit is open, the operations, and what the process runs on.",
+            detailed,
+        )
+        .parameters(const { &[STRICT] })
+        .successes(&[200, 503]),
+    ]
+}
+
+/// Whether no circuit is open.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "HealthStatus")]
+pub(crate) enum Status {
+    Healthy,
+    Degraded,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Health {
+    pub(crate) healthy: bool,
+    pub(crate) status: Status,
+    /// For callers with a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) details: Option<Details>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "HealthDetails")]
+pub(crate) struct Details {
+    pub(crate) healthy: bool,
+    /// Those that refuse all calls, forced ones included.
+    pub(crate) open_circuit_breakers: Vec<String>,
+    /// Those that let probes pass.
+    pub(crate) half_open_circuit_breakers: Vec<String>,
+    /// Those whose stage is on.
+    pub(crate) total_circuit_breakers: usize,
+    pub(crate) total_operations: usize,
+    pub(crate) timestamp: Moment,
+}
+
+impl Details {
+    pub(crate) fn read(api: &Api, present: Present) -> Self {
+        let circuits = circuits::all(api.registry(), present.monotonic);
+        let names = |is: fn(&Circuit) -> bool| -> Vec<String> {
+            circuits.iter().filter(|it| is(it)).map(|it| it.name().to_owned()).collect()
+        };
+        let open_circuit_breakers = names(Circuit::is_open);
+        Self {
+            healthy: open_circuit_breakers.is_empty(),
+            open_circuit_breakers,
+            half_open_circuit_breakers: names(Circuit::is_half_open),
+            total_circuit_breakers: circuits.len(),
+            total_operations: api.registry().operations().len(),
+            timestamp: present.wall,
+        }
+    }
+}
+
+impl Health {
+    pub(crate) fn read(api: &Api, present: Present) -> Self {
+        let details = Details::read(api, present);
+        let status = if details.healthy { Status::Healthy } else { Status::Degraded };
+        Self { healthy: details.healthy, status, details: Some(details) }
+    }
+
+    /// 200, also when degraded, so that an open circuit does not get the program restarted, unless that is asked for.
+    fn status(&self, asked: &Asked) -> StatusCode {
+        if asked.given.flag("strict") && !self.healthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+    }
+}
+
+fn health(api: &Api, asked: &Asked) -> Reply<Health> {
+    let mut health = Health::read(api, Present::read());
+    let status = health.status(asked);
+    // Names of circuits are for those who may read.
+    health.details = health.details.filter(|_| asked.caller.role.is_some());
+    Reply::from(health).status(status)
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DetailedHealth {
+    #[serde(flatten)]
+    health: Health,
+    /// How each operation stands.
+    operations: BTreeMap<String, OperationSummary>,
+    configuration: Configuration,
+    registry: Bounds,
+    /// Since the API was made.
+    uptime_seconds: Seconds,
+    started_at: Moment,
+    /// Of the program's management API.
+    version: &'static str,
+    redis: Redis,
+    /// What an operator should look at.
+    alerts: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ConfigurationStatus")]
+struct Configuration {
+    preset: String,
+    /// What tells it apart from all others.
+    etag: String,
+    /// Where the value of each field came from that applies to operations without a configuration of their own.
+    provenance: BTreeMap<String, String>,
+    /// What the host can serve.
+    capabilities: Vec<&'static str>,
+    /// How many overrides are in force.
+    overrides: usize,
+}
+
+/// What the registry holds, and how much it can hold.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RegistryBounds")]
+struct Bounds {
+    operations: usize,
+    max_operations: usize,
+    circuit_breakers: usize,
+    events: usize,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RedisStatus")]
+struct Redis {
+    /// Whether limits are shared with other processes over Redis.
+    configured: bool,
+    state: &'static str,
+}
+
+fn detailed(api: &Api, asked: &Asked) -> Reply<DetailedHealth> {
+    let present = Present::read();
+    let health = Health::read(api, present);
+    let status = health.status(asked);
+    let (resilience, registry) = (api.resilience(), api.registry());
+    let config = resilience.config();
+    let snapshot = registry.snapshot();
+    let can = resilience.capabilities();
+    let detailed = DetailedHealth {
+        operations: operations::summaries(&snapshot.operations, present),
+        configuration: Configuration {
+            preset: config.preset_name().to_owned(),
+            etag: resilience.etag().to_string(),
+            provenance: operations::provenance(&config, None),
+            capabilities: Capability::ALL.iter().filter(|it| can.has(**it)).map(|it| it.as_str()).collect(),
+            overrides: resilience.overrides().len(),
+        },
+        registry: Bounds {
+            operations: snapshot.operations.len(),
+            max_operations: registry.max_operations(),
+            circuit_breakers: snapshot.breakers.len(),
+            events: registry.events().len(),
+        },
+        uptime_seconds: Seconds(Duration::from_secs(present.monotonic.since(api.started().monotonic).as_secs())),
+        started_at: api.started().wall,
+        version: env!("CARGO_PKG_VERSION"),
+        redis: Redis { configured: false, state: "not_configured" },
+        alerts: operations::alerts(api),
+        health,
+    };
+    Reply::from(detailed).status(status)
+}

@@ -1,0 +1,198 @@
+//! What happens, told as it happens: server-sent events for any number of clients up to a bound. What they are made from is in `record`.
+//!
+//! A client that reads too slowly loses events and is told so by an event `lagged`; it never holds up what happens. One that comes back says which event it
+//! saw last, and gets those after it that are still kept.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    vec,
+};
+
+use futures_util::{Stream, stream::unfold};
+use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
+
+use super::record::Record;
+use crate::print::json;
+
+/// The most events that a client may be behind.
+pub const BUFFER: usize = 256;
+/// The most clients at once.
+pub const MOST_CLIENTS: usize = 64;
+
+/// One message to a client, in the words of `text/event-stream`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// `id`: what a client that comes back says that it saw last.
+    pub id: Option<String>,
+    /// `event`: `transition`, `rejected`, `reloaded`, `reload_refused`, `counters_reset`, `alert`, or `lagged`.
+    pub event: &'static str,
+    /// `data`: JSON in one line.
+    pub data: String,
+}
+
+impl Message {
+    /// `missed` events cannot be told any more; `None`: they were of another run, and nobody knows how many.
+    fn lagged(missed: Option<u64>) -> Self {
+        Self { id: None, event: "lagged", data: serde_json::json!({"missed": missed}).to_string() }
+    }
+
+    fn of(epoch: u64, record: &Record) -> Option<Self> {
+        let event = record.kind.event()?;
+        let data = String::from_utf8_lossy(&json(&record.event())).into_owned();
+        Some(Self { id: Some(id(epoch, record.told)), event, data })
+    }
+}
+
+/// The number of an event, which says of which run of the program it is.
+fn id(epoch: u64, id: u64) -> String {
+    format!("{epoch:x}-{id}")
+}
+
+/// What a client that comes back saw last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastSeen {
+    /// It says nothing, or nothing that was ever told.
+    Nothing,
+    /// An event of this run.
+    This(u64),
+    /// An event of another run.
+    Elsewhere,
+}
+
+impl LastSeen {
+    pub(super) fn parse(text: Option<&str>, epoch: u64) -> Self {
+        let parsed = text.and_then(|it| {
+            let (run, id) = it.trim().split_once('-')?;
+            Some((u64::from_str_radix(run, 16).ok()?, id.parse().ok()?))
+        });
+        match parsed {
+            Some((run, id)) if run == epoch => Self::This(id),
+            Some(_) => Self::Elsewhere,
+            None => Self::Nothing,
+        }
+    }
+}
+
+/// What a client that comes back is told first.
+#[derive(Debug, PartialEq)]
+pub(super) struct Replay {
+    pub(super) gap: Gap,
+    /// What is still kept, in its order.
+    pub(super) records: Vec<Arc<Record>>,
+}
+
+/// What a client missed that is not kept any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gap {
+    /// Nothing.
+    None,
+    /// So many events.
+    Missed(u64),
+    /// Events of another run, of which nobody knows how many there were.
+    Unknown,
+}
+
+/// Who follows the events at present.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Clients(Arc<AtomicUsize>);
+
+/// The place of one client, given back when it goes.
+#[derive(Debug)]
+pub(super) struct Place(Arc<AtomicUsize>);
+
+impl Clients {
+    /// Takes a place, if there is one.
+    pub(super) fn enter(&self) -> Option<Place> {
+        let one_more = |it: usize| (it < MOST_CLIENTS).then_some(it + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        Some(Place(Arc::clone(&self.0)))
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a client has still to be told.
+struct Follower {
+    epoch: u64,
+    gap: Gap,
+    replay: vec::IntoIter<Arc<Record>>,
+    live: Receiver<Arc<Record>>,
+    _place: Place,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Message> {
+        match std::mem::replace(&mut self.gap, Gap::None) {
+            Gap::None => {}
+            Gap::Missed(events) => return Some(Message::lagged(Some(events))),
+            Gap::Unknown => return Some(Message::lagged(None)),
+        }
+        loop {
+            let record = match self.replay.next() {
+                Some(record) => record,
+                None => match self.live.recv().await {
+                    Ok(record) => record,
+                    Err(RecvError::Lagged(missed)) => return Some(Message::lagged(Some(missed))),
+                    Err(RecvError::Closed) => return None,
+                },
+            };
+            if let Some(message) = Message::of(self.epoch, &record) {
+                return Some(message);
+            }
+        }
+    }
+}
+
+/// The messages to one client, until nobody tells any more.
+///
+/// # Cancel safety
+/// Dropped, it gives its place back.
+pub(super) fn follow(
+    epoch: u64,
+    sender: &Sender<Arc<Record>>,
+    Replay { gap, records }: Replay,
+    place: Place,
+) -> impl Stream<Item = Message> + Send + use<> {
+    let replay = records.into_iter();
+    let follower = Follower { epoch, gap, replay, live: sender.subscribe(), _place: place };
+    unfold(follower, |mut follower| async move { follower.next().await.map(|message| (message, follower)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_event_is_read_with_the_run_that_it_was_of() {
+        let text = id(0xabc, 17);
+        assert_eq!(LastSeen::parse(Some(&text), 0xabc), LastSeen::This(17));
+        assert_eq!(LastSeen::parse(Some(&text), 0xabd), LastSeen::Elsewhere);
+        for text in ["", "17", "abc-", "-1", "x-1", "abc-x", "abc-99999999999999999999999"] {
+            assert_eq!(LastSeen::parse(Some(text), 0xabc), LastSeen::Nothing, "{text}");
+        }
+        assert_eq!(LastSeen::parse(None, 0xabc), LastSeen::Nothing);
+    }
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let clients = Clients::default();
+        let mut places: Vec<Place> = (0..MOST_CLIENTS).map(|_| clients.enter().expect("a place")).collect();
+        assert!(clients.enter().is_none());
+        places.pop();
+        assert!(clients.enter().is_some());
+        drop(places);
+        assert_eq!(clients.count(), 0);
+    }
+}

@@ -1,0 +1,395 @@
+//! The shell around all of it: who tells it what happened, and what the API asks it. What is kept is in `state`.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use futures_util::Stream;
+use tower_rampart::Resilience;
+use tower_rampart_config::MonitoringConfig;
+use tower_rampart_core::event::{Event, EventKind};
+
+use super::{
+    alert::{Alert, Level},
+    answers::{AlertStatus, AlertsAnswer, AlertsQuery, CleanupAnswer},
+    clock::{Clock, Moment},
+    conditions::HOUR,
+    export::{ExportAnswer, ExportFormat},
+    feed::{self, Clients, LastSeen, MOST_CLIENTS, Message},
+    record::{CausedBy, ConfigType, Detail, MonitoringEvent, Record, RecordKind, short},
+    refused::{Refused, shortened},
+    state::State,
+    statistics::{self, PerformanceAnswer, SessionAnswer, TrendsAnswer, UsageAnswer},
+    trace::trace,
+};
+
+/// Watches one [`Resilience`]: what happens to its configuration and its circuits, and whether that is a reason to tell somebody. Clones are the same.
+///
+/// It hears of reloads, transitions and refusals by itself. What only its host knows (which documents were validated, what a load took) it is told.
+/// Alerts that depend on time are looked at whenever somebody reads, and by [`maintain`](Self::maintain), which the host spawns.
+///
+/// # Examples
+/// ```
+/// use tower_rampart::{Resilience, reload::ChangeBy};
+/// use tower_rampart_admin::monitoring::{AlertsQuery, Monitor};
+///
+/// let resilience = Resilience::from_preset("production")?;
+/// let monitor = Monitor::new(&resilience);
+/// assert!(resilience.reload_json(r#"{"retry_attempts": 99}"#, &ChangeBy::code("example")).is_err());
+///
+/// let alerts = monitor.alerts(&AlertsQuery::default()).alerts;
+/// assert!(alerts.iter().any(|it| it.title == "Configuration Error: configuration" && it.is_active()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Monitor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    resilience: Resilience,
+    clock: Clock,
+    /// Which run of the program this is, for those who come back.
+    epoch: u64,
+    clients: Clients,
+    state: Mutex<State>,
+}
+
+impl Monitor {
+    /// How often [`maintain`](Self::maintain) should look: often enough for a trace to show bursts, seldom enough to cost nothing.
+    pub const EVERY: Duration = Duration::from_secs(5);
+
+    /// Watches from now on.
+    pub fn new(resilience: &Resilience) -> Self {
+        Self::with_clock(resilience, Clock::default())
+    }
+
+    /// Watches from now on, by another clock.
+    pub fn with_clock(resilience: &Resilience, clock: Clock) -> Self {
+        let (config, now) = (resilience.config(), clock.now());
+        let mut state = State::new(config.monitoring(), config.preset_name(), now);
+        state.traffic.begin(&resilience.registry().snapshot());
+        state.keep(
+            Record::new(now, RecordKind::PresetUsage, 1.0, Detail::Nothing)
+                .preset(config.preset_name())
+                .operation("start"),
+        );
+        let inner = Arc::new(Inner {
+            resilience: resilience.clone(),
+            epoch: u64::try_from(now.date.as_millisecond()).unwrap_or(0),
+            clock,
+            clients: Clients::default(),
+            state: Mutex::new(state),
+        });
+        // The registry keeps its observers for ever, so this one must not keep the registry.
+        let observer = Arc::downgrade(&inner);
+        resilience.registry().on_event(move |event| {
+            if let Some(inner) = observer.upgrade() {
+                inner.observe(event);
+            }
+        });
+        Self { inner }
+    }
+
+    /// The clock that it was given.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// What it keeps and compares with, as the running document says.
+    pub fn config(&self) -> MonitoringConfig {
+        self.inner.lock().config.clone()
+    }
+
+    /// How many clients follow the events.
+    pub fn clients(&self) -> usize {
+        self.inner.clients.count()
+    }
+
+    /// Looks whether something is wrong: at the counters of all operations, the circuits, and what was kept.
+    pub fn evaluate(&self) {
+        self.inner.evaluate();
+    }
+
+    /// Looks as often as `every` says, until the monitor is gone. The library spawns nothing: the host spawns this.
+    ///
+    /// # Cancel safety
+    /// Dropped, it looks no more; whoever reads still does.
+    pub fn maintain(&self, every: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let watched: Weak<Inner> = Arc::downgrade(&self.inner);
+        async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let Some(inner) = watched.upgrade() else { return };
+                inner.evaluate();
+            }
+        }
+    }
+
+    /// A preset was used: shown, resolved, made the base of something. Only presets that exist belong here.
+    pub fn preset_used(&self, preset: &str, operation: &str, by: &CausedBy) {
+        self.inner.tell(|now| {
+            Record::new(now, RecordKind::PresetUsage, 1.0, Detail::Nothing).preset(preset).operation(operation).by(by)
+        });
+    }
+
+    /// A configuration was loaded, and how long that took. `applied` says that it runs now, of which the monitor hears by itself.
+    pub fn loaded(&self, preset: &str, config_type: ConfigType, took: Duration, applied: bool, by: &CausedBy) {
+        let detail = Detail::Load { config_type, applied };
+        self.inner.tell_configuration(|now| {
+            let millis = took.as_secs_f64() * 1000.0;
+            Record::new(now, RecordKind::ConfigLoad, millis, detail).preset(preset).operation("load_config").by(by)
+        });
+    }
+
+    /// A document could not be loaded and therefore was no reload: of those that are refused the monitor hears by itself.
+    pub fn load_failed(&self, message: &str, by: &CausedBy) {
+        let detail = Detail::Error { message: short(message) };
+        self.inner.tell_configuration(|now| {
+            Record::new(now, RecordKind::ConfigError, 1.0, detail).operation("load_config").by(by)
+        });
+    }
+
+    /// A document was validated.
+    pub fn validated(&self, violations: usize, operation: &str, by: &CausedBy) {
+        let (is_valid, violations) = (violations == 0, u32::try_from(violations).unwrap_or(u32::MAX));
+        let detail = Detail::Validation { is_valid, violations };
+        self.inner.tell_configuration(|now| {
+            let value = f64::from(u8::from(is_valid));
+            Record::new(now, RecordKind::ValidationEvent, value, detail).operation(operation).by(by)
+        });
+    }
+
+    /// Something was measured.
+    pub fn benchmarked(&self, benchmark_id: &str, operation: &str, avg_ms: f64, passed: bool) {
+        let detail = Detail::Benchmark { benchmark_id: short(benchmark_id), passed };
+        self.inner.tell(|now| Record::new(now, RecordKind::PerformanceEvent, avg_ms, detail).operation(operation));
+    }
+
+    /// How the configuration was used in the last `hours`.
+    pub fn usage(&self, hours: u32) -> UsageAnswer {
+        let (records, config) = self.inner.usage_of(hours);
+        statistics::usage(&records, &config.thresholds, hours)
+    }
+
+    /// How fast configurations loaded in the last `hours`.
+    pub fn performance(&self, hours: u32) -> PerformanceAnswer {
+        let (records, config) = self.inner.usage_of(hours);
+        statistics::performance(&records, &config.thresholds, hours)
+    }
+
+    /// How often a preset was used in each of the last `hours`.
+    ///
+    /// # Errors
+    /// [`Refused::Unknown`] if there is no such preset: `available` are those that there are.
+    pub fn trends(&self, preset: &str, hours: u32, available: &[&str]) -> Result<TrendsAnswer, Refused> {
+        if !available.contains(&preset) {
+            let available = available.iter().map(|it| (*it).to_owned()).collect();
+            return Err(Refused::unknown("preset", preset, available));
+        }
+        // The oldest hour began up to an hour before the time that is asked for.
+        let (records, config) = self.inner.usage_of(hours + 1);
+        Ok(statistics::trends(&records, preset, hours, config.retention, self.inner.clock.now()))
+    }
+
+    /// What one session did; nothing, if there is none of this name.
+    pub fn session(&self, session_id: &str) -> SessionAnswer {
+        let session_id = shortened(session_id, 64);
+        let (mut records, _) = self.inner.all(None);
+        records.retain(|it| it.by.session_id.as_deref() == Some(&session_id));
+        statistics::session(&records, &session_id)
+    }
+
+    /// What is wrong, or was until lately.
+    pub fn alerts(&self, query: &AlertsQuery) -> AlertsAnswer {
+        self.inner.evaluate();
+        let state = self.inner.lock();
+        let found = state.alerts.list(|it| {
+            let in_time = query
+                .hours
+                .is_none_or(|hours| it.is_active() || self.inner.clock.now().since(it.last_seen_at) <= window(hours));
+            let in_status = match query.status {
+                AlertStatus::All => true,
+                AlertStatus::Active => it.is_active(),
+                AlertStatus::Resolved => !it.is_active(),
+            };
+            in_time && in_status && query.level.is_none_or(|level| level == it.level)
+        });
+        AlertsAnswer::new(found, query.max_alerts, state.alerts.dropped())
+    }
+
+    /// How many alerts of at least this level hold at present.
+    pub fn active_alerts(&self, level: Level) -> Vec<Alert> {
+        self.inner.evaluate();
+        self.inner.lock().alerts.list(|it| it.is_active() && it.level >= level)
+    }
+
+    /// Marks an alert as seen by somebody. The first who did stays.
+    ///
+    /// # Errors
+    /// [`Refused::Unknown`] if there is no such alert, or no longer.
+    pub fn acknowledge(&self, id: &str, who: &str) -> Result<Alert, Refused> {
+        let mut state = self.inner.lock();
+        let now = self.inner.clock.now();
+        let found = id.parse().ok().and_then(|id| state.alerts.acknowledge(id, who, now));
+        found.ok_or_else(|| {
+            let active = state.alerts.list(Alert::is_active).into_iter().take(20);
+            Refused::unknown("alert", id, active.map(|it| it.id.to_string()).collect())
+        })
+    }
+
+    /// The kept records as text, of all operations or of one; of the last `hours`, or all.
+    pub fn export(&self, format: ExportFormat, hours: Option<u32>, operation: Option<&str>) -> ExportAnswer {
+        let now = self.inner.clock.now();
+        if format == ExportFormat::Trace {
+            self.inner.evaluate();
+            let (records, samples) = self.inner.all(hours);
+            return ExportAnswer::of_trace(trace(&samples, &records, operation), hours, now);
+        }
+        ExportAnswer::of_events(&self.events(hours, operation), format, hours, now)
+    }
+
+    /// The kept records, oldest first, of all operations or of one; of the last `hours`, or all.
+    pub fn events(&self, hours: Option<u32>, operation: Option<&str>) -> Vec<MonitoringEvent> {
+        self.inner.evaluate();
+        let (records, _) = self.inner.all(hours);
+        let wanted = records.iter().filter(|it| operation.is_none() || it.operation.as_deref() == operation);
+        wanted.map(|it| it.event()).collect()
+    }
+
+    /// Forgets what is older than `hours`; active alerts stay.
+    pub fn cleanup(&self, hours: u32) -> CleanupAnswer {
+        let now = self.inner.clock.now();
+        let mut state = self.inner.lock();
+        let (metrics_removed, alerts_removed) = state.forget(now, window(hours));
+        CleanupAnswer {
+            cleanup_threshold_hours: hours,
+            metrics_removed,
+            alerts_removed,
+            metrics_remaining: state.kept(),
+            alerts_remaining: state.alerts.len(),
+            cleanup_timestamp: now.to_string(),
+        }
+    }
+
+    /// What happens from now on, message by message, until [`close`](Self::close); before it, what happened since the event that `last_event_id` names.
+    ///
+    /// # Errors
+    /// [`Refused::TooManyClients`].
+    ///
+    /// # Cancel safety
+    /// Dropped, it gives its place back.
+    pub fn follow(&self, last_event_id: Option<&str>) -> Result<impl Stream<Item = Message> + Send + use<>, Refused> {
+        let too_many = Refused::TooManyClients { max: MOST_CLIENTS };
+        let Some(place) = self.inner.clients.enter() else { return Err(too_many) };
+        let state = self.inner.lock();
+        let replay = state.told_since(LastSeen::parse(last_event_id, self.inner.epoch));
+        // Whoever subscribes while nothing can happen misses nothing in between.
+        Ok(feed::follow(self.inner.epoch, &state.sender, replay, place))
+    }
+
+    /// Ends all that [`follow`](Self::follow) gave, now and later, so that a server that drains has not to wait for those who listen.
+    pub fn close(&self) {
+        self.inner.lock().close();
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, record: impl FnOnce(Moment) -> Record) {
+        let record = record(self.clock.now());
+        self.lock().keep(record);
+    }
+
+    /// Tells something that may be wrong with the configuration.
+    fn tell_configuration(&self, record: impl FnOnce(Moment) -> Record) {
+        let now = self.clock.now();
+        let record = record(now);
+        let mut state = self.lock();
+        state.keep(record);
+        state.assess_configuration(now);
+    }
+
+    /// Hears of an event, on the thread that caused it: this keeps it, and looks at nothing that takes long.
+    fn observe(&self, event: &Event) {
+        match &event.kind {
+            EventKind::Reloaded { detail } => {
+                // Asked before the lock is taken: it may end an override, which is an event again.
+                let config = self.resilience.config();
+                let detail = short(detail);
+                let now = self.clock.now();
+                let mut state = self.lock();
+                state.reloaded(&config, detail, now);
+                state.assess_configuration(now);
+            }
+            EventKind::ReloadRefused { reason } => {
+                let detail = Detail::Error { message: short(reason) };
+                self.tell_configuration(|now| {
+                    Record::new(now, RecordKind::ConfigError, 1.0, detail).operation("reload")
+                });
+            }
+            kind => {
+                let now = self.clock.now();
+                let Some(record) = Record::of_traffic(kind, now) else { return };
+                let mut state = self.lock();
+                match kind {
+                    EventKind::CountersReset => state.traffic.was_reset(&event.operation, event.at),
+                    EventKind::Transition { to, would_be: false, .. } => state.moved(&event.operation, *to, now),
+                    _ => {}
+                }
+                state.keep(record.operation(&event.operation));
+            }
+        }
+    }
+
+    fn evaluate(&self) {
+        let now = self.clock.now();
+        let transitions = self.lock().transitions;
+        // A look at all operations takes its time, and calls that cause an event must not wait for it.
+        let snapshot = self.resilience.registry().snapshot();
+        let mut state = self.lock();
+        state.expire(now);
+        state.traffic.look(&snapshot);
+        state.assess_configuration(now);
+        state.assess_traffic(snapshot.at, now);
+        // What was heard in the meantime is newer than what was seen.
+        if state.transitions == transitions {
+            state.assess_circuits(&snapshot.breakers, now);
+        }
+    }
+
+    /// What people did in the last `hours`, oldest first.
+    fn usage_of(&self, hours: u32) -> (Vec<Arc<Record>>, MonitoringConfig) {
+        self.evaluate();
+        let now = self.clock.now();
+        let state = self.lock();
+        (state.usage_within(now, window(hours)), state.config.clone())
+    }
+
+    /// All records of the last `hours` in their order, and the samples of traffic.
+    fn all(&self, hours: Option<u32>) -> (Vec<Arc<Record>>, Vec<Arc<super::traffic::Sample>>) {
+        let now = self.clock.now();
+        self.lock().all_within(now, hours.map_or(Duration::MAX, window))
+    }
+}
+
+fn window(hours: u32) -> Duration {
+    HOUR.saturating_mul(hours)
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.inner.lock();
+        f.debug_struct("Monitor")
+            .field("kept", &state.kept())
+            .field("alerts", &state.alerts.len())
+            .field("clients", &self.clients())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,198 @@
+//! What the API says about an operation, wherever it says it: its numbers, how it stands, and where its configuration came from.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tower_rampart::{ResilienceConfig, registry::OperationSnapshot};
+use tower_rampart_core::{breaker, signals::Signals};
+
+use crate::{
+    api::Api,
+    moment::{Moment, Present, Seconds, millis},
+    monitoring::Level,
+};
+
+/// What was counted since the operation came to be, or since its counters were reset.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Metrics {
+    /// Calls that were admitted; those in flight are among them, refused ones are not.
+    pub(crate) total_calls: u64,
+    pub(crate) successful_calls: u64,
+    pub(crate) failed_calls: u64,
+    /// Calls that a stage refused.
+    pub(crate) rejected_calls: u64,
+    /// Calls whose answer counts neither way.
+    pub(crate) ignored_calls: u64,
+    /// Calls that their caller dropped.
+    pub(crate) abandoned_calls: u64,
+    pub(crate) inflight: u64,
+    /// Attempts that reached the service behind.
+    pub(crate) attempts: u64,
+    /// Attempts beyond the first of a call.
+    pub(crate) retry_attempts: u64,
+    /// Attempts for each call that reached the service behind.
+    pub(crate) amplification: f64,
+    /// Since the circuit came to be: circuits are not reset with the counters, nor are the two below.
+    pub(crate) circuit_breaker_opens: u64,
+    pub(crate) circuit_breaker_half_opens: u64,
+    pub(crate) circuit_breaker_closes: u64,
+    /// Successes among successes and failures, 0 to 1; 1 without any.
+    pub(crate) success_rate: f64,
+    /// Failures among successes and failures, 0 to 1; 0 without any.
+    pub(crate) failure_rate: f64,
+    pub(crate) last_failure: Option<Moment>,
+    pub(crate) last_success: Option<Moment>,
+    /// Calls that each stage refused.
+    pub(crate) rejections: BTreeMap<&'static str, u64>,
+    /// Answered calls by class.
+    pub(crate) classes: BTreeMap<&'static str, u64>,
+    /// Limits of time that ran out, by kind.
+    pub(crate) timeouts: BTreeMap<&'static str, u64>,
+    /// Calls that retry gave up on, by reason.
+    pub(crate) retry_stops: BTreeMap<&'static str, u64>,
+    /// Calls that a fallback answered.
+    pub(crate) fallbacks: u64,
+    pub(crate) queued_calls: u64,
+    pub(crate) latency: Latency,
+}
+
+/// Of answered calls, in milliseconds.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Latency {
+    pub(crate) count: u64,
+    pub(crate) mean_ms: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p95_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) max_ms: f64,
+}
+
+impl Metrics {
+    pub(crate) fn of(it: &OperationSnapshot, present: Present) -> Self {
+        let changes = |of: fn(&breaker::Snapshot) -> u64| it.breaker.as_ref().map_or(0, of);
+        Self {
+            total_calls: it.admitted,
+            successful_calls: it.success,
+            failed_calls: it.failure,
+            rejected_calls: it.rejections(),
+            ignored_calls: it.ignored,
+            abandoned_calls: it.abandoned,
+            inflight: it.inflight,
+            attempts: it.attempts,
+            retry_attempts: it.retries,
+            amplification: it.amplification,
+            circuit_breaker_opens: changes(|breaker| breaker.opens),
+            circuit_breaker_half_opens: changes(|breaker| breaker.half_opens),
+            circuit_breaker_closes: changes(|breaker| breaker.closes),
+            success_rate: it.success_rate,
+            failure_rate: it.failure_rate,
+            last_failure: it.last_failure.map(|at| present.of(at)),
+            last_success: it.last_success.map(|at| present.of(at)),
+            rejections: it.rejected.iter().map(|(stage, count)| (stage.as_str(), *count)).collect(),
+            classes: it.classes.iter().map(|(class, count)| (class.as_str(), *count)).collect(),
+            timeouts: it.timeouts.iter().map(|(kind, count)| (kind.as_str(), *count)).collect(),
+            retry_stops: it.stopped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
+            fallbacks: it.fallbacks,
+            queued_calls: it.queued_calls,
+            latency: Latency {
+                count: it.latency.count,
+                mean_ms: millis(it.latency.mean),
+                p50_ms: millis(it.latency.p50),
+                p95_ms: millis(it.latency.p95),
+                p99_ms: millis(it.latency.p99),
+                max_ms: millis(it.latency.max),
+            },
+        }
+    }
+}
+
+/// How an operation stands.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct OperationSummary {
+    /// The state of its circuit; none while that stage is off, as for the limits below.
+    pub(crate) circuit_state: Option<&'static str>,
+    pub(crate) is_healthy: bool,
+    /// 0 to 1; 1 is as good as it can be.
+    pub(crate) health_score: f64,
+    pub(crate) total_calls: u64,
+    pub(crate) success_rate: f64,
+    pub(crate) inflight: u64,
+    pub(crate) max_inflight: Option<u32>,
+    pub(crate) queue_depth: usize,
+    /// Calls that the rate limit would admit now.
+    pub(crate) rate_remaining: Option<f64>,
+    /// How long until the rate limit is as full as it gets.
+    pub(crate) rate_reset_seconds: Option<Seconds>,
+    pub(crate) amplification: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p95_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) last_failure: Option<Moment>,
+}
+
+impl OperationSummary {
+    pub(crate) fn of(it: &OperationSnapshot, present: Present) -> Self {
+        let signals = Signals::from(it);
+        Self {
+            circuit_state: signals.circuit_state.map(breaker::State::as_str),
+            is_healthy: signals.is_healthy,
+            health_score: signals.health_score,
+            total_calls: it.admitted,
+            success_rate: it.success_rate,
+            inflight: signals.current_inflight,
+            max_inflight: signals.max_inflight,
+            queue_depth: signals.queue_depth,
+            rate_remaining: signals.rate_remaining,
+            rate_reset_seconds: signals.rate_reset.map(Seconds),
+            amplification: it.amplification,
+            p50_ms: millis(it.latency.p50),
+            p95_ms: millis(it.latency.p95),
+            p99_ms: millis(it.latency.p99),
+            last_failure: it.last_failure.map(|at| present.of(at)),
+        }
+    }
+}
+
+/// How all operations stand, by name.
+pub(crate) fn summaries(all: &[OperationSnapshot], present: Present) -> BTreeMap<String, OperationSummary> {
+    all.iter().map(|it| (it.operation.to_string(), OperationSummary::of(it, present))).collect()
+}
+
+/// What all operations counted together.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Performance {
+    pub(crate) total_calls: u64,
+    pub(crate) successful_calls: u64,
+    pub(crate) failed_calls: u64,
+    pub(crate) retry_attempts: u64,
+    /// Successes among successes and failures, 0 to 1; 1 without any.
+    pub(crate) success_rate: f64,
+}
+
+impl Performance {
+    pub(crate) fn of(all: &[OperationSnapshot]) -> Self {
+        let sum = |of: fn(&OperationSnapshot) -> u64| all.iter().map(of).sum::<u64>();
+        let (successful_calls, failed_calls) = (sum(|it| it.success), sum(|it| it.failure));
+        let judged = successful_calls + failed_calls;
+        Self {
+            total_calls: sum(|it| it.admitted),
+            successful_calls,
+            failed_calls,
+            retry_attempts: sum(|it| it.retries),
+            success_rate: if judged == 0 { 1.0 } else { successful_calls as f64 / judged as f64 },
+        }
+    }
+}
+
+/// Where the value of each field came from: of an operation, or of all that are not configured by name.
+pub(crate) fn provenance(config: &ResilienceConfig, operation: Option<&str>) -> BTreeMap<String, String> {
+    // No operation can be named by nothing.
+    let all = config.provenance(operation.unwrap_or_default());
+    all.into_iter().map(|(path, source)| (path, source.to_string())).collect()
+}
+
+/// What an operator should look at, the latest first: what the monitor found to hold.
+pub(crate) fn alerts(api: &Api) -> Vec<String> {
+    api.monitor().active_alerts(Level::Warning).into_iter().map(|it| it.description).collect()
+}

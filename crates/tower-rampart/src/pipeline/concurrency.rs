@@ -1,0 +1,69 @@
+//! How a call asks the concurrency limiter, and waits in its queue. What else a call holds is in `call`.
+
+use std::task::{Context, Poll};
+
+use tower_rampart_core::{
+    Rejection, concurrency,
+    rejection::{OverloadReason, Overloaded},
+};
+
+use super::call::Call;
+
+impl<J, K, A, R> Call<J, K, A, R> {
+    /// Takes a permit of the concurrency limiter if one is free.
+    pub(crate) fn take_permit(&mut self) -> Result<(), Rejection> {
+        match self.shared.machines.concurrency.try_acquire() {
+            Ok(permit) => {
+                self.permit = Some(permit);
+                Ok(())
+            }
+            Err(_) => Err(self.overloaded(OverloadReason::QueueFull)),
+        }
+    }
+
+    /// Takes a permit of the concurrency limiter, or a place in its queue: `Ok(true)` if it was taken.
+    pub(crate) fn enter_concurrency(&mut self) -> Result<bool, Rejection> {
+        let limiter = &self.shared.machines.concurrency;
+        if let Ok(permit) = limiter.try_acquire() {
+            self.permit = Some(permit);
+            return Ok(true);
+        }
+        match limiter.enqueue() {
+            Ok(concurrency::Admission::Granted(permit)) => {
+                self.permit = Some(permit);
+                Ok(true)
+            }
+            Ok(concurrency::Admission::Queued(ticket)) => {
+                self.queue_ticket = Some(ticket);
+                Ok(false)
+            }
+            Err(_) => Err(self.overloaded(OverloadReason::QueueFull)),
+        }
+    }
+
+    #[cold]
+    pub(crate) fn overloaded(&self, reason: OverloadReason) -> Rejection {
+        Overloaded::new(self.name(), reason, self.shared.machines.concurrency.max_inflight(), None).into()
+    }
+
+    /// Whether the permit that was waited for is there.
+    pub(crate) fn poll_concurrency(&mut self, cx: &Context<'_>) -> bool {
+        let Some(ticket) = &self.queue_ticket else { return true };
+        let Poll::Ready(permit) = self.shared.machines.concurrency.poll_ticket(ticket, cx.waker()) else {
+            return false;
+        };
+        self.queue_ticket = None;
+        self.permit = Some(permit);
+        true
+    }
+
+    /// Gives the permit back, or leaves the queue for it.
+    pub(super) fn release_permit(&mut self) {
+        if let Some(ticket) = self.queue_ticket.take() {
+            self.shared.machines.concurrency.cancel(ticket);
+        }
+        if let Some(permit) = self.permit.take() {
+            self.shared.machines.concurrency.release(permit);
+        }
+    }
+}
