@@ -211,7 +211,11 @@ async fn an_allocation_is_seen() {
 /// HTTP calls whose outcome the head decides: the layers for hosts add nothing either.
 #[cfg(feature = "http")]
 mod http_hosts {
-    use std::convert::Infallible;
+    use std::{
+        convert::Infallible,
+        future::{Ready, ready},
+        sync::{Arc, Mutex},
+    };
 
     use ::http::{Method, Request, Response};
     use alloc_tracker::Session;
@@ -227,11 +231,17 @@ mod http_hosts {
 
     type Answer = Result<Response<Full<Bytes>>, Infallible>;
 
-    fn answer(_request: Request<ReplayBody<Empty<Bytes>>>) -> std::future::Ready<Answer> {
-        std::future::ready(Ok(Response::new(Full::from("hello"))))
+    async fn allocations(document: &str, methods: &[Method]) -> u64 {
+        allocations_of(&Response::new(()), document, methods).await
     }
 
-    async fn allocations(document: &str, methods: &[Method]) -> u64 {
+    /// Of a client whose calls are all answered with this head. The answers are made before anything is counted, because headers allocate.
+    async fn allocations_of(head: &Response<()>, document: &str, methods: &[Method]) -> u64 {
+        let answers = (0..WARM_UP + CALLS * methods.len() as u64).map(|_| head.clone().map(|()| Full::from("hello")));
+        let answers = Arc::new(Mutex::new(answers.collect::<Vec<_>>()));
+        let answer = move |_: Request<ReplayBody<Empty<Bytes>>>| -> Ready<Answer> {
+            ready(Ok(answers.lock().unwrap().pop().expect("an answer for each call")))
+        };
         let layer: ClientLayer = PresetBuilder::from_json(document).unwrap().http_client().unwrap();
         let mut service = layer.layer(tower::service_fn(answer));
         let mut call = async |method: Method| {
@@ -269,7 +279,10 @@ mod http_hosts {
         // Headers that a request does not have cost nothing either.
         let deadlines = r#"{"http": {"deadline_headers": ["x-timeout", "grpc-timeout"]}}"#;
         assert_eq!(allocations(deadlines, &methods).await, 0);
-        assert_eq!(allocations(r#"{"classify": {"profile": "grpc"}}"#, &methods).await, 0);
+        // Of gRPC, an answer that is a status alone.
+        let status = Response::builder().header("content-type", "application/grpc").header("grpc-status", "0");
+        let status = status.body(()).unwrap();
+        assert_eq!(allocations_of(&status, r#"{"classify": {"profile": "grpc"}}"#, &methods).await, 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_TYPE};
 use tower_rampart_config::{OperationConfig, Profile};
 use tower_rampart_core::{TokenEstimate, rate::RateLimiter};
 
@@ -40,10 +40,11 @@ impl HttpSettings {
         matches!(self.profile, Profile::Http | Profile::Grpc) && is_grpc(headers)
     }
 
-    /// Whether an answer with these headers has its status at its end, unless the head has it. Under the profile of gRPC one without a content type does: nothing
-    /// says that it is something else.
-    pub(crate) fn ends_with_a_status(&self, headers: &HeaderMap) -> bool {
-        self.speaks_grpc(headers) || (self.profile == Profile::Grpc && !headers.contains_key(CONTENT_TYPE))
+    /// Whether an answer with this head has its gRPC status at its end, unless the head has it. Under that profile one without a content type does: nothing says
+    /// that it is something else, except for an HTTP status that decides.
+    pub(crate) fn ends_with_a_status(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        self.speaks_grpc(headers)
+            || (self.profile == Profile::Grpc && status == StatusCode::OK && !headers.contains_key(CONTENT_TYPE))
     }
 
     /// Whether what has these headers is judged by the status of gRPC; under that profile, all is.

@@ -49,7 +49,7 @@ impl FrameJudge {
     {
         let headers = response.headers();
         if let Some(origin) = &response.body().origin
-            && origin.settings.ends_with_a_status(headers)
+            && origin.settings.ends_with_a_status(response.status(), headers)
         {
             let settings = Arc::clone(&origin.settings);
             let peeked = response.extensions().get().map(|PeekedTrailers(trailers)| trailers);

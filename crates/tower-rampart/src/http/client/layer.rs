@@ -31,8 +31,8 @@ use crate::{
 /// Calls that are gRPC by their content type ([`is_grpc`](crate::http::is_grpc)) are read as gRPC under the profile `http` too: an HTTP status 200 says
 /// nothing of them.
 ///
-/// All of it follows a [`Resilience`](crate::Resilience) through its reloads. The answer to a call is judged as the call began; an error has nothing by which it
-/// began, and is judged by the profile of the moment, as the headers of a further attempt are written.
+/// All of it follows a [`Resilience`](crate::Resilience) through its reloads. An answer is judged by the configuration under which its call began; an error, and the
+/// headers of a further attempt, go by the configuration of the moment.
 ///
 /// A request whose connection could not be made, or that was refused unprocessed, is sent again whatever its method. Feature `hyper` sees that in the errors of
 /// hyper and its pooled client; any other client wraps such an error in [`NotDispatched`](crate::http::NotDispatched).

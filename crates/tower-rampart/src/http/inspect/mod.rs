@@ -49,7 +49,7 @@ impl Peek {
             Profile::ModelApi if status.is_client_error() || status.is_server_error() => Self::Error,
             Profile::ModelApi if status.is_success() && is_event_stream(headers) => Self::Stream,
             Profile::Http | Profile::Grpc
-                if origin.settings.ends_with_a_status(headers) && !headers.contains_key(GRPC_STATUS) =>
+                if origin.settings.ends_with_a_status(status, headers) && !headers.contains_key(GRPC_STATUS) =>
             {
                 Self::Grpc
             }
