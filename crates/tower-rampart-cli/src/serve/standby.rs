@@ -78,6 +78,11 @@ impl Fallback<Request<RequestBody>, Answer, GatewayError> for Standbys {
         self.count > 0
     }
 
+    /// The stated answer is made of nothing.
+    fn needs_request_for(&self, index: usize) -> bool {
+        index < self.count
+    }
+
     fn name(&self, index: usize) -> Option<Name> {
         Fallback::<Request<RequestBody>, Answer, GatewayError>::name(&*self.upstreams, index)
     }

@@ -67,6 +67,11 @@ pub trait Fallback<Req, Res, E> {
     /// Whether they need the request, which is then cloned before it is sent.
     fn needs_request(&self) -> bool;
 
+    /// Whether answer `index` needs the request; of answers that differ in that, some may do without. Default: as all of them.
+    fn needs_request_for(&self, _index: usize) -> bool {
+        self.needs_request()
+    }
+
     /// Whether answer `index` is to be tried for what was judged so.
     fn is_enabled(&self, _index: usize, _verdict: &Verdict) -> bool {
         true

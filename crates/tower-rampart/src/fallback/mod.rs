@@ -82,8 +82,10 @@ impl<Req> Walk<Req> {
     {
         self.next < answer.len()
             && config.applies(verdict)
-            && (self.spare.is_some() || !answer.needs_request())
-            && (self.next..answer.len()).any(|index| answer.is_enabled(index, verdict))
+            && (self.next..answer.len()).any(|index| {
+                let has_all = self.spare.is_some() || !answer.needs_request_for(index);
+                has_all && answer.is_enabled(index, verdict)
+            })
     }
 
     /// Begins the next answer that can do with what is left of the request, or gives the fault back: there is none. A request that is handed over is
