@@ -11,7 +11,8 @@ use tower_rampart_config::MonitoringThresholds;
 use tower_rampart_core::{breaker::State, rejection::Name};
 
 use super::{
-    alert::{AlertKind, Finding},
+    alert::Finding,
+    kind::AlertKind,
     record::{Detail, Record, RecordKind},
     ring::Ring,
     traffic::Sample,
