@@ -4,10 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 use tower_rampart::{Registry, Resilience};
+use tower_rampart_core::control::ConfigCell;
 
 use crate::{
     callers::{Callers, Validations},
     config::{AdminConfig, AdminError},
+    exposition::{self, MetricsFormat, MetricsSource},
     forced::Forced,
     keys::Keys,
     moment::Present,
@@ -26,7 +28,7 @@ pub(crate) struct Api {
 
 struct Inner {
     resilience: Resilience,
-    keys: Keys,
+    keys: Arc<ConfigCell<Keys>>,
     body_limit: usize,
     timeout: Duration,
     callers: Callers,
@@ -36,6 +38,7 @@ struct Inner {
     started: Present,
     monitor: Monitor,
     benchmarks: Benchmarks,
+    metrics: Option<MetricsSource>,
 }
 
 impl Api {
@@ -53,7 +56,8 @@ impl Api {
             forced: Forced::default(),
             at_work: Arc::new(Semaphore::new(MOST_AT_ONCE)),
             started: Present::read(),
-            keys: config.keys,
+            keys: config.ring.map_or_else(|| Arc::new(ConfigCell::new(config.keys)), |ring| ring.shared()),
+            metrics: config.metrics,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -66,8 +70,14 @@ impl Api {
         self.inner.resilience.registry()
     }
 
-    pub(crate) fn keys(&self) -> &Keys {
-        &self.inner.keys
+    /// The keys that are known now.
+    pub(crate) fn keys(&self) -> Arc<Keys> {
+        self.inner.keys.load()
+    }
+
+    /// The metrics of the registry and of the program around.
+    pub(crate) fn metrics_text(&self, format: MetricsFormat) -> String {
+        exposition::text(self.registry(), self.inner.metrics.as_ref(), format)
     }
 
     pub(crate) fn body_limit(&self) -> usize {
