@@ -16,7 +16,7 @@ use super::{
     alert::{Alert, Entry},
     answers::{AlertStatus, AlertsAnswer, AlertsQuery, CleanupAnswer},
     clock::{Clock, Moment},
-    conditions::HOUR,
+    conditions::window,
     export::{ExportAnswer, ExportFormat},
     feed::{self, Clients, LastSeen, MOST_CLIENTS, Message},
     kind::Level,
@@ -384,10 +384,6 @@ impl Inner {
         let now = self.clock.now();
         self.lock().all_within(now, hours.map_or(Duration::MAX, window))
     }
-}
-
-fn window(hours: u32) -> Duration {
-    HOUR.saturating_mul(hours)
 }
 
 impl fmt::Debug for Monitor {
