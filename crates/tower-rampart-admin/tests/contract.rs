@@ -734,6 +734,55 @@ async fn every_answer_is_numbered_and_guarded_by_its_headers() {
 }
 
 #[tokio::test]
+async fn refusals_are_guarded_by_their_headers_as_well() {
+    let config = support::keyed().rate_limit(0.001, 12).unwrap();
+    let server = Server::over(tower_rampart::Resilience::from_preset("simple").unwrap(), config).await;
+    let (json, large) = (("content-type", "application/json"), "x".repeat(70_000));
+    let reader = ("x-api-key", READER);
+    let writer = ("x-api-key", support::WRITER);
+    for (method, path, headers, body, status) in [
+        (Method::GET, "/health?strict=x", vec![], "", 400),
+        (Method::GET, "/config", vec![], "", 401),
+        (Method::GET, "/config", vec![("x-api-key", "a-key-of-nobody-at-all")], "", 401),
+        (Method::POST, "/metrics/reset", vec![reader], "", 403),
+        (Method::GET, "/nothing", vec![reader], "", 404),
+        (Method::DELETE, "/config", vec![writer], "", 405),
+        (Method::PUT, "/config", vec![writer, json, ("if-match", "\"x\"")], "{}", 412),
+        (Method::PUT, "/config", vec![writer, json], large.as_str(), 413),
+        (Method::PUT, "/config", vec![writer], "{}", 415),
+        (Method::GET, "/metrics/none", vec![reader], "", 422),
+        // The first of the writer's twelve was the document itself.
+        (Method::GET, "/config", vec![writer; 1], "", 200),
+    ] {
+        let answer = server.raw(method.clone(), path, &headers, body).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        assert_guarded(&answer.headers);
+    }
+    let last = loop {
+        let answer = server.raw(Method::GET, "/health", &[reader], "").await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    assert_guarded(&last.headers);
+    assert!(last.refused(429, "RateLimitError")["retry_after_seconds"].as_u64().unwrap() >= 1);
+}
+
+#[track_caller]
+fn assert_guarded(headers: &http::HeaderMap) {
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert_eq!(headers[name], value, "{name}");
+    }
+    assert!(headers.contains_key("x-request-id") && headers.contains_key("content-security-policy"));
+}
+
+#[tokio::test]
 async fn hostile_names_are_printed_harmlessly() {
     let server = Server::start().await;
     let hostile = "<img src=x onerror=alert(1)>\u{1b}[31m\n\"}";

@@ -11,10 +11,11 @@ use tower_rampart_core::{
 };
 
 use super::{
-    alert::{AlertChange, AlertKind, Alerts},
+    alert::{AlertChange, Alerts},
     clock::Moment,
     conditions::{self, HOUR, is_open, open_circuit},
     feed::{BUFFER, Gap, LastSeen, MOST_REPLAYED, Replay},
+    kind::AlertKind,
     record::{Detail, Record, RecordKind, short},
     ring::Ring,
     traffic::{Sample, Traffic},
