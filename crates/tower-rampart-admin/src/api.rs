@@ -17,7 +17,7 @@ use crate::{
     performance::Benchmarks,
 };
 
-/// Requests that are worked on at once; the others wait, within their time.
+/// Requests that are worked on at once, those among them that nobody waits for any more; the others wait, within their time.
 const MOST_AT_ONCE: usize = 32;
 
 /// What all handlers share; clones are the same.
@@ -34,7 +34,7 @@ struct Inner {
     callers: Callers,
     validations: Validations,
     forced: Forced,
-    at_work: Semaphore,
+    at_work: Arc<Semaphore>,
     started: Present,
     monitor: Monitor,
     benchmarks: Benchmarks,
@@ -54,7 +54,7 @@ impl Api {
             callers: Callers::new(config.rate)?,
             validations: Validations::new(config.validations_per_minute, config.validations_per_hour),
             forced: Forced::default(),
-            at_work: Semaphore::new(MOST_AT_ONCE),
+            at_work: Arc::new(Semaphore::new(MOST_AT_ONCE)),
             started: Present::read(),
             keys: config.ring.map_or_else(|| Arc::new(ConfigCell::new(config.keys)), |ring| ring.shared()),
             metrics: config.metrics,
@@ -101,7 +101,7 @@ impl Api {
     }
 
     /// Held while a request is worked on.
-    pub(crate) fn at_work(&self) -> &Semaphore {
+    pub(crate) fn at_work(&self) -> &Arc<Semaphore> {
         &self.inner.at_work
     }
 

@@ -189,10 +189,8 @@ impl Resilience {
     /// If there is no such override, or no longer.
     pub fn revert(&self, id: OverrideId, by: &ChangeBy) -> Result<Reloaded, ReloadError> {
         self.owner().change(|owner, state| {
-            if !state.basis.has(id) {
-                return Err(ReloadError::UnknownOverride(id));
-            }
-            let done = owner.plan(state.basis.without(id));
+            let is_there = state.basis.has(id);
+            let done = if is_there { owner.plan(state.basis.without(id)) } else { Err(ReloadError::UnknownOverride(id)) };
             owner.settle(state, done, by, (AuditAction::Revert, Some(id)))
         })
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    mem,
+    fmt, mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -316,8 +316,16 @@ impl Owner {
 }
 
 impl State {
-    /// Notes a change that was not made.
+    /// Notes a change that was not made, and tells of it if something is wrong with it: whoever came second is told so and nobody else.
     pub(super) fn refuse(&mut self, by: &ChangeBy, id: Option<OverrideId>, error: &ReloadError) {
+        let reason = self.note_refused(by, id, error);
+        if !matches!(error, ReloadError::EtagMismatch { .. } | ReloadError::UnknownOverride(_)) {
+            self.events.push(EventKind::ReloadRefused { reason });
+        }
+    }
+
+    /// Notes a change that was not made, and gives back why, shortened.
+    pub(super) fn note_refused(&mut self, by: &ChangeBy, id: Option<OverrideId>, error: &dyn fmt::Display) -> Arc<str> {
         let mut reason = error.to_string();
         if reason.len() > MOST_OF_A_REASON {
             let end = (0..=MOST_OF_A_REASON).rev().find(|it| reason.is_char_boundary(*it)).unwrap_or(0);
@@ -325,8 +333,8 @@ impl State {
             reason.push('…');
         }
         let reason: Arc<str> = reason.into();
-        self.events.push(EventKind::ReloadRefused { reason: Arc::clone(&reason) });
-        self.audit.push(by, (AuditAction::Refused, id), &[], Some(reason));
+        self.audit.push(by, (AuditAction::Refused, id), &[], Some(Arc::clone(&reason)));
+        reason
     }
 }
 
