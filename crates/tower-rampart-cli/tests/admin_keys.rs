@@ -178,15 +178,15 @@ async fn without_keys_no_page_of_another_site_can_drive_it() {
         Operator::of(&gateway).with(name, value).ask(Method::POST, path, None).await.status.as_u16()
     };
     // A form of another site; a name of another site that leads here; a page from elsewhere, as browsers say.
-    assert_eq!(post("origin", "http://evil.example".to_owned()).await, 403);
-    assert_eq!(post("origin", "null".to_owned()).await, 403);
-    assert_eq!(post("host", format!("evil.example:{port}")).await, 403);
-    assert_eq!(post("sec-fetch-site", "cross-site".to_owned()).await, 403);
+    assert_eq!(status_with("origin", "http://evil.example".to_owned()).await, 403);
+    assert_eq!(status_with("origin", "null".to_owned()).await, 403);
+    assert_eq!(status_with("host", format!("evil.example:{port}")).await, 403);
+    assert_eq!(status_with("sec-fetch-site", "cross-site".to_owned()).await, 403);
     assert_eq!(get(&format!("{}/", gateway.url)).await.status, 200);
     let page = Request::get(format!("{own}/metrics")).header("host", format!("evil.example:{port}"));
     assert_eq!(send(page.body(full("")).expect("a request")).await.status, 403);
     // The dashboard's own page, and whoever asks by hand.
-    assert_eq!(post("origin", own).await, 200);
+    assert_eq!(status_with("origin", own).await, 200);
     assert_eq!(get(&format!("{}/", gateway.url)).await.status, 503);
-    assert_eq!(post("host", format!("localhost:{port}")).await, 200);
+    assert_eq!(status_with("host", format!("localhost:{port}")).await, 200);
 }
