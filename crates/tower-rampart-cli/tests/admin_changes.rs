@@ -273,6 +273,7 @@ async fn open_stream_of_events_tells_of_traffic_and_holds_up_no_end() {
     story.gateway.signal("-TERM");
     let ended = tokio::time::timeout(Duration::from_secs(10), story.gateway.ended()).await;
     assert_eq!(ended.expect("well before its time to drain is over").code(), Some(0));
+    assert!(!story.gateway.said().contains("panicked"), "{}", story.gateway.said());
     // The stream came to its end, and did not break.
     eventually("the stream ends", async || match http_body_util::BodyExt::frame(&mut body).await {
         None => Some(()),

@@ -1,10 +1,20 @@
 //! A gateway that runs: its listeners, its registry, its end. Who asked for it, the command line or the demonstration, makes no difference.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    future::{Future as _, poll_fn},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use futures_util::FutureExt as _;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::{net::TcpListener, runtime::Handle, signal::unix::Signal, sync::watch, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    signal::unix::Signal,
+    sync::watch,
+    task::{JoinSet, block_in_place},
+};
 use tower_rampart::{Registry, Resilience};
 use tower_rampart_admin::{MOUNT, monitoring::Monitor};
 use tower_rampart_core::event::EventKind;
@@ -134,9 +144,9 @@ impl Running {
         let mut maintained = Box::pin(self.resilience.maintain());
         // Begun here, so that what touches a file that is named after this is noticed.
         if maintained.as_mut().now_or_never().is_none() {
-            // A document may have many operations, so its file is read on a thread that serves nobody. It ends with the configuration.
-            let runtime = Handle::current();
-            tokio::task::spawn_blocking(move || runtime.block_on(maintained));
+            // A document may have many operations: this thread's requests go to another one while its file is read.
+            let beside = poll_fn(move |cx| block_in_place(|| maintained.as_mut().poll(cx)));
+            self.followers.spawn(beside);
         }
     }
 
