@@ -67,7 +67,7 @@ pub(crate) fn prepare(parts: &mut Parts, peer: Peer) -> Result<(), StatusCode> {
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     join(headers, &COOKIE, "; ");
-    append(headers, &X_FORWARDED_FOR, &peer.address.to_canonical().to_string());
+    append(headers, &X_FORWARDED_FOR, &peer.address.ip().to_canonical().to_string());
     let protocol = match parts.version {
         Version::HTTP_10 => "1.0",
         Version::HTTP_2 => "2",
@@ -147,7 +147,7 @@ mod tests {
 
     fn prepared(build: http::request::Builder) -> Result<Parts, StatusCode> {
         let mut parts = build.body(()).expect("a request").into_parts().0;
-        prepare(&mut parts, Peer { address: [192, 0, 2, 7].into(), is_secure: false })?;
+        prepare(&mut parts, Peer { address: ([192, 0, 2, 7], 50_000).into(), is_secure: false })?;
         Ok(parts)
     }
 
