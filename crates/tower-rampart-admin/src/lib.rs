@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+mod accept;
 mod api;
 mod breakers;
 mod caller;
