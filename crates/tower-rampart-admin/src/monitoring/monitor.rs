@@ -290,10 +290,25 @@ impl Monitor {
     /// # Cancel safety
     /// Dropped, it gives its place back.
     pub fn follow(&self, last_event_id: Option<&str>) -> Result<impl Stream<Item = Message> + Send + use<>, Refused> {
+        self.follow_after(last_event_id, 0)
+    }
+
+    /// The same as [`follow`](Self::follow), but whoever names no event is first told of the `latest` that are kept, oldest first.
+    ///
+    /// # Errors
+    /// [`Refused::TooManyClients`].
+    ///
+    /// # Cancel safety
+    /// Dropped, it gives its place back.
+    pub fn follow_after(
+        &self,
+        last_event_id: Option<&str>,
+        latest: usize,
+    ) -> Result<impl Stream<Item = Message> + Send + use<>, Refused> {
         let too_many = Refused::TooManyClients { max: MOST_CLIENTS };
         let Some(place) = self.inner.clients.enter() else { return Err(too_many) };
         let state = self.inner.lock();
-        let replay = state.told_since(LastSeen::parse(last_event_id, self.inner.epoch));
+        let replay = state.told_since(LastSeen::parse(last_event_id, self.inner.epoch), latest);
         // Whoever subscribes while nothing can happen misses nothing in between.
         Ok(feed::follow(self.inner.epoch, state.sender.as_ref(), replay, place))
     }
