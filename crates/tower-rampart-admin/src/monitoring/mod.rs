@@ -40,7 +40,6 @@ mod statistics;
 mod trace;
 mod traffic;
 
-pub(crate) use self::routes::{caused_by, routes};
 pub use self::{
     alert::{Alert, AlertKind, Level},
     answers::{AlertCounts, AlertStatus, AlertsAnswer, AlertsQuery, AlertsSummary, CleanupAnswer},
@@ -54,4 +53,8 @@ pub use self::{
         PerformanceAnswer, PerformanceHealth, PerformanceMetrics, PresetPerformance, SessionAnswer, SessionSummary,
         TrendPoint, TrendSummary, TrendsAnswer, UsageAnswer, UsageStatistics, UsageSummary,
     },
+};
+pub(crate) use self::{
+    feed::EVENTS,
+    routes::{caused_by, routes},
 };

@@ -101,7 +101,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 &[
                     Parameter::query("format", Kind::Word(ExportFormat::NAMES), "The form; json if not given."),
                     WINDOW,
-                    Parameter::query("operation", Kind::Text { max: 8192 }, "Of this operation alone."),
+                    Parameter::query("operation", Kind::Text { max: Parameter::LONGEST_TEXT }, "Of this operation alone."),
                     Parameter::flag("raw", "Whether the text itself is answered, and nothing around it."),
                 ]
             },
