@@ -422,7 +422,7 @@ async fn rows_13_and_14_recommendations() {
     assert_has(&named, &["reasoning", "available_presets"]);
     let context =
         server.get(&format!("/config/recommend-preset/{}", "a".repeat(101))).await.refused(400, "ValidationError");
-    assert!(context["validation_errors"][0].as_str().unwrap().contains("at most 100 characters"));
+    assert!(context["validation_errors"][0].as_str().unwrap().contains("1 to 100 printable characters"));
     for hostile in ["%20", "a%0Ab", "%1b%5B31m"] {
         server.get(&format!("/config/recommend-preset/{hostile}")).await.refused(400, "ValidationError");
     }
@@ -798,4 +798,39 @@ async fn hostile_names_are_printed_harmlessly() {
     assert!(text.contains("\\n\\\"}\"") && text.lines().all(|it| it.starts_with('#') || it.contains(' ')));
     let unknown = server.get("/metrics/%1b%5B31m%0Ax").await.refused(422, "BusinessLogicError");
     assert_eq!(unknown["operation_name"], "\\u{1b}[31m\\nx");
+}
+
+#[tokio::test]
+async fn the_longest_texts_that_the_document_allows_reach_their_routes() {
+    let server = Server::start().await;
+    let longest = "%F0%9F%92%A5";
+    for (method, path, max) in [
+        (Method::POST, "/config/validate-json?json_config=", 5120),
+        (Method::GET, "/monitoring/export?operation=", 5120),
+        (Method::POST, "/metrics/reset?operation_name=", 1024),
+        (Method::GET, "/signals/", 1024),
+    ] {
+        let answer = server.ask(method.clone(), &format!("{path}{}", longest.repeat(max)), &[], "").await;
+        assert!(matches!(answer.status.as_u16(), 200 | 422), "{method} {path}: {}", answer.status);
+        let answer = server.ask(method.clone(), &format!("{path}{}", longest.repeat(max + 1)), &[], "").await;
+        answer.refused(400, "ValidationError");
+    }
+}
+
+#[tokio::test]
+async fn the_document_says_what_an_environment_and_an_event_are() {
+    let server = Server::start().await;
+    let paths = &server.openapi()["paths"];
+    let environment = &paths["/config/recommend-preset/{environment}"]["get"]["parameters"][0]["schema"];
+    let environment = jsonschema::draft202012::new(environment).unwrap();
+    for (name, fits) in [("us-prod-2", true), (" a ", true), ("a%1Bb", false), ("%20%20", false), ("%C2%85", false)] {
+        let decoded = name.replace("%1B", "\u{1b}").replace("%20", " ").replace("%C2%85", "\u{85}");
+        assert_eq!(environment.is_valid(&json!(decoded)), fits, "{name}");
+        let answer = server.get(&format!("/config/recommend-preset/{}", name.replace(' ', "%20"))).await;
+        assert_eq!(answer.status.as_u16() == 200, fits, "{name}");
+    }
+    let event = &paths["/monitoring/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"];
+    assert_eq!(event["required"], json!(["event", "data"]));
+    let listed: Vec<_> = event["properties"]["event"]["enum"].as_array().unwrap().iter().collect();
+    assert!(listed.contains(&&json!("transition")) && listed.contains(&&json!("lagged")), "{listed:?}");
 }

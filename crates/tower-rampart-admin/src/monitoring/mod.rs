@@ -41,7 +41,6 @@ mod statistics;
 mod trace;
 mod traffic;
 
-pub(crate) use self::routes::{caused_by, routes};
 pub use self::{
     alert::Alert,
     answers::{AlertCounts, AlertStatus, AlertsAnswer, AlertsQuery, AlertsSummary, CleanupAnswer},
@@ -56,4 +55,8 @@ pub use self::{
         PerformanceAnswer, PerformanceHealth, PerformanceMetrics, PresetPerformance, SessionAnswer, SessionSummary,
         TrendPoint, TrendSummary, TrendsAnswer, UsageAnswer, UsageStatistics, UsageSummary,
     },
+};
+pub(crate) use self::{
+    feed::EVENTS,
+    routes::{caused_by, routes},
 };
