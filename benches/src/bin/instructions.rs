@@ -196,7 +196,7 @@ mod tests {
             Costs::from([("call".to_owned(), Cost { instructions, clock_readings: 1.0, allocations })])
         };
         let judged = |now| judge(&now, &costs(100.0, 0.0), true) == ExitCode::SUCCESS;
-        assert!(judged(costs(105.0, 0.0)));
+        assert!(judged(costs(104.0, 0.0)));
         assert!(judged(costs(50.0, 0.0)));
         assert!(!judged(costs(106.0, 0.0)));
         assert!(!judged(costs(100.0, 1.0)));
