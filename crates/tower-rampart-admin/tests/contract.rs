@@ -261,6 +261,8 @@ async fn row_8_another_configuration_is_applied_compared_and_guarded() {
     let document = json!({ "preset": "production", "retry_attempts": 4 });
     let dry = server.put("/config?dry_run=true", &document, &[]).await.of(200);
     assert_eq!((&dry["applied"], &dry["etag"]), (&json!(false), &json!(first)));
+    let late = server.put("/config?dry_run=true", &document, &[("if-match", "\"x\"")]).await;
+    late.refused(412, "PreconditionFailed");
     let difference = dry["diff"].as_array().unwrap();
     let attempts = json!({ "operation": null, "path": "retry.max_attempts", "from": 1, "to": 4 });
     assert!(difference.contains(&attempts), "{difference:?}");
@@ -277,6 +279,12 @@ async fn row_8_another_configuration_is_applied_compared_and_guarded() {
     assert_eq!(applied["etag"], *server.resilience.etag());
     server.put("/config", &document, &[("if-match", &quoted)]).await.refused(412, "PreconditionFailed");
     server.put("/config", &document, &[("if-match", "*")]).await.of(200);
+    let audit = server.get("/config/audit").await.of(200);
+    let entries = audit["entries"].as_array().unwrap();
+    let actions: Vec<_> = entries.iter().map(|it| it["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["reload", "refused", "reload", "refused", "refused", "refused", "refused"]);
+    assert!(entries[1]["detail"].as_str().unwrap().contains("the configuration has changed"), "{}", entries[1]);
+    assert_eq!(server.get("/monitoring/alerts").await.of(200)["alerts"], json!([]), "coming second is no error");
 
     let context = server
         .put("/config", &json!({ "retry_attempts": 15, "retries": 1 }), &[])
@@ -446,13 +454,17 @@ async fn rows_15_to_18_templates() {
     assert_eq!(valid["is_valid"], true);
     for (request, said) in [
         (over("robust_production", json!({ "retry_attempts": 50 })), "between 1 and 10"),
-        (over("robust", Value::Null), "Available"),
         (over("low_latency", json!({ "exponential_min": 9.0 })), "exponential_m"),
     ] {
         let refused = server.post("/config/validate-template", &request).await.of(200);
         assert_eq!(refused["is_valid"], false);
         assert!(refused["errors"][0].as_str().unwrap().contains(said), "{refused}");
     }
+    let unknown = server.post("/config/validate-template", &over("robust", Value::Null)).await;
+    let context = unknown.refused(422, "BusinessLogicError");
+    assert_eq!(context["template_name"], "robust");
+    let available = context["available_templates"].as_array().unwrap();
+    assert!(available.contains(&"robust_production".into()) && available.contains(&"simple".into()), "{available:?}");
     let suggested = server.post("/config/recommend-template", &json!({ "configuration": {} })).await.of(200);
     assert_eq!((&suggested["suggested_template"], &suggested["confidence"]), (&json!("high_throughput"), &json!(0.5)));
     assert_has(&suggested, &["reasoning", "available_templates"]);

@@ -7,7 +7,7 @@
 //! | what traffic did: transitions, sampled refusals, alerts | the same again, so that a storm of refusals drives out no change |
 //! | samples of the counters, for rates and traces | the same again |
 //! | alerts, one for each condition and subject | `monitoring.max_alerts`; resolved ones for `monitoring.retention` |
-//! | clients that follow the events | 64, each at most 256 events behind |
+//! | clients that follow the events | 64, each at most 256 events behind, 1000 when it comes back |
 //!
 //! Ages are told by the monotonic clock, dates by the calendar. Sizes and thresholds are those of the running document, at once after a reload.
 //!
@@ -46,7 +46,7 @@ pub use self::{
     answers::{AlertCounts, AlertStatus, AlertsAnswer, AlertsQuery, AlertsSummary, CleanupAnswer},
     clock::{Clock, Moment},
     export::{ExportAnswer, ExportFormat},
-    feed::{BUFFER, MOST_CLIENTS, Message},
+    feed::{BUFFER, MOST_CLIENTS, MOST_REPLAYED, Message},
     monitor::Monitor,
     record::{CausedBy, ConfigType, MonitoringEvent, RecordKind},
     refused::Refused,

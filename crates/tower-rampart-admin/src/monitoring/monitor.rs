@@ -221,7 +221,7 @@ impl Monitor {
         AlertsAnswer::new(found, query.max_alerts, state.alerts.dropped())
     }
 
-    /// How many alerts of at least this level hold at present.
+    /// The alerts of at least this level that hold at present, those found last first.
     pub fn active_alerts(&self, level: Level) -> Vec<Alert> {
         self.inner.evaluate();
         self.inner.lock().alerts.list(|it| it.is_active() && it.level >= level)
@@ -275,7 +275,8 @@ impl Monitor {
         }
     }
 
-    /// What happens from now on, message by message, until [`close`](Self::close); before it, what happened since the event that `last_event_id` names.
+    /// What happens from now on, message by message, until [`close`](Self::close); before it, what happened since the event that `last_event_id` names, at most
+    /// the last [`MOST_REPLAYED`](super::MOST_REPLAYED) events.
     ///
     /// # Errors
     /// [`Refused::TooManyClients`].
@@ -288,7 +289,7 @@ impl Monitor {
         let state = self.inner.lock();
         let replay = state.told_since(LastSeen::parse(last_event_id, self.inner.epoch));
         // Whoever subscribes while nothing can happen misses nothing in between.
-        Ok(feed::follow(self.inner.epoch, &state.sender, replay, place))
+        Ok(feed::follow(self.inner.epoch, state.sender.as_ref(), replay, place))
     }
 
     /// Ends all that [`follow`](Self::follow) gave, now and later, so that a server that drains has not to wait for those who listen.

@@ -1,6 +1,6 @@
 //! Rows 33 to 41: usage, trends, performance, alerts, sessions, exports, and the events as they happen.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use axum::response::{
     IntoResponse as _,
@@ -234,6 +234,9 @@ fn acknowledge(api: &Api, asked: &Asked) -> Result<Reply<Alert>, Refusal> {
 
 fn events(api: &Api, asked: &Asked) -> Result<Reply<()>, Refusal> {
     let messages = api.monitor().follow(asked.header(&LAST_EVENT_ID))?;
+    // A stream outlives the request that was let in: whoever's key was taken away meanwhile hears nothing more.
+    let (api, caller) = (api.clone(), asked.caller.clone());
+    let messages = messages.take_while(move |_| ready(caller.is_known_to(&api.keys())));
     let events = messages.map(|Message { id, event, data }| {
         let told = Event::default().event(event).data(data);
         Ok::<_, Infallible>(if let Some(id) = id { told.id(id) } else { told })
