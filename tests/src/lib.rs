@@ -7,3 +7,4 @@ pub mod model_server;
 pub mod peer;
 pub mod server;
 pub mod shop;
+pub mod soak;
