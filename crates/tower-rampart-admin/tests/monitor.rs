@@ -240,6 +240,27 @@ async fn maintaining_finds_what_nobody_reads_and_ends_with_the_monitor() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_begins_is_told_of_as_many_of_the_latest_as_it_asks_for() {
+    let resilience = resilience(DOCUMENT);
+    let monitor = Monitor::new(&resilience);
+    reload(&resilience, r#"{"preset": "production"}"#);
+    for name in ["one", "two", "three"] {
+        call(&resilience, name, true).await;
+        resilience.registry().reset_counters(Some(name));
+    }
+    let all = told(&mut Box::pin(monitor.follow_after(None, 1000).expect("a place")));
+    let names: Vec<_> = all.iter().map(|it| (it.event, data(it)["operation"].clone())).collect();
+    let reset = |name: &str| ("counters_reset", json!(name));
+    assert_eq!(names, [("reloaded", json!("reload")), reset("one"), reset("two"), reset("three")]);
+    let mut two = Box::pin(monitor.follow_after(None, 2).expect("a place"));
+    assert_eq!(told(&mut two), all[2..]);
+    resilience.registry().reset_counters(Some("one"));
+    assert_eq!(told(&mut two).len(), 1, "and then of what happens, each once");
+    let mut back = Box::pin(monitor.follow_after(all[2].id.as_deref(), 1).expect("a place"));
+    assert_eq!(told(&mut back).len(), 2, "whoever comes back gets all that it missed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_happens_is_told_in_its_order_with_numbers() {
     let resilience = resilience(DOCUMENT);
     let monitor = Monitor::new(&resilience);
