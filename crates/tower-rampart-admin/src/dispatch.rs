@@ -94,12 +94,15 @@ async fn serve(
     // What it is nested below was taken off its own path.
     let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |it| it.0.path()).to_owned();
     let asked = Asked { caller: about.caller, given, path, headers: parts.headers, body };
-    let _at_work = api.at_work().acquire().await.map_err(|error| Refusal::infrastructure(error.to_string()))?;
-    let work = {
-        let api = api.clone();
-        // Reloads, large scrapes and files are for threads that serve no traffic.
-        tokio::task::spawn_blocking(move || route.serve(&api, &asked))
-    };
+    let at_work = Arc::clone(api.at_work()).acquire_owned().await;
+    let at_work = at_work.map_err(|error| Refusal::infrastructure(error.to_string()))?;
+    // Reloads, large scrapes and files are for threads that serve no traffic.
+    let work = tokio::task::spawn_blocking(move || {
+        let served = route.serve(&api, &asked);
+        // Only now, though its caller may have gone: what is worked on is bounded, not what is waited for.
+        drop(at_work);
+        served
+    });
     work.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a management handler did not end");
         Err(Refusal::infrastructure("The handler failed"))

@@ -17,13 +17,19 @@ use crate::{
     route::{Access, Asked, Reply, Route},
 };
 
+const STRICT: Parameter = Parameter::flag("strict", "Whether degraded is a 503.");
+
+/// Row 1, which probes look at.
+pub(crate) fn brief() -> Route {
+    Route::new(Method::GET, "/health", ("health", "health_check"), "Whether no circuit is open.", health)
+        .access(Access::Open)
+        .parameters(const { &[STRICT] })
+        .successes(&[200, 503])
+}
+
 pub(crate) fn routes() -> Vec<Route> {
-    const STRICT: Parameter = Parameter::flag("strict", "Whether degraded is a 503.");
     vec![
-        Route::new(Method::GET, "/health", ("health", "health_check"), "Whether no circuit is open.", health)
-            .access(Access::Open)
-            .parameters(const { &[STRICT] })
-            .successes(&[200, 503]),
+        brief(),
         Route::new(
             Method::GET,
             "/health/detailed",

@@ -11,6 +11,7 @@ use crate::{
     accept,
     api::Api,
     circuits::{self, Circuit, by_name},
+    exposition::MetricsFormat,
     moment::{Moment, Present, Seconds},
     operations::Metrics,
     parameter::{Kind, Parameter},
@@ -21,9 +22,23 @@ use crate::{
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+const ACCEPTS: Parameter =
+    Parameter::header("Accept", "`application/openmetrics-text` or `text/plain` for text instead of JSON.");
+
+/// The metrics as text, at this path.
+pub(crate) fn scrape(path: &'static str) -> Route {
+    Route::new(
+        Method::GET,
+        path,
+        ("prometheus_metrics", "metrics_retrieval"),
+        "All metrics as Prometheus text, or as OpenMetrics text if that is accepted.",
+        prometheus,
+    )
+    .parameters(const { &[ACCEPTS] })
+    .texts(&[OPENMETRICS, PROMETHEUS])
+}
+
 pub(crate) fn routes() -> Vec<Route> {
-    const ACCEPTS: Parameter =
-        Parameter::header("Accept", "`application/openmetrics-text` or `text/plain` for text instead of JSON.");
     vec![
         Route::new(
             Method::GET,
@@ -34,15 +49,7 @@ pub(crate) fn routes() -> Vec<Route> {
         )
         .parameters(const { &[ACCEPTS] })
         .texts(&[OPENMETRICS, PROMETHEUS]),
-        Route::new(
-            Method::GET,
-            "/metrics/prometheus",
-            ("prometheus_metrics", "metrics_retrieval"),
-            "All metrics as Prometheus text, or as OpenMetrics text if that is accepted.",
-            prometheus,
-        )
-        .parameters(const { &[ACCEPTS] })
-        .texts(&[OPENMETRICS, PROMETHEUS]),
+        scrape("/metrics/prometheus"),
         Route::new(
             Method::GET,
             "/metrics/{operation_name}",
@@ -140,15 +147,15 @@ struct Summary {
 fn metrics(api: &Api, asked: &Asked) -> Reply<AllMetrics> {
     match accepted(asked) {
         Form::Json => all(api).into(),
-        Form::OpenMetrics => Reply::text(OPENMETRICS, api.registry().openmetrics_text()),
-        Form::Prometheus => Reply::text(PROMETHEUS, api.registry().prometheus_text()),
+        Form::OpenMetrics => Reply::text(OPENMETRICS, api.metrics_text(MetricsFormat::OpenMetrics)),
+        Form::Prometheus => Reply::text(PROMETHEUS, api.metrics_text(MetricsFormat::Prometheus)),
     }
 }
 
 fn prometheus(api: &Api, asked: &Asked) -> Reply<String> {
     match accepted(asked) {
-        Form::OpenMetrics => Reply::text(OPENMETRICS, api.registry().openmetrics_text()),
-        Form::Json | Form::Prometheus => Reply::text(PROMETHEUS, api.registry().prometheus_text()),
+        Form::OpenMetrics => Reply::text(OPENMETRICS, api.metrics_text(MetricsFormat::OpenMetrics)),
+        Form::Json | Form::Prometheus => Reply::text(PROMETHEUS, api.metrics_text(MetricsFormat::Prometheus)),
     }
 }
 

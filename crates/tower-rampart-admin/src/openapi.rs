@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use tower_rampart_config::Presets;
 
 use crate::{
+    monitoring::{EVENTS, MonitoringEvent},
     parameter::{Parameter, Place},
     refusal::ErrorBody,
     route::{Access, Route},
@@ -94,7 +95,8 @@ fn responses(route: &Route, generator: &mut SchemaGenerator, error: &Json) -> Ma
     }
     for media_type in route.texts {
         let essence = media_type.split(';').next().unwrap_or_default();
-        content.insert(essence.to_owned(), json!({ "schema": { "type": "string" } }));
+        let schema = if essence == "text/event-stream" { event(generator) } else { json!({ "type": "string" }) };
+        content.insert(essence.to_owned(), json!({ "schema": schema }));
     }
     let mut responses: Map<String, Json> = route
         .successes
@@ -109,6 +111,10 @@ fn responses(route: &Route, generator: &mut SchemaGenerator, error: &Json) -> Ma
             (status.to_string(), json!({ "description": description, "content": content }))
         })
         .collect();
+    if route.parameters.iter().any(Parameter::is_text) {
+        // The server's own answer, before anything here sees the request.
+        responses.insert("414".to_owned(), json!({ "description": "The URI is longer than 64 KiB." }));
+    }
     for status in refusals(route) {
         let content = json!({ "application/json": { "schema": error } });
         let mut response = json!({ "description": description(status), "content": content });
@@ -120,6 +126,26 @@ fn responses(route: &Route, generator: &mut SchemaGenerator, error: &Json) -> Ma
         responses.entry(status.to_string()).or_insert(response);
     }
     responses
+}
+
+/// One event of a stream: OpenAPI 3.1 has no word for the whole of it.
+fn event(generator: &mut SchemaGenerator) -> Json {
+    let data = generator.subschema_for::<MonitoringEvent>();
+    let missed = json!({ "type": "object", "properties": { "missed": { "type": ["integer", "null"], "minimum": 0 } } });
+    json!({
+        "type": "object",
+        "description": "One event. A line that begins with a colon is none: it says that nothing happened.",
+        "required": ["event", "data"],
+        "properties": {
+            "id": { "type": "string", "description": "What `Last-Event-ID` says; `lagged` has none." },
+            "event": { "enum": EVENTS },
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": { "anyOf": [data, missed] },
+            },
+        },
+    })
 }
 
 /// Those that a route has of its own, and those that any route may have.
