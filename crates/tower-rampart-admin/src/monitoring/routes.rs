@@ -244,7 +244,7 @@ fn acknowledge(api: &Api, asked: &Asked) -> Result<Reply<Alert>, Refusal> {
 
 fn events(api: &Api, asked: &Asked) -> Result<Reply<()>, Refusal> {
     let latest = usize::try_from(asked.given.integer("latest").unwrap_or(0)).unwrap_or(0);
-    let messages = api.monitor().follow_after(asked.header(&LAST_EVENT_ID), latest)?;
+    let messages = api.monitor().follow(asked.header(&LAST_EVENT_ID), latest)?;
     // A stream outlives the request that was let in: whoever's key was taken away meanwhile hears nothing more.
     let (api, caller) = (api.clone(), asked.caller.clone());
     let messages = messages.take_while(move |_| ready(caller.is_known_to(&api.keys())));
