@@ -21,9 +21,24 @@ use http_body_util::Empty;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use tokio::{net::TcpSocket, runtime::Runtime, task::JoinHandle};
 use tower_rampart::{Error, Resilience};
-use tower_rampart_admin::{AdminConfig, router};
+use tower_rampart_admin::{AdminConfig, Key, Role, router};
 
 use crate::host::client;
+
+/// The key of alice, who may write.
+pub const WRITER: &str = "writers-key-0123456789";
+/// The key of bob, who may only read.
+pub const READER: &str = "readers-key-0123456789";
+
+/// Both keys.
+///
+/// # Panics
+/// If a key is too short, which these are not.
+pub fn keyed() -> AdminConfig {
+    let key = |name, role, text| Key::new(name, role, text).expect("a name and a long text");
+    let config = AdminConfig::new().key(key("alice", Role::Write, WRITER));
+    config.and_then(|it| it.key(key("bob", Role::Read, READER))).expect("two keys that differ")
+}
 
 /// Where the management API is nested.
 pub const MOUNT: &str = "/internal/resilience";
@@ -36,6 +51,27 @@ pub struct Behind {
     /// Which share of the attempts fails, 0 to 1.
     pub failing: f64,
 }
+
+/// The operations of a busy shop: name, milliseconds, share of failing attempts, calls a second.
+const BUSY: &[(&str, u64, f64, f64)] = &[
+    ("catalog", 12, 0.0, 30.0),
+    ("checkout", 35, 0.02, 12.0),
+    ("inventory", 8, 0.0, 18.0),
+    ("payments", 60, 0.0, 6.0),
+    ("recommendations", 90, 0.25, 5.0),
+    ("search", 45, 0.005, 22.0),
+    ("shipping-quotes", 140, 0.04, 3.0),
+];
+
+const BUSY_DOCUMENT: &str = r#"{
+    "preset": "simple",
+    "retry": {"max_attempts": 3, "backoff": {"base": "20ms", "min": "10ms", "max": "200ms"}},
+    "operation_overrides": {
+        "payments": {"circuit_breaker_threshold": 5, "recovery_timeout": 20, "retry_attempts": 2},
+        "search": {"rate_limit": {"limit": 40, "period": 1}},
+        "recommendations": {"circuit_breaker_threshold": 20}
+    }
+}"#;
 
 /// One operation, and what is behind it.
 #[derive(Debug)]
@@ -98,6 +134,21 @@ impl Shop {
             customers: Vec::new(),
         };
         shop.reopen();
+        shop
+    }
+
+    /// A shop with a handful of operations and customers at all of them. All is well but for a few failures that retries make good.
+    ///
+    /// # Panics
+    /// If the port is not free.
+    pub fn busy(port: u16) -> Self {
+        let resilience = Resilience::from_json(BUSY_DOCUMENT).expect("a valid document");
+        let names: Vec<&str> = BUSY.iter().map(|it| it.0).collect();
+        let mut shop = Self::open(&resilience, &keyed(), &names, port);
+        for (name, millis, failing, per_second) in BUSY {
+            shop.put_behind(name, Behind { latency: Duration::from_millis(*millis), failing: *failing });
+            shop.customers(name, *per_second);
+        }
         shop
     }
 

@@ -10,7 +10,7 @@ export function start(begin) {
   const input = el("input", { type: "password", id: "key", autocomplete: "off", spellcheck: false });
   const keep = el("input", { type: "checkbox" });
   const said = el("p", { id: "key-said", class: "problem", hidden: true, attrs: { role: "alert" } });
-  const enter = el("button", { type: "button", class: "main", id: "enter" }, "Look");
+  const enter = el("button", { type: "submit", class: "main", id: "enter" }, "Look");
   input.setAttribute("aria-describedby", "key-said");
   const use = () => {
     if (input.value.trim() === "") {
@@ -24,9 +24,12 @@ export function start(begin) {
     place.hidden = true;
     begin();
   };
-  enter.addEventListener("click", use);
-  input.addEventListener("keydown", (event) => event.key === "Enter" && use());
-  place.append(el("div", { class: "panel stack" },
+  const submit = (event) => {
+    // Nothing is ever submitted to anywhere: a key must not stand in a URL.
+    event.preventDefault();
+    use();
+  };
+  place.append(el("form", { class: "panel stack", on: { submit } },
     el("h2", {}, "This server wants a key"),
     el("p", { class: "muted" }, "One of the keys of the management API. A key that may read shows all there is; one that may write can also reset circuits and change the configuration."),
     field("Key", input), el("label", {}, keep, "Keep it until this tab is closed"), said, el("div", { class: "line" }, enter)));

@@ -3,7 +3,7 @@
 import { path, post } from "./api.js";
 import { look } from "./connection.js";
 import { button, byId, el } from "./dom.js";
-import { ago, clock, number, visible } from "./format.js";
+import { clock, number, visible } from "./format.js";
 import { mayWrite, on, state } from "./state.js";
 import { problem } from "./breakers.js";
 
@@ -44,7 +44,7 @@ export function start() {
 function item(it, said) {
   const isActive = it.status === "active";
   const times = it.count > 1 ? `, ${number(it.count)} times since ${clock(it.first_seen)}` : "";
-  const when = isActive ? `since ${clock(it.timestamp)} (${ago(it.timestamp)})${times}` : `${clock(it.timestamp)} to ${clock(it.resolved_at)}${times}`;
+  const when = isActive ? `since ${clock(it.timestamp)}${times}` : `${clock(it.timestamp)} to ${clock(it.resolved_at)}${times}`;
   const seen = it.acknowledged ? `acknowledged by ${visible(it.acknowledged_by ?? "")} at ${clock(it.acknowledged_at)}` : null;
   const act = el("div");
   if (isActive && !it.acknowledged && mayWrite()) {

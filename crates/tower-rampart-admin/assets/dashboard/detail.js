@@ -61,9 +61,8 @@ export function detail(name) {
     if (circuit) {
       fact("Failures in a row", `${number(circuit.failure_count)}, opens at ${number(circuit.threshold)}`);
       fact("Recovery timeout", span(circuit.recovery_timeout));
-      fact("Opened", `${number(circuit.metrics.circuit_breaker_opens)} times`);
+      fact("Opened", circuit.metrics.circuit_breaker_opens === 1 ? "once" : `${number(circuit.metrics.circuit_breaker_opens)} times`);
       fact("Last failure", circuit.last_failure ? `${clock(circuit.last_failure)} (${ago(circuit.last_failure)})` : "none");
-      fact("Last success", circuit.last_success ? `${clock(circuit.last_success)} (${ago(circuit.last_success)})` : "none");
     }
     if (operation) {
       fact("Mean latency, last minute", millis(lately(name).mean));
@@ -71,6 +70,7 @@ export function detail(name) {
     }
     if (metrics) {
       fact("Calls since start", `${number(metrics.total_calls)} admitted, ${number(metrics.rejected_calls)} refused, ${number(metrics.abandoned_calls)} abandoned`);
+      fact("Last success", metrics.last_success ? `${clock(metrics.last_success)} (${ago(metrics.last_success)})` : "none");
       fact("Refused by", listed(metrics.rejections));
       fact("Answers", listed(metrics.classes));
       fact("Timeouts", listed(metrics.timeouts));

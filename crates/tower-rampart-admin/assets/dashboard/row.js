@@ -108,7 +108,7 @@ export function makeRow(name) {
 }
 
 /** What comes next, where that is known. */
-function hintOf({ circuit }, of) {
+export function hintOf({ circuit }, of) {
   if (of === "open") {
     const wait = circuit?.retry_after_seconds;
     return wait ? `refuses all calls; probes in ${span(wait)}` : "refuses all calls; the next one is a probe";

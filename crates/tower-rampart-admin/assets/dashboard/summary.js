@@ -5,6 +5,7 @@ import { announce, byId, el, say } from "./dom.js";
 import { number, percent, perSecond, severity, short, stateWord } from "./format.js";
 import { TOTAL, lately, samples } from "./history.js";
 import { show } from "./operations.js";
+import { hintOf, known } from "./row.js";
 import { on, state } from "./state.js";
 
 /** The most names that the verdict lists. */
@@ -21,7 +22,8 @@ export function start() {
     return { value, nodes: [el("dt", {}, name), value] };
   });
   const list = el("dl", { class: "figures" }, ...figures.map((it) => el("div", {}, ...it.nodes)));
-  const text = el("div", { class: "verdict-text" }, title, note, culprits, list);
+  const next = el("p");
+  const text = el("div", { class: "verdict-text" }, title, note, culprits, next, list);
   const chart = trafficChart("Calls a second of all operations");
   const figure = el("div", {}, el("div", { class: "head" }, el("h2", {}, "All calls"), el("span", { class: "muted small" }, "since this page was opened")), chart.node);
   byId("verdict").append(text, figure);
@@ -38,6 +40,8 @@ export function start() {
     say(note, remarks(worst, operations));
     document.title = refusing.length > 0 ? `(${refusing.length} open) rampart` : "rampart";
     name(culprits, worst);
+    next.hidden = worst.length === 0;
+    if (worst.length > 0) say(next, `${short(worst[0].name)} ${hintOf(known(worst[0].name), worst[0].state)}.`);
     const now = lately(TOTAL);
     const flying = Object.values(state.health.operations).reduce((sum, it) => sum + it.inflight, 0);
     [perSecond(now.calls), percent(now.success), perSecond(now.refused), number(flying)].forEach((it, index) => say(figures[index].value, it));

@@ -36,12 +36,15 @@ const HOURS: Parameter = Parameter::query("hours", ANY_HOURS, "How far back, in 
 const MAX_ALERTS: Parameter =
     Parameter::query("max_alerts", Kind::Integer { min: 1, max: 1000 }, "The most alerts that are listed.").default(50);
 
-const LATEST: Parameter = Parameter::query(
-    "latest",
-    Kind::Integer { min: 0, max: 1000 },
-    "How many of the latest events come first, where no event was seen last.",
-)
-.default(0);
+const OF_EVENTS: &[Parameter] = &[
+    Parameter::query(
+        "latest",
+        Kind::Integer { min: 0, max: 1000 },
+        "How many of the latest events come first, where no event was seen last.",
+    )
+    .default(0),
+    Parameter::header("Last-Event-ID", "The event that was seen last: those after it come first."),
+];
 
 pub(crate) fn routes() -> Vec<Route> {
     let get = Method::GET;
@@ -139,13 +142,7 @@ pub(crate) fn routes() -> Vec<Route> {
              counters_reset, alert; and lagged, with how many were missed.",
             events,
         )
-        .parameters(const {
-                &[
-                    LATEST,
-                    Parameter::header("Last-Event-ID", "The event that was seen last: those after it come first."),
-                ]
-            },
-)
+        .parameters(OF_EVENTS)
         .only_texts(&["text/event-stream"]),
     ]
 }
@@ -247,7 +244,7 @@ fn acknowledge(api: &Api, asked: &Asked) -> Result<Reply<Alert>, Refusal> {
 
 fn events(api: &Api, asked: &Asked) -> Result<Reply<()>, Refusal> {
     let latest = usize::try_from(asked.given.integer("latest").unwrap_or(0)).unwrap_or(0);
-    let messages = api.monitor().follow_after(asked.header(&LAST_EVENT_ID), latest)?;
+    let messages = api.monitor().follow(asked.header(&LAST_EVENT_ID), latest)?;
     // A stream outlives the request that was let in: whoever's key was taken away meanwhile hears nothing more.
     let (api, caller) = (api.clone(), asked.caller.clone());
     let messages = messages.take_while(move |_| ready(caller.is_known_to(&api.keys())));
