@@ -61,7 +61,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, error: &Json) -> Js
     match route.access {
         // With a key or without.
         Access::Open => operation["security"] = json!([{}, { "bearer": [] }, { "api_key": [] }]),
-        Access::Role(role) => operation["x-required-role"] = role.as_str().into(),
+        Access::Role(role) | Access::Page(role) => operation["x-required-role"] = role.as_str().into(),
     }
     if let Some(body) = route.body {
         let schema = (body.schema)(generator).to_value();
@@ -102,7 +102,12 @@ fn responses(route: &Route, generator: &mut SchemaGenerator, error: &Json) -> Ma
         .successes
         .iter()
         .map(|status| {
-            let description = if *status < 300 { "What was asked for." } else { "The same, as a status." };
+            let description = match *status {
+                ..300 => "What was asked for.",
+                304 => "It is what `If-None-Match` says.",
+                308 => "It is where `Location` says.",
+                _ => "The same, as a status.",
+            };
             (status.to_string(), json!({ "description": description, "content": content }))
         })
         .collect();

@@ -330,6 +330,25 @@ async fn places_are_given_back_and_closing_ends_all() {
     assert_eq!(last.next().now_or_never(), Some(None));
     drop((all, last));
     assert_eq!(monitor.clients(), 0);
+    let mut late = Box::pin(monitor.follow(None).expect("a place"));
+    assert_eq!(late.next().now_or_never(), Some(None), "nobody is told any more, whenever he came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_was_away_for_long_is_told_the_last_events_and_how_many_it_missed() {
+    let resilience = resilience(DOCUMENT);
+    let monitor = Monitor::new(&resilience);
+    let _met = resilience.operation("export");
+    let mut messages = Box::pin(monitor.follow(None).expect("a place"));
+    let reset = |times| (0..times).for_each(|_| resilience.registry().reset_counters(Some("export")));
+    reset(1);
+    let first = told(&mut messages).pop().and_then(|it| it.id).expect("a number");
+    reset(MOST_REPLAYED + 500);
+    reload(&resilience, r#"{"retry_attempts": 2}"#);
+    let mut back = Box::pin(monitor.follow(Some(&first)).expect("a place"));
+    let all = told(&mut back);
+    assert_eq!((all[0].event, data(&all[0])["missed"].as_u64()), ("lagged", Some(501)));
+    assert_eq!((all.len(), all[MOST_REPLAYED].event), (MOST_REPLAYED + 1, "reloaded"), "what people did is among them");
 }
 
 #[tokio::test(start_paused = true)]

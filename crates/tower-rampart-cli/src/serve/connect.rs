@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Request, Uri, header::CONNECTION, uri::Scheme};
+use http::{
+    HeaderMap, HeaderValue, Request, Uri,
+    header::{CONNECTION, TRANSFER_ENCODING},
+    uri::Scheme,
+};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::{self, Client, connect::HttpConnector},
@@ -34,7 +38,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a peer may be silent before it is asked whether it is still there: by TCP always, by HTTP/2 while there are requests.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// The longest list of fields that HTTP/2 may bring, either way, in bytes as RFC 9113 section 6.5.2 counts them.
+/// The longest list of fields that HTTP/2 may bring, either way, in bytes as RFC 9113 section 6.5.2 counts them; the longest head of a client's request over HTTP/1.
 pub(crate) const MAX_HEADER_LIST: u32 = 64 * 1024;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -114,6 +118,7 @@ impl Clients {
             Protocol::Http1 => self.http1.request(request),
             Protocol::Http2 => {
                 request.headers_mut().remove(CONNECTION);
+                request.headers_mut().remove(TRANSFER_ENCODING);
                 self.http2.request(request)
             }
             Protocol::Negotiated => {
