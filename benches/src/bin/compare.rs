@@ -82,7 +82,9 @@ fn main() -> Result<(), Failure> {
     let memory = if markdown { Vec::new() } else { memory::measure()? };
     let rows = calls(rounds)?;
     if json {
-        rows.iter().for_each(|row| println!("{}", row.json()));
+        for row in &rows {
+            println!("{}", row.json());
+        }
     } else {
         print_calls(&rows);
     }

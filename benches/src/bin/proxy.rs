@@ -3,7 +3,7 @@
 //! `proxy serve` answers every request with a small body; `proxy forward AUTHORITY` forwards to a server. Both print the address that they listen on.
 //! Server, client and their settings are the gateway's: hyper on a runtime of several threads, one pool of connections, no delay of small packets.
 
-use std::{env, net::SocketAddr};
+use std::{env, net::SocketAddr, sync::Arc};
 
 use benches::Failure;
 use bytes::Bytes;
@@ -28,31 +28,30 @@ type Answer = Response<Either<Incoming, Either<Full<Bytes>, Empty<Bytes>>>>;
 #[derive(Clone)]
 enum Role {
     Serve,
-    Forward { client: Forward, authority: String },
+    Forward(Arc<(Forward, String)>),
 }
 
 async fn answer(role: Role, request: Request<Incoming>) -> Result<Answer, BoxError> {
-    let (client, authority) = match role {
+    let forward = match role {
         Role::Serve => {
             // A request's body is read, as any server does.
             request.into_body().collect().await?;
             return Ok(Response::new(Either::Right(Either::Left(Full::new(Bytes::from_static(BODY))))));
         }
-        Role::Forward { client, authority } => (client, authority),
+        Role::Forward(forward) => forward,
     };
+    let (client, authority) = &*forward;
     let (mut head, body) = request.into_parts();
     let mut target = head.uri.into_parts();
     target.scheme = Some(Scheme::HTTP);
     target.authority = Some(authority.parse()?);
     head.uri = Uri::from_parts(target)?;
-    match client.request(Request::from_parts(head, body)).await {
-        Ok(response) => Ok(response.map(Either::Left)),
-        Err(_) => {
-            let mut response = Response::new(Either::Right(Either::Right(Empty::new())));
-            *response.status_mut() = StatusCode::BAD_GATEWAY;
-            Ok(response)
-        }
+    if let Ok(response) = client.request(Request::from_parts(head, body)).await {
+        return Ok(response.map(Either::Left));
     }
+    let mut response = Response::new(Either::Right(Either::Right(Empty::new())));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    Ok(response)
 }
 
 async fn listen(role: Role) -> Result<(), Failure> {
@@ -84,7 +83,7 @@ fn main() -> Result<(), Failure> {
         ["forward", authority] => {
             let mut builder = Client::builder(TokioExecutor::new());
             builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
-            Role::Forward { client: builder.build(connector), authority: authority.to_owned() }
+            Role::Forward(Arc::new((builder.build(connector), authority.to_owned())))
         }
         _ => return Err("usage: proxy serve | proxy forward AUTHORITY".into()),
     };
