@@ -16,7 +16,9 @@ pub mod memory;
 pub mod ours;
 #[cfg(feature = "peers")]
 pub mod peers;
+pub mod plot;
 pub mod rounds;
+pub mod simulate;
 mod subject;
 #[cfg(feature = "peers")]
 pub mod threads;

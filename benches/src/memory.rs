@@ -6,8 +6,8 @@ use std::{fs, hint::black_box, io, time::Duration};
 
 use governor::{Quota, RateLimiter};
 use recloser::Recloser;
-use tower::Layer;
-use tower_rampart::{RateLimitLayer, rate_limit};
+use tower::{Layer, Service};
+use tower_rampart::{PresetBuilder, RateLimitLayer, Registry, rate_limit};
 use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 
 use crate::{Failure, now, ours};
@@ -55,6 +55,32 @@ fn grown<T>(
     Ok(Memory { name, bytes, budget, random_hit: None })
 }
 
+/// Says nothing but what the service is called with, which its types leave open.
+fn called_with_numbers<S: Service<u64>>(service: S) -> S {
+    service
+}
+
+/// All that an operation has: the whole pipeline's machines, its counters and its histogram.
+fn operation() -> Result<Memory, Failure> {
+    const OPERATIONS: usize = 2000;
+    let registry = Registry::new();
+    let mut all = Vec::with_capacity(OPERATIONS);
+    let mut make = |at: usize| -> Result<(), Failure> {
+        let builder = PresetBuilder::from_json(ours::EVERY_STAGE)?.operation(format!("operation-{at}"));
+        let layer = builder.registry(&registry).fallback_value(0_u64).build()?;
+        all.push(called_with_numbers(layer.layer(ours::bare::<io::Error>())));
+        Ok(())
+    };
+    make(0)?;
+    let before = resident()?;
+    for at in 1..OPERATIONS {
+        make(at)?;
+    }
+    let bytes = (resident()? - before) / (OPERATIONS - 1) as f64;
+    std::mem::forget(black_box((all, registry)));
+    Ok(Memory { name: "operation in the registry, whole pipeline", bytes, budget: None, random_hit: None })
+}
+
 fn keyed() -> Result<Memory, Failure> {
     let quota = Quota::with_period(Duration::from_millis(1)).ok_or("a millisecond is not zero")?;
     let limiter = RateLimiter::keyed(quota);
@@ -91,6 +117,7 @@ pub fn measure() -> Result<Vec<Memory>, Failure> {
         grown("rate limiter, layer and service", Some(64.0), || {
             Ok(RateLimitLayer::new(rate_limit::Config::default())?.layer(bare()))
         })?,
+        operation()?,
         grown("recloser, window of 100", None, || {
             let recloser = Recloser::custom().closed_len(100).build();
             // The ring is filled as calls come.

@@ -13,7 +13,7 @@ use std::{
 use benches::{
     Failure, Subject, document, memory, ours, peers,
     rounds::{Timed, time},
-    runtime, threads,
+    runtime, simulate, threads,
 };
 use serde_json::{Value, json};
 
@@ -31,6 +31,9 @@ const BUDGETS: [(&str, f64); 9] = [
 ];
 /// What the future of the whole pipeline may add to the inner one, in bytes.
 const FUTURE_BUDGET: usize = 640;
+
+/// Calls that `simulate` is to replay in a second.
+const SIMULATE_BUDGET: f64 = 300_000.0;
 
 /// One line of the table of calls.
 struct Row {
@@ -79,7 +82,9 @@ fn main() -> Result<(), Failure> {
     let memory = if markdown { Vec::new() } else { memory::measure()? };
     let rows = calls(rounds)?;
     if json {
-        rows.iter().for_each(|row| println!("{}", row.json()));
+        for row in &rows {
+            println!("{}", row.json());
+        }
     } else {
         print_calls(&rows);
     }
@@ -87,6 +92,7 @@ fn main() -> Result<(), Failure> {
         return Ok(());
     }
     print_work(json, rounds)?;
+    print_replay(json);
     print_threads(json)?;
     print_memory(json, &memory);
     Ok(())
@@ -183,6 +189,21 @@ fn print_work(json: bool, rounds: usize) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn print_replay(json: bool) {
+    let calls = match simulate::calls_a_second() {
+        Ok(calls) => calls,
+        Err(error) => return eprintln!("simulate is not measured: {error}"),
+    };
+    let met = calls >= SIMULATE_BUDGET;
+    if json {
+        let row = json!({"table": "simulate", "calls_per_second": calls, "budget": SIMULATE_BUDGET, "met": met});
+        println!("{row}");
+    } else {
+        let verdict = if met { "met" } else { "missed" };
+        println!("\n`rampart simulate` replays {calls:.0} calls a second; budget {SIMULATE_BUDGET}: {verdict}.");
+    }
 }
 
 fn print_threads(json: bool) -> Result<(), Failure> {

@@ -1,6 +1,12 @@
 //! Crates that wrap a future or answer a question, not a service: governor, tower_governor (its layer, over HTTP requests), failsafe, recloser, backon.
 
-use std::{io, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    future::{Ready, ready},
+    io,
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
 
 use ::governor::{Quota, RateLimiter, clock::MonotonicClock};
 use axum::body::Body;
@@ -20,12 +26,13 @@ use crate::{
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+#[expect(clippy::unused_async, reason = "a block like the one of the bare service, no other kind of future")]
 async fn answer(x: u64) -> Result<u64, io::Error> {
     Ok(x)
 }
 
-async fn failure() -> Result<u64, io::Error> {
-    Err(io::ErrorKind::Other.into())
+fn failure() -> Ready<Result<u64, io::Error>> {
+    ready(Err(io::ErrorKind::Other.into()))
 }
 
 /// A token every nanosecond and a large burst, as ours has.
