@@ -60,7 +60,7 @@ impl Trouble {
             }
             Self::BodyLost => "the request body broke off",
             Self::BadRequest => {
-                "the request cannot be passed on: HTTP/1.1 wants exactly one Host, and a target that is a path"
+                "the request cannot be passed on: HTTP/1.1 wants exactly one Host, and a target that is a path without '..'"
             }
             Self::NotImplemented => "this gateway opens no tunnels",
             Self::Panicked => "the gateway failed to answer",

@@ -151,7 +151,12 @@ impl<H: Handler> Serving<H> {
             }
         });
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(false);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .half_close(false)
+            .max_buf_size(MAX_HEADER_LIST as usize);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -5,6 +5,7 @@
 
 pub mod document;
 pub mod tls;
+pub mod wire;
 
 use std::{
     convert::Infallible,

@@ -190,7 +190,8 @@ impl Resilience {
     pub fn revert(&self, id: OverrideId, by: &ChangeBy) -> Result<Reloaded, ReloadError> {
         self.owner().change(|owner, state| {
             let is_there = state.basis.has(id);
-            let done = if is_there { owner.plan(state.basis.without(id)) } else { Err(ReloadError::UnknownOverride(id)) };
+            let done =
+                if is_there { owner.plan(state.basis.without(id)) } else { Err(ReloadError::UnknownOverride(id)) };
             owner.settle(state, done, by, (AuditAction::Revert, Some(id)))
         })
     }
