@@ -10,8 +10,16 @@
 //! subjects[0].run(&runtime, 1000);
 //! ```
 
+pub mod document;
+#[cfg(feature = "peers")]
+pub mod memory;
 pub mod ours;
+#[cfg(feature = "peers")]
+pub mod peers;
+pub mod rounds;
 mod subject;
+#[cfg(feature = "peers")]
+pub mod threads;
 
 use std::time::Instant;
 

@@ -40,6 +40,18 @@ impl Subject {
         Self { name, ends, future_bytes: size_of::<S::Future>(), run: Box::new(run) }
     }
 
+    /// A subject that is no service: a piece of work, done by a function that fails never.
+    pub fn work<T>(name: &'static str, mut work: impl FnMut() -> T + 'static) -> Self {
+        let run = move |_: &Runtime, calls| {
+            let began = now();
+            for _ in 0..calls {
+                drop(black_box(work()));
+            }
+            (now().duration_since(began), calls)
+        };
+        Self { name, ends: Ends::Answered, future_bytes: 0, run: Box::new(run) }
+    }
+
     /// Makes so many calls one after another, and says how long they took together.
     ///
     /// # Panics
@@ -58,7 +70,7 @@ impl Subject {
 }
 
 /// The calls, how long they took together, and how many were answered.
-async fn drive<S: Service<u64>>(service: &mut S, calls: u64) -> (Duration, u64) {
+pub(crate) async fn drive<S: Service<u64>>(service: &mut S, calls: u64) -> (Duration, u64) {
     let mut answered = 0;
     let began = now();
     for n in 0..calls {

@@ -33,7 +33,9 @@ fn books_balance_after_twenty_seconds_of_faults() {
 
 #[test]
 fn what_is_not_understood_is_no_verdict() {
-    for arguments in [&["--seconds", "4"][..], &["--seconds"], &["--what", "1"], &["--rampart", "/nowhere", "--only", "gateway"]] {
+    for arguments in
+        [&["--seconds", "4"][..], &["--seconds"], &["--what", "1"], &["--rampart", "/nowhere", "--only", "gateway"]]
+    {
         let output = soak(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8_lossy(&output.stderr).starts_with("soak: "), "{arguments:?}");

@@ -18,6 +18,7 @@ use http::{
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::{
+    accept,
     api::Api,
     guard::{About, guard},
     parameter::Given,
@@ -80,8 +81,10 @@ async fn serve(
     if let Some(refused) = about.refused {
         return Err(refused);
     }
-    if let Access::Role(role) = route.access {
-        about.caller.require(role)?;
+    match route.access {
+        Access::Open => {}
+        Access::Page(_) if accept::wants_page(&parts.headers) => {}
+        Access::Role(role) | Access::Page(role) => about.caller.require(role)?,
     }
     let given = given(&route, &mut parts).await?;
     let body = match route.body {

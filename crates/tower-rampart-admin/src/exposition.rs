@@ -17,9 +17,11 @@ pub enum MetricsFormat {
     OpenMetrics,
 }
 
+type Append = dyn Fn(MetricsFormat, &mut String) + Send + Sync;
+
 /// Who appends.
 #[derive(Clone)]
-pub(crate) struct MetricsSource(Arc<dyn Fn(MetricsFormat, &mut String) + Send + Sync>);
+pub(crate) struct MetricsSource(Arc<Append>);
 
 impl MetricsSource {
     pub(crate) fn new(source: impl Fn(MetricsFormat, &mut String) + Send + Sync + 'static) -> Self {
@@ -54,12 +56,14 @@ pub(crate) fn text(registry: &Registry, source: Option<&MetricsSource>, format: 
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
     fn what_a_program_appends_stands_before_the_end() {
         let registry = Registry::new();
-        let source = MetricsSource::new(|format, text| text.push_str(&format!("# {format:?}\n")));
+        let source = MetricsSource::new(|format, text| writeln!(text, "# {format:?}").unwrap());
         let of = |format| text(&registry, Some(&source), format);
         assert!(of(MetricsFormat::Prometheus).ends_with("\n# Prometheus\n"));
         assert!(of(MetricsFormat::OpenMetrics).ends_with("\n# OpenMetrics\n# EOF\n"));

@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod accept;
 mod api;
 mod breakers;
 mod caller;

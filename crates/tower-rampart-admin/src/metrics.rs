@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use http::{Method, header::ACCEPT};
+use http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
+    accept,
     api::Api,
     circuits::{self, Circuit, by_name},
     exposition::MetricsFormat,
@@ -166,23 +167,14 @@ enum Form {
     Prometheus,
 }
 
-/// The one of the three with the greatest weight in `Accept` (RFC 9110 section 12.5.1); the first of equals. JSON, unless one is named.
+/// The one that the client likes best; JSON, unless one is named.
 fn accepted(asked: &Asked) -> Form {
-    let mut best = (Form::Json, 0.0);
-    for range in asked.header(&ACCEPT).unwrap_or_default().split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let form = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-            "application/json" => Form::Json,
-            "application/openmetrics-text" => Form::OpenMetrics,
-            "text/plain" => Form::Prometheus,
-            _ => continue,
-        };
-        let weight = parts.find_map(|it| it.strip_prefix("q=")).map_or(1.0, |it| it.parse().unwrap_or(0.0));
-        if weight > best.1 {
-            best = (form, weight);
-        }
-    }
-    best.0
+    const FORMS: &[(&str, Form)] = &[
+        ("application/json", Form::Json),
+        ("application/openmetrics-text", Form::OpenMetrics),
+        ("text/plain", Form::Prometheus),
+    ];
+    accept::preferred(&asked.headers, FORMS).unwrap_or(Form::Json)
 }
 
 fn all(api: &Api) -> AllMetrics {

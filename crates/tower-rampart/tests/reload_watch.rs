@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tower_rampart::{
     Resilience,
-    reload::{AuditAction, ReloadError},
+    reload::{AuditAction, ChangeBy, ReloadError},
 };
 use tower_rampart_core::event::EventKind;
 
@@ -199,7 +199,7 @@ async fn a_pipe_in_the_place_of_the_file_holds_nobody_up() {
 #[tokio::test]
 async fn a_file_is_read_again_when_asked_whether_or_not_it_was_touched() {
     let watched = Watched::new(plain).await;
-    let by = tower_rampart::reload::ChangeBy::code("signal");
+    let by = ChangeBy::code("signal");
     assert!(watched.resilience.reload_file(&by).unwrap().changes.is_empty());
     assert_eq!(watched.resilience.file(), Some(watched.path()));
     let none = Resilience::from_json(&document(1)).unwrap();

@@ -24,6 +24,10 @@ pub const MOST_REPLAYED: usize = 1000;
 /// The most clients at once.
 pub const MOST_CLIENTS: usize = 64;
 
+/// All names of messages.
+pub(crate) const EVENTS: [&str; 7] =
+    ["transition", "rejected", "reloaded", "reload_refused", "counters_reset", "alert", "lagged"];
+
 /// One message to a client, in the words of `text/event-stream`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -186,6 +190,20 @@ mod tests {
             assert_eq!(LastSeen::parse(Some(text), 0xabc), LastSeen::Nothing, "{text}");
         }
         assert_eq!(LastSeen::parse(None, 0xabc), LastSeen::Nothing);
+    }
+
+    #[test]
+    fn every_kind_of_record_is_told_by_a_name_that_the_document_lists() {
+        use crate::monitoring::RecordKind::{
+            Alert, ConfigChange, ConfigError, ConfigLoad, CountersReset, PerformanceEvent, PresetUsage, Rejected,
+            Transition, ValidationEvent,
+        };
+        let told = [Transition, Rejected, ConfigChange, ConfigError, CountersReset, Alert];
+        let mut names: Vec<_> = told.iter().filter_map(|it| it.event()).collect();
+        names.push(Message::lagged(None).event);
+        assert_eq!(names, EVENTS);
+        let counted = [PresetUsage, ConfigLoad, ValidationEvent, PerformanceEvent];
+        assert!(counted.iter().all(|it| it.event().is_none()));
     }
 
     #[test]

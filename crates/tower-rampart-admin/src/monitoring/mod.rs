@@ -30,6 +30,7 @@ mod clock;
 mod conditions;
 mod export;
 mod feed;
+mod kind;
 mod monitor;
 mod record;
 mod refused;
@@ -40,13 +41,13 @@ mod statistics;
 mod trace;
 mod traffic;
 
-pub(crate) use self::routes::{caused_by, routes};
 pub use self::{
-    alert::{Alert, AlertKind, Level},
+    alert::Alert,
     answers::{AlertCounts, AlertStatus, AlertsAnswer, AlertsQuery, AlertsSummary, CleanupAnswer},
     clock::{Clock, Moment},
     export::{ExportAnswer, ExportFormat},
     feed::{BUFFER, MOST_CLIENTS, MOST_REPLAYED, Message},
+    kind::{AlertKind, Level},
     monitor::Monitor,
     record::{CausedBy, ConfigType, MonitoringEvent, RecordKind},
     refused::Refused,
@@ -54,4 +55,8 @@ pub use self::{
         PerformanceAnswer, PerformanceHealth, PerformanceMetrics, PresetPerformance, SessionAnswer, SessionSummary,
         TrendPoint, TrendSummary, TrendsAnswer, UsageAnswer, UsageStatistics, UsageSummary,
     },
+};
+pub(crate) use self::{
+    feed::EVENTS,
+    routes::{caused_by, routes},
 };

@@ -11,10 +11,11 @@ use tower_rampart_core::{
 };
 
 use super::{
-    alert::{AlertChange, AlertKind, Alerts},
+    alert::{AlertChange, Alerts},
     clock::Moment,
     conditions::{self, HOUR, is_open, open_circuit},
     feed::{BUFFER, Gap, LastSeen, MOST_REPLAYED, Replay},
+    kind::AlertKind,
     record::{Detail, Record, RecordKind, short},
     ring::Ring,
     traffic::{Sample, Traffic},
@@ -183,10 +184,10 @@ impl State {
         (records, samples)
     }
 
-    /// What is still kept of what a client has not seen, and how much is not.
-    pub(super) fn told_since(&self, last: LastSeen) -> Replay {
+    /// What is still kept of what a client has not seen, and how much is not; of one that has seen nothing, the `latest`.
+    pub(super) fn told_since(&self, last: LastSeen, latest: usize) -> Replay {
         let seen = match last {
-            LastSeen::Nothing => return Replay { gap: Gap::None, records: Vec::new() },
+            LastSeen::Nothing => return Replay { gap: Gap::None, records: self.told_last(latest) },
             LastSeen::This(seen) => seen.min(self.told),
             LastSeen::Elsewhere => 0,
         };
@@ -204,6 +205,17 @@ impl State {
             missed => Gap::Missed(missed),
         };
         Replay { gap, records }
+    }
+
+    /// The last so many that clients are told of, in their order.
+    fn told_last(&self, latest: usize) -> Vec<Arc<Record>> {
+        let last_of = |ring: &Ring<Arc<Record>>| -> Vec<Arc<Record>> {
+            ring.iter().rev().filter(|it| it.told > 0).take(latest).cloned().collect()
+        };
+        let mut records = last_of(&self.usage);
+        records.extend(last_of(&self.timeline));
+        records.sort_by_key(|it| it.told);
+        records.split_off(records.len().saturating_sub(latest))
     }
 
     /// Tells nobody any more.

@@ -75,7 +75,8 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn document_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "$ref": format!("#/components/schemas/{DOCUMENT}") })
+    let example = serde_json::json!({ "preset": "production", "retry_attempts": 4 });
+    json_schema!({ "$ref": format!("#/components/schemas/{DOCUMENT}"), "examples": [example] })
 }
 
 fn patch_schema(_: &mut SchemaGenerator) -> Schema {

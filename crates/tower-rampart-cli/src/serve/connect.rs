@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Request, Uri, header::CONNECTION, uri::Scheme};
+use http::{
+    HeaderMap, HeaderValue, Request, Uri,
+    header::{CONNECTION, TRANSFER_ENCODING},
+    uri::Scheme,
+};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::{self, Client, connect::HttpConnector},
@@ -116,6 +120,7 @@ impl Clients {
             Protocol::Http1 => self.http1.request(request),
             Protocol::Http2 => {
                 request.headers_mut().remove(CONNECTION);
+                request.headers_mut().remove(TRANSFER_ENCODING);
                 self.http2.request(request)
             }
             Protocol::Negotiated => {

@@ -358,8 +358,8 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
             let registry = self.registry.as_ref().unwrap_or(live.registry());
             if let Some(next) = self.next.upgrade() {
                 if !self.overrides.is_empty() || role == Role::Server {
-                    let rule = "none where a host makes ready for a change; put them into its document";
-                    return Err(InvalidConfig::new("overrides", self.overrides.len(), rule).into());
+                    let wanted = "none where a host makes ready for a change; put them into its document";
+                    return Err(InvalidConfig::new("overrides", self.overrides.len(), wanted).into());
                 }
                 live.owner().adopt_next(&self.operation, &next, registry, capabilities, self.seed)?
             } else {

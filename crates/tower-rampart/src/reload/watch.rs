@@ -96,7 +96,7 @@ impl Resilience {
     /// [`reload_file`](Self::reload_file).
     pub fn watch(&self, path: impl AsRef<Path>) -> Result<(), WatchError> {
         let path = path.as_ref();
-        let (watcher, watched) = match self.watcher(path) {
+        let (watcher, result) = match self.watcher(path) {
             Ok(watcher) => (Some(watcher), Ok(())),
             Err(error) => (None, Err(error)),
         };
@@ -104,7 +104,7 @@ impl Resilience {
         self.owner().change(|_, state| state.file = Some(Named::new(path.to_owned())));
         self.owner().signal.send_modify(|_| ());
         self.look_at_file();
-        watched
+        result
     }
 
     fn watcher(&self, path: &Path) -> Result<Watcher, WatchError> {
