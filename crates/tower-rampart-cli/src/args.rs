@@ -107,8 +107,8 @@ configuration has it, else the one of the first route that fits (gateway.routes)
 Refusals are answered with 429 (rate limit), 503 (open circuit, too many in flight), 504 (timeout) and 502 (upstream not \
 reached), with `Retry-After` where the time is known, as JSON or as problem+json by `Accept`.
 With --tls-cert clients choose between HTTP/2 and HTTP/1.1 (ALPN); without it both are spoken too, told apart by how the client \
-begins. https:// upstreams choose likewise. HTTP/2 clients may have 200 requests at once and 64 KiB of fields each; those that do \
-not answer a ping within 20 seconds are given up, and so are upstreams.
+begins. https:// upstreams choose likewise. HTTP/2 clients may have 200 requests at once; those that do not answer a ping within \
+20 seconds are given up, and so are upstreams. The head of a request, and of an answer, may have 64 KiB.
 `Upgrade` (WebSocket and others, HTTP/1.1 only) is passed on over HTTP/1.1: the handshake goes through the pipeline, and what \
 follows is copied both ways, unprotected and without a limit of time, counted in `rampart_gateway_upgraded_connections`. h2c and \
 requests with a body are answered as if they had not asked. CONNECT is a 501; WebSocket over HTTP/2 (RFC 8441) is not offered.

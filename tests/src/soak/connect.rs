@@ -95,7 +95,7 @@ pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str, body: &st
         let mut stream = TcpStream::connect(address).await?;
         let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();

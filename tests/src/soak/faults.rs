@@ -3,6 +3,7 @@
 
 use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::{net::TcpSocket, process::Command, task::JoinSet};
 
@@ -11,11 +12,15 @@ use super::{
     chance::Chance,
     child::Child,
     connect::ask,
-    document,
+    document::{self, BODIES, LIMITED, SPARE},
+    host::BACK,
     raw::flurry,
     upstream::bind,
     worker::{Shared, alone},
 };
+
+/// Where the management API of the program is, on its admin address.
+const API: &str = "/internal/resilience";
 
 /// The upstream of one process under test.
 #[derive(Debug)]
@@ -69,12 +74,13 @@ enum Fault {
     WrongReload,
     Hangup,
     Circuit,
+    Override,
     Burst,
     Flurry,
 }
 
 impl Fault {
-    const ALL: [(u64, Self); 9] = [
+    const ALL: [(u64, Self); 10] = [
         (2, Self::Kill),
         (2, Self::Stop),
         (2, Self::ClosePort),
@@ -82,6 +88,7 @@ impl Fault {
         (2, Self::WrongReload),
         (2, Self::Hangup),
         (2, Self::Circuit),
+        (2, Self::Override),
         (2, Self::Burst),
         (3, Self::Flurry),
     ];
@@ -95,6 +102,7 @@ impl Fault {
             Self::WrongReload => "configuration that is wrong",
             Self::Hangup => "SIGHUP",
             Self::Circuit => "circuit operated by hand",
+            Self::Override => "configuration overridden for a second",
             Self::Burst => "burst",
             Self::Flurry => "flurry of broken clients",
         }
@@ -121,14 +129,17 @@ impl Scene<'_> {
         while !self.shared.is_over() {
             tokio::time::sleep(chance.millis(50, 700)).await;
             let fault = chance.weighted(&Fault::ALL);
-            if matches!(fault, Fault::Hangup) && self.file.is_none() {
+            if matches!(fault, Fault::Hangup | Fault::Override) && self.file.is_none() {
                 continue;
             }
             self.shared.tally.fault(fault.name());
             self.cause(fault, chance).await?;
         }
         self.configure(&document::first(self.shared.has_spare).to_string()).await?;
-        self.operate("reset").await
+        for (_, operation) in self.circuits() {
+            self.operate(operation, "reset").await?;
+        }
+        Ok(())
     }
 
     async fn cause(&mut self, fault: Fault, chance: &mut Chance) -> io::Result<()> {
@@ -154,11 +165,13 @@ impl Scene<'_> {
             Fault::WrongReload => self.configure(&document::wrong(chance)).await?,
             Fault::Hangup => self.front.signal("-HUP").await,
             Fault::Circuit => {
-                let commands = [(2, "reset"), (2, "trip"), (2, "force_open"), (1, "force_close"), (1, "metrics_only")];
-                self.operate(chance.weighted(&commands)).await?;
+                let commands = [(1, "reset"), (2, "force-open"), (1, "force-close")];
+                let operation = chance.weighted(&self.circuits());
+                self.operate(operation, chance.weighted(&commands)).await?;
                 tokio::time::sleep(chance.millis(10, 300)).await;
-                self.operate("reset").await?;
+                self.operate(operation, "reset").await?;
             }
+            Fault::Override => self.lay_over(chance).await?,
             Fault::Burst => self.burst(chance).await,
             Fault::Flurry => {
                 let clients = chance.between(5, 60);
@@ -176,10 +189,30 @@ impl Scene<'_> {
         }
     }
 
-    /// Operates the circuit, where there is a way to.
-    async fn operate(&self, command: &str) -> io::Result<()> {
-        if self.file.is_none() {
-            ask(self.admin, "POST", &format!("/circuit/{command}"), "").await?;
+    /// The operations whose circuits can be operated.
+    fn circuits(&self) -> Vec<(u64, &'static str)> {
+        if self.file.is_some() { vec![(4, "default"), (1, LIMITED), (1, BODIES), (1, SPARE)] } else { vec![(1, BACK)] }
+    }
+
+    /// Operates a circuit: by the management API, or by the library where there is none.
+    async fn operate(&self, operation: &str, command: &str) -> io::Result<()> {
+        let path = match self.file {
+            Some(_) => format!("{API}/circuit-breakers/{operation}/{command}"),
+            None => format!("/circuit/{command}"),
+        };
+        let (status, text) = ask(self.admin, "POST", &path, "").await?;
+        if !(200..300).contains(&status) {
+            self.shared.tally.complain(format!("{command} of {operation} is refused: {status} {text}"));
+        }
+        Ok(())
+    }
+
+    /// Lays other values over the configuration for a second, by the management API.
+    async fn lay_over(&self, chance: &mut Chance) -> io::Result<()> {
+        let body = json!({"timeout": {"attempt": format!("{}ms", chance.between(150, 400))}}).to_string();
+        let (status, text) = ask(self.admin, "PATCH", &format!("{API}/config?ttl_seconds=1"), &body).await?;
+        if status != 200 {
+            self.shared.tally.complain(format!("an override is refused: {status} {text}"));
         }
         Ok(())
     }

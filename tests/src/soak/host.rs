@@ -120,10 +120,8 @@ async fn circuit(State(shared): State<Arc<Shared>>, Path(command): Path<String>)
     let breaker = shared.back.breaker();
     match command.as_str() {
         "reset" => breaker.reset(),
-        "trip" => breaker.trip(),
-        "force_open" => breaker.force_open(),
-        "force_close" => breaker.force_close(),
-        "metrics_only" => breaker.metrics_only(),
+        "force-open" => breaker.force_open(),
+        "force-close" => breaker.force_close(),
         _ => return StatusCode::NOT_FOUND,
     }
     StatusCode::NO_CONTENT

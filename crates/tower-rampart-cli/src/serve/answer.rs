@@ -64,7 +64,7 @@ impl Trouble {
             }
             Self::BodyLost => "the request body broke off",
             Self::BadRequest => {
-                "the request cannot be passed on: HTTP/1.1 wants exactly one Host, a target that is a path, and no transfer coding but chunked"
+                "the request cannot be passed on: HTTP/1.1 wants exactly one Host, a target that is a path without '..', and no transfer coding but chunked"
             }
             Self::NotImplemented => "this gateway opens no tunnels",
             Self::TooManyUpgrades => "there are as many upgraded connections as there can be",

@@ -38,7 +38,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a peer may be silent before it is asked whether it is still there: by TCP always, by HTTP/2 while there are requests.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// The longest list of fields that HTTP/2 may bring, either way, in bytes as RFC 9113 section 6.5.2 counts them; the longest head of a client's request over HTTP/1.
+/// The longest list of fields that a request or an answer may bring, in bytes as RFC 9113 section 6.5.2 counts them, or as they stand in the head over
+/// HTTP/1.1. What one side brings the other must take: over HTTP/2 a list that is too long can end the whole connection.
 pub(crate) const MAX_HEADER_LIST: u32 = 64 * 1024;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -81,6 +82,7 @@ impl Clients {
                 .http2_only(protocol == Protocol::Http2)
                 .http2_keep_alive_interval(KEEP_ALIVE)
                 .http2_max_header_list_size(MAX_HEADER_LIST)
+                .http1_max_buf_size(MAX_HEADER_LIST as usize)
                 .build(Connector::new(protocol, Arc::clone(&trust)))
         };
         Ok(Self {

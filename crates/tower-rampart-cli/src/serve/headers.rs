@@ -52,8 +52,9 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// `X-Forwarded-Host` and `-Proto` are set unless a proxy before this one did.
 ///
 /// # Errors
-/// 400 for an HTTP/1.1 request without `Host`, or with several: which of them counts is not for a gateway to guess. The same for transfer codings beside one
-/// `chunked`: the body would go on under a coding that nobody names any more.
+/// 400 for an HTTP/1.1 request without `Host`, or with several: which of them counts is not for a gateway to guess. The same for a target that is an
+/// authority and no path, which is for CONNECT alone (RFC 9112 section 3.2.3), and for transfer codings beside one `chunked`: the body would go on under a
+/// coding that nobody names any more.
 pub(crate) fn prepare(parts: &mut Parts, peer: Peer) -> Result<(), StatusCode> {
     let host = authority(parts)?;
     check_codings(&parts.headers)?;
@@ -81,8 +82,8 @@ pub(crate) fn prepare(parts: &mut Parts, peer: Peer) -> Result<(), StatusCode> {
 
     parts.version = Version::HTTP_11;
     // Of an absolute target only the path is of use behind, whatever host it names.
-    let path = parts.uri.path_and_query().cloned();
-    parts.uri = path.map(Uri::from).unwrap_or_default();
+    let path = parts.uri.path_and_query().cloned().ok_or(StatusCode::BAD_REQUEST)?;
+    parts.uri = Uri::from(path);
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod document;
 pub mod tls;
+pub mod wire;
 
 use std::{
     convert::Infallible,
