@@ -33,7 +33,7 @@ const DOCUMENT: &str = r#"{
 
 thread_local! {
     static LAYER: LazyCell<ServerLayer> = LazyCell::new(|| {
-        PresetBuilder::from_json(DOCUMENT).and_then(|it| it.http_server()).expect("a document that can run")
+        PresetBuilder::from_json(DOCUMENT).and_then(PresetBuilder::http_server).expect("a document that can run")
     });
 }
 
