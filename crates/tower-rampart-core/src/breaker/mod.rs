@@ -29,6 +29,7 @@
 //! ```
 
 mod audience;
+mod caution;
 mod config;
 mod counters;
 mod permit;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Config, Permit, Refused, Snapshot, State, Transition,
+    Config, Permit, Refused, Snapshot, State, Transition, TransitionReason,
     audience::Audience,
     config::plain_outcome,
     counters::Counters,
@@ -48,11 +48,13 @@ pub struct Breaker {
     name: Name,
     config: ConfigCell<Config>,
     counters: Counters,
-    core: Mutex<Core>,
+    pub(super) core: Mutex<Core>,
 }
 
-struct Core {
-    machine: Machine,
+pub(super) struct Core {
+    pub(super) machine: Machine,
+    /// Until when one failure opens it.
+    pub(super) cautious_until: Timestamp,
     /// The successes that had been counted at the last failure.
     successes_before: u64,
     /// Boxed, because most breakers have none.
@@ -76,7 +78,7 @@ impl Breaker {
             name,
             config,
             counters: Counters::new(),
-            core: Mutex::new(Core { machine, successes_before: 0, audience: None }),
+            core: Mutex::new(Core { machine, cautious_until: Timestamp::ZERO, successes_before: 0, audience: None }),
         })
     }
 
@@ -201,7 +203,8 @@ impl Breaker {
             Outcome::Success if !recorded.current => core.successes_before += 1,
             _ => {}
         }
-        self.publish(core, recorded.change, now);
+        let change = recorded.change.or_else(|| core.caution(outcome, recorded, now));
+        self.publish(core, change, now);
     }
 
     /// The state at `now`: half open as soon as the recovery time has passed.
@@ -274,7 +277,7 @@ impl Breaker {
 
     /// Opens it as if a rule had held, whatever the state, so that it recovers by itself; if it is open, its recovery time begins anew.
     pub fn trip(&self, now: Timestamp) {
-        self.command(now, |machine| machine.trip(now));
+        self.command(now, |machine| machine.trip(TransitionReason::Tripped, now));
     }
 
     /// Refuses every call until another command comes.
