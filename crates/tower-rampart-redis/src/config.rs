@@ -2,9 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use tower_rampart_core::InvalidConfig;
+use tower_rampart_core::{InvalidConfig, retry::Seeds};
 
-use crate::Error;
+use crate::{Error, HintConfig};
 
 /// The configuration of a fleet.
 #[derive(Clone, PartialEq)]
@@ -14,6 +14,8 @@ pub struct Config {
     pub url: String,
     /// What all keys begin with, 1 to 100 characters without braces. Fleets of different prefixes do not know each other. Default: `rampart`.
     pub prefix: String,
+    /// What this process is called among the others, 1 to 100 characters, each another. Default: random.
+    pub node: String,
     /// What this process may take of each limit on its own, above 0 to 1: one over the number of processes. Default: 0.1.
     pub local_share: f64,
     /// How long anything waits for an answer, 1 ms to 10 s; what takes longer is taken to be away. Default: 100 ms.
@@ -31,6 +33,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// The longest pause between two attempts to come back, 10 ms to 60 s; the first is a tenth of it. Default: 500 ms.
     pub reconnect_max: Duration,
+    /// What is told and heard of circuits.
+    pub hints: HintConfig,
 }
 
 impl Config {
@@ -39,6 +43,7 @@ impl Config {
         Self {
             url: url.into(),
             prefix: "rampart".into(),
+            node: format!("{:016x}", Seeds::from_entropy().next()),
             local_share: 0.1,
             timeout: Duration::from_millis(100),
             connect_timeout: Duration::from_millis(500),
@@ -47,6 +52,7 @@ impl Config {
             lease: Duration::from_secs(1),
             heartbeat: Duration::from_secs(1),
             reconnect_max: Duration::from_millis(500),
+            hints: HintConfig::default(),
         }
     }
 
@@ -58,6 +64,9 @@ impl Config {
         let named = |it: &str| !it.is_empty() && it.chars().count() <= 100 && !it.contains(['{', '}']);
         if !named(&self.prefix) {
             return Err(InvalidConfig::new("prefix", &self.prefix, "1 to 100 characters without braces").into());
+        }
+        if self.node.is_empty() || self.node.chars().count() > 100 {
+            return Err(InvalidConfig::new("node", &self.node, "1 to 100 characters").into());
         }
         if !(self.local_share > 0.0 && self.local_share <= 1.0) {
             return Err(InvalidConfig::new("local_share", self.local_share, "above 0 and at most 1").into());
@@ -75,7 +84,7 @@ impl Config {
         ] {
             InvalidConfig::duration(field, value, least, most)?;
         }
-        Ok(())
+        self.hints.check()
     }
 }
 
@@ -111,10 +120,12 @@ mod tests {
     #[test]
     fn every_range_is_checked_and_named() {
         type Change = fn(&mut Config);
-        let wrong: [(&str, Change); 6] = [
+        let wrong: [(&str, Change); 8] = [
             ("prefix", |it| it.prefix = "a{b".into()),
             ("prefix", |it| it.prefix.clear()),
             ("local_share", |it| it.local_share = f64::NAN),
+            ("node", |it| it.node.clear()),
+            ("hints.min_open", |it| it.hints.min_open = 1),
             ("timeout", |it| it.timeout = Duration::ZERO),
             ("interval", |it| it.interval = Duration::from_secs(2)),
             ("reconnect_max", |it| it.reconnect_max = Duration::ZERO),

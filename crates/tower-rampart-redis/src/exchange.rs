@@ -80,10 +80,7 @@ impl Fleet {
 
     async fn send(&self, key: &str, mut request: Request) -> Result<Answer, Fault> {
         let sent = self.now();
-        let known = *lock(self.clocks());
-        // What is carried out after we have stopped to wait would be paid for twice.
-        let patience = u64::try_from(self.config().timeout.as_micros()).unwrap_or(u64::MAX);
-        request.until = known.map(|clocks| clocks.server(sent).saturating_add(patience));
+        request.until = self.until(sent);
         let scripts = self.scripts();
         let request = &request;
         let answer = self
@@ -95,7 +92,14 @@ impl Fleet {
         Ok(answer)
     }
 
-    fn saw_clock(&self, server: u64) {
+    /// When nobody waits any more for the answer to what is sent now, by the server's clock: what it carries out later would be paid for twice.
+    pub(crate) fn until(&self, now: Timestamp) -> Option<u64> {
+        let patience = u64::try_from(self.config().timeout.as_micros()).unwrap_or(u64::MAX);
+        let clocks = *lock(self.clocks());
+        clocks.map(|clocks| clocks.server(now).saturating_add(patience))
+    }
+
+    pub(crate) fn saw_clock(&self, server: u64) {
         *lock(self.clocks()) = Some(Clocks { server, read: self.now() });
     }
 }

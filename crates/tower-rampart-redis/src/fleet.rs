@@ -11,11 +11,12 @@ use tower_rampart_core::{
     event::{Event, EventKind},
     rate::RateLimiter,
     registry::Registry,
+    rejection::Name,
 };
 
 use crate::{
-    Config, Counts, Error, Limit, Mode, Reason, counters::Counters, exchange::Clocks, limit::Entry, link::Link,
-    mode::Fault, script::Scripts,
+    Config, Counts, Error, Hint, Limit, Mode, Reason, counters::Counters, exchange::Clocks, hints::Circuits,
+    limit::Entry, link::Link, mode::Fault, script::Scripts,
 };
 
 /// Locks a mutex whether or not a thread panicked while it held it: no section here leaves its data half changed.
@@ -37,6 +38,7 @@ struct Inner {
     entries: Mutex<Arc<[Arc<Entry>]>>,
     mode: Mutex<Mode>,
     clocks: Mutex<Option<Clocks>>,
+    circuits: Arc<Circuits>,
     counters: Counters,
     lost: Notify,
 }
@@ -62,6 +64,8 @@ impl Fleet {
     pub fn new(config: Config, registry: Registry) -> Result<Self, Error> {
         config.check()?;
         let mode = Mode::Local { since: registry.now(), reason: Reason::Starting };
+        let circuits = Arc::new(Circuits::default());
+        circuits.follow(&registry);
         let inner = Inner {
             link: Link::new(&config)?,
             config,
@@ -70,6 +74,7 @@ impl Fleet {
             entries: Mutex::new(Arc::new([])),
             mode: Mutex::new(mode),
             clocks: Mutex::new(None),
+            circuits,
             counters: Counters::default(),
             lost: Notify::new(),
         };
@@ -110,6 +115,16 @@ impl Fleet {
         Some(Limit { fleet: self.clone(), entry })
     }
 
+    /// What the fleet says of the circuit of an operation; `None` while nothing is known, or not lately.
+    pub fn hint(&self, operation: &str) -> Option<Hint> {
+        self.inner.circuits.hint(operation, self.config().hints.lasting, self.now())
+    }
+
+    /// What the fleet says of all circuits that something is known of, by name.
+    pub fn hints(&self) -> Vec<(Name, Hint)> {
+        self.inner.circuits.all(self.config().hints.lasting, self.now())
+    }
+
     /// Looks which limiters the registry has, takes new ones in, and lets those go that are no more.
     pub(crate) fn discover(&self) {
         let known = self.entries();
@@ -136,7 +151,7 @@ impl Fleet {
     }
 
     /// The braces make a cluster keep all keys of an operation on one node.
-    fn key(&self, name: &str, kind: &str) -> String {
+    pub(crate) fn key(&self, name: &str, kind: &str) -> String {
         format!("{}:{{{name}}}:{kind}", self.inner.config.prefix)
     }
 
@@ -198,6 +213,14 @@ impl Fleet {
 
     pub(crate) fn clocks(&self) -> &Mutex<Option<Clocks>> {
         &self.inner.clocks
+    }
+
+    pub(crate) fn circuits(&self) -> &Circuits {
+        &self.inner.circuits
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
     }
 
     pub(crate) fn lost(&self) -> &Notify {

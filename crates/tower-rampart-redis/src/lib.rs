@@ -6,6 +6,9 @@
 //! admitted call is charged once. Redis away, slow, full, read-only or out of its mind: the share is all there is, at once, until it is back.
 //! Where exactness is worth a round trip, [`Limit::acquire`] asks for each call, never longer than [`Config::timeout`].
 //!
+//! Processes also tell each other which of their circuits are open. That is a [`Hint`], made only of what several others met themselves, and it
+//! ends by itself; the most that it does, if [`HintConfig::caution`] allows it, is that the first failure opens a circuit here.
+//!
 //! The crate spawns nothing (the client's connection has a task of its own): [`Fleet::maintain`] is one future that the program spawns.
 //! The limiters are `tower-rampart-core`'s, and so is the arithmetic of the share; the layers that ask them live in `tower-rampart`.
 //!
@@ -36,9 +39,12 @@ mod demand;
 mod error;
 mod exchange;
 mod fleet;
+mod hint;
+mod hints;
 mod limit;
 mod link;
 mod maintain;
+mod metrics;
 mod mode;
 mod script;
 mod units;
@@ -47,5 +53,6 @@ pub use config::Config;
 pub use counters::Counts;
 pub use error::Error;
 pub use fleet::{Fleet, Status};
+pub use hint::{Hint, HintConfig};
 pub use limit::Limit;
 pub use mode::{Mode, Reason};

@@ -2,7 +2,10 @@
 
 use std::{future::Future, sync::Mutex, time::Duration};
 
-use redis::{AsyncConnectionConfig, Client, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client,
+    aio::{MultiplexedConnection, PubSubStream},
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -45,6 +48,19 @@ impl Link {
     pub(crate) fn disconnect(&self) {
         let connection = lock(&self.live).take();
         drop(connection);
+    }
+
+    /// Listens to a channel, on a connection of its own.
+    pub(crate) async fn subscribe(&self, channel: &str) -> Result<PubSubStream, Fault> {
+        let subscribing = async {
+            let mut subscription = self.client.get_async_pubsub().await?;
+            subscription.subscribe(channel).await?;
+            Ok(subscription.into_on_message())
+        };
+        match timeout(self.connect_timeout, subscribing).await {
+            Ok(subscribed) => subscribed,
+            Err(_) => Err(Fault::new(Reason::Timeout, "no subscription in time")),
+        }
     }
 
     /// Runs a request on the connection, no longer than the timeout.

@@ -16,6 +16,10 @@ impl Fleet {
     /// # Cancel safety
     /// Dropped, every limiter lives on its share as soon as its last news is stale, and begins where it was when the fleet is maintained again.
     pub async fn maintain(self) {
+        tokio::join!(self.hold_limits(), self.exchange_hints());
+    }
+
+    async fn hold_limits(&self) {
         let mut backoff = Backoff::new(self.config().reconnect_max);
         loop {
             self.discover();

@@ -1,10 +1,11 @@
-//! The one script: what is asked of Redis about a limit, and what it answers, once that can be true. The script itself is `rate.lua`.
+//! The scripts: what is asked of Redis, and what it answers about a limit, once that can be true. They themselves are `rate.lua` and `hint.lua`.
 
 use std::time::Duration;
 
 use redis::{Script, aio::MultiplexedConnection};
 
 use crate::{
+    hint::MOST_NODES,
     mode::{Fault, Reason},
     units::Units,
 };
@@ -18,6 +19,7 @@ const ALWAYS: u64 = 1 << 53;
 #[derive(Debug)]
 pub(crate) struct Scripts {
     rate: Script,
+    hint: Script,
 }
 
 /// A point of the server's clock, in microseconds, and what was owed then.
@@ -45,6 +47,20 @@ pub(crate) struct Request {
     pub(crate) until: Option<u64>,
 }
 
+/// A word about one circuit.
+#[derive(Clone, Debug)]
+pub(crate) struct Question<'a> {
+    /// Those of the nodes that live, and of those that are open.
+    pub(crate) keys: [String; 2],
+    pub(crate) node: &'a str,
+    pub(crate) is_open: bool,
+    /// How long it counts.
+    pub(crate) lasting: Duration,
+    pub(crate) channel: &'a str,
+    pub(crate) operation: &'a str,
+    pub(crate) until: Option<u64>,
+}
+
 /// What Redis answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -63,7 +79,26 @@ impl Request {
 
 impl Scripts {
     pub(crate) fn new() -> Self {
-        Self { rate: Script::new(include_str!("rate.lua")) }
+        Self { rate: Script::new(include_str!("rate.lua")), hint: Script::new(include_str!("hint.lua")) }
+    }
+
+    /// Says how one circuit stands, and asks what others say of it.
+    pub(crate) async fn hint(
+        &self,
+        connection: &mut MultiplexedConnection,
+        question: &Question<'_>,
+    ) -> Result<Vec<i64>, Fault> {
+        let [nodes, open] = &question.keys;
+        let mut call = self.hint.key(nodes);
+        call.key(open)
+            .arg(question.node)
+            .arg(u8::from(question.is_open))
+            .arg(u64::try_from(question.lasting.as_millis()).unwrap_or(LONGEST))
+            .arg(MOST_NODES)
+            .arg(question.channel)
+            .arg(question.operation)
+            .arg(question.until.unwrap_or(ALWAYS));
+        Ok(call.invoke_async(connection).await?)
     }
 
     /// Runs the script, loading it first where the server has forgotten it.

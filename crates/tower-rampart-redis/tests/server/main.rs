@@ -4,6 +4,7 @@
 mod away;
 mod clock;
 mod faults;
+mod hints;
 mod node;
 mod server;
 mod shared;

@@ -66,7 +66,12 @@ impl Node {
 
     /// So many of them, all told the same.
     pub(crate) fn fleet(count: usize, config: &Config, quota: rate::Config) -> Vec<Self> {
-        (0..count).map(|_| Self::start(config.clone(), quota)).collect()
+        let numbered = |number| {
+            let mut config = config.clone();
+            config.node = format!("node{number}");
+            config
+        };
+        (0..count).map(|number| Self::start(numbered(number), quota)).collect()
     }
 
     /// Calls, as many every two milliseconds, that are made whatever becomes of them.
