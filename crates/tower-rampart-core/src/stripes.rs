@@ -21,6 +21,7 @@ impl<T> Stripes<T> {
     }
 
     /// The stripe of this thread.
+    #[inline]
     pub(crate) fn mine(&self) -> &T {
         // The number of stripes is a power of two, so that the mask keeps the index inside.
         &self.0[thread() & (self.0.len() - 1)]
@@ -57,6 +58,7 @@ pub(crate) const fn count() -> usize {
 }
 
 /// The number of this thread: threads are numbered as they come, so that a few threads never share a stripe.
+#[inline]
 pub(crate) fn thread() -> usize {
     // Not loom's atomics: they exist only inside a model, and the number decides nothing but where a count is kept.
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
@@ -64,10 +66,13 @@ pub(crate) fn thread() -> usize {
         static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
     }
     NUMBER.with(|number| {
-        if number.get() == usize::MAX {
-            number.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) & (usize::MAX >> 1));
+        match number.get() {
+            usize::MAX => {
+                number.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) & (usize::MAX >> 1));
+                number.get()
+            }
+            known => known,
         }
-        number.get()
     })
 }
 

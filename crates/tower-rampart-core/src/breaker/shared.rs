@@ -98,12 +98,14 @@ impl Breaker {
     }
 
     /// How it counts an answer: [`Config::outcome`] of the present configuration, which is not even loaded if it names no class or code.
+    #[inline]
     pub fn outcome(&self, verdict: &Verdict) -> Outcome {
-        if self.word().has(LISTS) {
-            self.config.with(|config| config.outcome(verdict))
-        } else {
-            plain_outcome(verdict.class.kind())
-        }
+        if self.word().has(LISTS) { self.listed_outcome(verdict) } else { plain_outcome(verdict.class.kind()) }
+    }
+
+    #[inline(never)]
+    fn listed_outcome(&self, verdict: &Verdict) -> Outcome {
+        self.config.with(|config| config.outcome(verdict))
     }
 
     /// Admits or refuses one call. Reads the clock unless it is closed and no call needs to be timed.
@@ -111,6 +113,7 @@ impl Breaker {
     /// # Errors
     /// Says in which state it refused, and when to come back if that is known.
     #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    #[inline]
     pub fn try_acquire(&self, now: impl Now) -> Result<Permit, Refused> {
         let word = self.word();
         if word.has(ADMITS) {
@@ -120,6 +123,12 @@ impl Breaker {
             let started = if word.has(TIMED) { now.now() } else { Timestamp::MAX };
             return Ok(Permit::closed(word.generation(), started).witnessed(self.counters.witness()));
         }
+        self.try_acquire_open(word, now)
+    }
+
+    #[inline(never)]
+    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    fn try_acquire_open(&self, word: Word, now: impl Now) -> Result<Permit, Refused> {
         let answer = match word.state() {
             State::ForcedOpen => Err(Refused { state: State::ForcedOpen, retry_after: None }),
             State::Open => {
@@ -149,12 +158,17 @@ impl Breaker {
     /// # Errors
     /// As [`Breaker::try_acquire`].
     #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    #[inline]
     pub fn peek(&self, now: impl Now) -> Result<(), Refused> {
         let word = self.word();
         if word.has(ADMITS) {
             return Ok(());
         }
-        let now = now.now();
+        self.peek_open(word, now.now())
+    }
+
+    #[inline(never)]
+    fn peek_open(&self, word: Word, now: Timestamp) -> Result<(), Refused> {
         match (word.state(), self.open_for(now)) {
             (State::Open, Some(wait)) => Err(Refused { state: State::Open, retry_after: Some(wait) }),
             _ => lock(&self.core).machine.peek(now),
@@ -169,18 +183,25 @@ impl Breaker {
     /// `retry_after` is the server's hint: if this outcome opens the circuit, it stays open at least that long, up to `recovery_timeout_max`.
     /// The clock is read unless the outcome changes nothing but a total.
     #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    #[inline]
     pub fn record(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: impl Now) {
+        let word = self.word();
+        let harmless = matches!(outcome, Outcome::Success | Outcome::Ignored);
+        if harmless && word.has(QUIET) && word.generation() == permit.generation {
+            self.counters.end(outcome);
+            return;
+        }
+        self.record_loud(permit, outcome, retry_after, now);
+    }
+
+    #[inline(never)]
+    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    fn record_loud(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: impl Now) {
         if !permit.counted {
             return;
         }
         if outcome == Outcome::Abandoned && permit.witness().is_some_and(|it| self.counters.moved_since(it)) {
             // The service answered others meanwhile: that this caller left says nothing about it.
-            self.counters.end(outcome);
-            return;
-        }
-        let word = self.word();
-        let harmless = matches!(outcome, Outcome::Success | Outcome::Ignored);
-        if harmless && word.has(QUIET) && word.generation() == permit.generation {
             self.counters.end(outcome);
             return;
         }
@@ -345,6 +366,7 @@ impl Breaker {
         self.publish(core, change, now);
     }
 
+    #[inline]
     fn word(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
     }

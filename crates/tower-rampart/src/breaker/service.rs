@@ -68,6 +68,7 @@ where
     type Future = ResponseFuture<S::Future, C, Req>;
 
     /// Ready at once while the circuit refuses, so that a service that is never ready cannot hold up the refusal.
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if self.ready || self.shared.breaker.peek(clock::now).is_err() {
             return Poll::Ready(Ok(()));
@@ -77,6 +78,7 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let ready = mem::take(&mut self.ready);
         let permit = match self.shared.breaker.try_acquire(clock::now) {

@@ -49,10 +49,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, Req>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let limiter = &self.limiter;
         let admission = limiter.try_acquire().map(Admission::Granted).or_else(|_| limiter.enqueue());
