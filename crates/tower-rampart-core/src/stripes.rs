@@ -65,14 +65,12 @@ pub(crate) fn thread() -> usize {
     thread_local! {
         static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
     }
-    NUMBER.with(|number| {
-        match number.get() {
-            usize::MAX => {
-                number.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) & (usize::MAX >> 1));
-                number.get()
-            }
-            known => known,
+    NUMBER.with(|number| match number.get() {
+        usize::MAX => {
+            number.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) & (usize::MAX >> 1));
+            number.get()
         }
+        known => known,
     })
 }
 

@@ -121,7 +121,7 @@ impl Breaker {
                 return Ok(Permit::uncounted());
             }
             let started = if word.has(TIMED) { now.now() } else { Timestamp::MAX };
-            return Ok(Permit::closed(word.generation(), started).witnessed(self.counters.witness()));
+            return Ok(Permit::witnessed(word.generation(), started, self.counters.witness()));
         }
         self.try_acquire_open(word, now)
     }
@@ -187,7 +187,7 @@ impl Breaker {
     pub fn record(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: impl Now) {
         let word = self.word();
         let harmless = matches!(outcome, Outcome::Success | Outcome::Ignored);
-        if harmless && word.has(QUIET) && word.generation() == permit.generation {
+        if harmless && word.has(QUIET) && word.generation() == permit.generation() {
             self.counters.end(outcome);
             return;
         }
@@ -197,7 +197,7 @@ impl Breaker {
     #[inline(never)]
     #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
     fn record_loud(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: impl Now) {
-        if !permit.counted {
+        if !permit.is_counted() {
             return;
         }
         if outcome == Outcome::Abandoned && permit.witness().is_some_and(|it| self.counters.moved_since(it)) {

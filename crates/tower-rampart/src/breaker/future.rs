@@ -44,6 +44,7 @@ enum State<F, C> {
 
 impl<F, C, Req> ResponseFuture<F, C, Req> {
     #[cold]
+    #[inline(never)]
     pub(crate) fn refused(name: &Name, refused: Refused) -> Self {
         let rejection = CircuitOpen::new(Name::clone(name), refused.state, refused.retry_after).into();
         Self { state: State::Refused(Some(rejection)), request: PhantomData }

@@ -166,7 +166,8 @@ where
 }
 
 /// Asks the stages that take attempts as their samples. Who may have to wait for tokens holds no place in the circuit meanwhile.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a first attempt carries nothing, and nothing is then moved")]
 fn begin<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
@@ -189,7 +190,8 @@ fn begin<F, G, Res, E, J, K, A, R>(
 }
 
 /// Asks the circuit, if it takes attempts as its samples; a call that it refuses gives its tokens back.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a first attempt carries nothing, and nothing is then moved")]
 pub(super) fn enter_attempt_circuit<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
@@ -204,7 +206,8 @@ pub(super) fn enter_attempt_circuit<F, G, Res, E, J, K, A, R>(
 }
 
 /// The attempt is made, unless it is the first and the stages that admitted it are not those of one configuration.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a first attempt carries nothing, and nothing is then moved")]
 fn admit_attempt<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
