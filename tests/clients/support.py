@@ -172,6 +172,25 @@ class Model(Program):
         get(f"{self.url}/__release", data=b"")
 
 
+class Service(Program):
+    """`fake-service`: operations that fail as their names say, and the management API over them."""
+
+    WRITER = "alices-key-0123456789"
+    READER = "bobs-key-9876543210"
+
+    def __init__(self, stack, limits="raised"):
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        keys = folder / "keys"
+        keys.touch(mode=0o600)
+        keys.write_text(f"alice:write:{self.WRITER}\nbob:read:{self.READER}\n")
+        super().__init__(stack, "fake-service", "--keys", keys, "--limits", limits)
+        self.url = self.line("listening on ")
+
+    def get(self, path, **headers):
+        """The body of an answer of 200, as whoever may read."""
+        return get(f"{self.url}{path}", headers={"x-api-key": self.READER} | headers)
+
+
 class Health(Program):
     """`fake-health`: gRPC's health service, whose calls end as the name of the service says."""
 
@@ -189,8 +208,9 @@ def certificate(stack):
     return files
 
 
-def get(url, data=None):
-    with urllib.request.urlopen(url, data=data, timeout=PATIENCE) as answer:
+def get(url, data=None, headers=None):
+    request = urllib.request.Request(url, data=data, headers=headers or {})
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return answer.read()
 
 

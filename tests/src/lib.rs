@@ -6,3 +6,5 @@ pub mod host;
 pub mod model_server;
 pub mod peer;
 pub mod server;
+pub mod shop;
+pub mod soak;

@@ -4,10 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 use tower_rampart::{Registry, Resilience};
+use tower_rampart_core::control::ConfigCell;
 
 use crate::{
     callers::{Callers, Validations},
     config::{AdminConfig, AdminError},
+    exposition::{self, MetricsFormat, MetricsSource},
     forced::Forced,
     keys::Keys,
     moment::Present,
@@ -15,7 +17,7 @@ use crate::{
     performance::Benchmarks,
 };
 
-/// Requests that are worked on at once; the others wait, within their time.
+/// Requests that are worked on at once, those among them that nobody waits for any more; the others wait, within their time.
 const MOST_AT_ONCE: usize = 32;
 
 /// What all handlers share; clones are the same.
@@ -26,16 +28,17 @@ pub(crate) struct Api {
 
 struct Inner {
     resilience: Resilience,
-    keys: Keys,
+    keys: Arc<ConfigCell<Keys>>,
     body_limit: usize,
     timeout: Duration,
     callers: Callers,
     validations: Validations,
     forced: Forced,
-    at_work: Semaphore,
+    at_work: Arc<Semaphore>,
     started: Present,
     monitor: Monitor,
     benchmarks: Benchmarks,
+    metrics: Option<MetricsSource>,
 }
 
 impl Api {
@@ -51,9 +54,10 @@ impl Api {
             callers: Callers::new(config.rate)?,
             validations: Validations::new(config.validations_per_minute, config.validations_per_hour),
             forced: Forced::default(),
-            at_work: Semaphore::new(MOST_AT_ONCE),
+            at_work: Arc::new(Semaphore::new(MOST_AT_ONCE)),
             started: Present::read(),
-            keys: config.keys,
+            keys: config.ring.map_or_else(|| Arc::new(ConfigCell::new(config.keys)), |ring| ring.shared()),
+            metrics: config.metrics,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -66,8 +70,14 @@ impl Api {
         self.inner.resilience.registry()
     }
 
-    pub(crate) fn keys(&self) -> &Keys {
-        &self.inner.keys
+    /// The keys that are known now.
+    pub(crate) fn keys(&self) -> Arc<Keys> {
+        self.inner.keys.load()
+    }
+
+    /// The metrics of the registry and of the program around.
+    pub(crate) fn metrics_text(&self, format: MetricsFormat) -> String {
+        exposition::text(self.registry(), self.inner.metrics.as_ref(), format)
     }
 
     pub(crate) fn body_limit(&self) -> usize {
@@ -91,7 +101,7 @@ impl Api {
     }
 
     /// Held while a request is worked on.
-    pub(crate) fn at_work(&self) -> &Semaphore {
+    pub(crate) fn at_work(&self) -> &Arc<Semaphore> {
         &self.inner.at_work
     }
 

@@ -16,7 +16,7 @@ use http::{
 use tower_rampart::reload::ChangeBy;
 
 use crate::{
-    keys::{Keys, Role},
+    keys::{Key, Keys, Role},
     refusal::Refusal,
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Caller {
     pub(crate) from: Arc<str>,
     /// What it is told apart by.
     pub(crate) id: CallerId,
+    /// The key that it showed.
+    pub(crate) key: Option<Key>,
 }
 
 /// What callers are told apart by where it is counted what they do.
@@ -63,10 +65,10 @@ impl Caller {
         let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip().to_canonical());
         let from: Arc<str> = address.map_or_else(|| "unknown".into(), |it| it.to_string().into());
         let id = address.map_or(CallerId::Unknown, |it| CallerId::Address(network(it)));
-        let nobody = Self { name: "nobody".into(), role: None, from: Arc::clone(&from), id: id.clone() };
+        let nobody = Self { name: "nobody".into(), role: None, from: Arc::clone(&from), id: id.clone(), key: None };
         if keys.is_empty() {
             return match check_local(parts, address) {
-                Ok(()) => (Self { name: "local".into(), role: Some(Role::Write), from, id }, Ok(())),
+                Ok(()) => (Self { name: "local".into(), role: Some(Role::Write), from, id, key: None }, Ok(())),
                 Err(refusal) => (nobody, Err(refusal)),
             };
         }
@@ -75,7 +77,8 @@ impl Caller {
             Ok(Some(text)) => match keys.find(text) {
                 Some(key) => {
                     let id = CallerId::Key(key.shared_name());
-                    (Self { name: key.shared_name(), role: Some(key.role()), from, id }, Ok(()))
+                    let (name, role) = (key.shared_name(), Some(key.role()));
+                    (Self { name, role, from, id, key: Some(key.clone()) }, Ok(()))
                 }
                 None => (nobody, Err(Refusal::authentication("The key is not known"))),
             },
@@ -86,6 +89,11 @@ impl Caller {
     /// Who, for the audit.
     pub(crate) fn change_by(&self) -> ChangeBy {
         ChangeBy::new(Arc::clone(&self.name), Arc::clone(&self.from))
+    }
+
+    /// Whether it would be known by the same key now, with the same role.
+    pub(crate) fn is_known_to(&self, keys: &Keys) -> bool {
+        self.key.as_ref().is_none_or(|key| keys.has(key))
     }
 
     /// Whether it may do what `role` allows.
@@ -164,7 +172,6 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::keys::Key;
 
     const SECRET: &str = "correct-horse-battery";
 

@@ -48,9 +48,10 @@ impl<T: Kept> PerCaller<T> {
         if let Some(kept) = all.get(id) {
             return Arc::clone(kept);
         }
-        if !matches!(id, CallerId::Key(_)) && all.len() >= Self::MOST {
+        // Keys have room always: there are few at a time, and those that were taken away become idle.
+        if all.len() >= Self::MOST {
             all.retain(|_, it| !it.is_idle(now));
-            if all.len() >= Self::MOST {
+            if !matches!(id, CallerId::Key(_)) && all.len() >= Self::MOST {
                 return Arc::clone(&self.overflow);
             }
         }

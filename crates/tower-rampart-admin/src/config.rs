@@ -9,7 +9,9 @@ use tower_rampart_core::{
 };
 
 use crate::{
+    exposition::{MetricsFormat, MetricsSource},
     key_file::{self, KeyFileError},
+    key_ring::KeyRing,
     keys::{Key, KeyError, Keys},
     monitoring::Monitor,
 };
@@ -57,6 +59,8 @@ pub enum AdminError {
 #[derive(Clone, Debug)]
 pub struct AdminConfig {
     pub(crate) keys: Keys,
+    /// In their place.
+    pub(crate) ring: Option<KeyRing>,
     /// Whether the address that it listens on was said to be fit for having no key.
     pub(crate) is_local: bool,
     pub(crate) body_limit: usize,
@@ -65,6 +69,7 @@ pub struct AdminConfig {
     pub(crate) validations_per_minute: u32,
     pub(crate) validations_per_hour: u32,
     pub(crate) monitor: Option<Monitor>,
+    pub(crate) metrics: Option<MetricsSource>,
 }
 
 impl Default for AdminConfig {
@@ -78,6 +83,7 @@ impl AdminConfig {
     pub fn new() -> Self {
         Self {
             keys: Keys::default(),
+            ring: None,
             is_local: false,
             body_limit: 64 * 1024,
             timeout: Duration::from_secs(10),
@@ -85,6 +91,7 @@ impl AdminConfig {
             validations_per_minute: 60,
             validations_per_hour: 1000,
             monitor: None,
+            metrics: None,
         }
     }
 
@@ -106,6 +113,13 @@ impl AdminConfig {
         Ok(self)
     }
 
+    /// Knows the keys of this ring, as they are at each request, and no others.
+    #[must_use]
+    pub fn key_ring(mut self, ring: &KeyRing) -> Self {
+        self.ring = Some(ring.clone());
+        self
+    }
+
     /// Says which address the API will listen on. Without a key, only a loopback address will do, and requests must then name it as their host
     /// (`localhost`, `127.0.0.1`, `[::1]`), so that no web page can reach it by a name of its own.
     ///
@@ -113,7 +127,7 @@ impl AdminConfig {
     /// If there is no key and the address can be reached from elsewhere.
     pub fn for_address(mut self, address: SocketAddr) -> Result<Self, AdminError> {
         self.is_local = address.ip().to_canonical().is_loopback();
-        if self.keys.is_empty() && !self.is_local {
+        if self.is_keyless() && !self.is_local {
             return Err(AdminError::Exposed { address });
         }
         Ok(self)
@@ -170,9 +184,31 @@ impl AdminConfig {
         self
     }
 
+    /// Appends metrics of the program around the API to those of the registry, in the format that it is given, families and all: for
+    /// `GET /metrics/prometheus` and wherever else metrics are text.
+    ///
+    /// # Examples
+    /// ```
+    /// use tower_rampart_admin::AdminConfig;
+    ///
+    /// let config = AdminConfig::new().metrics_source(|_, text| {
+    ///     text.push_str("# HELP queue_length Jobs that wait.\n# TYPE queue_length gauge\nqueue_length 7\n");
+    /// });
+    /// # drop(config);
+    /// ```
+    #[must_use]
+    pub fn metrics_source(mut self, source: impl Fn(MetricsFormat, &mut String) + Send + Sync + 'static) -> Self {
+        self.metrics = Some(MetricsSource::new(source));
+        self
+    }
+
+    fn is_keyless(&self) -> bool {
+        self.ring.is_none() && self.keys.is_empty()
+    }
+
     /// Checks that somebody guards it.
     pub(crate) fn check(&self) -> Result<(), AdminError> {
-        if self.keys.is_empty() && !self.is_local { Err(AdminError::NoKey) } else { Ok(()) }
+        if self.is_keyless() && !self.is_local { Err(AdminError::NoKey) } else { Ok(()) }
     }
 }
 

@@ -18,6 +18,7 @@ use http::{
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::{
+    accept,
     api::Api,
     guard::{About, guard},
     parameter::Given,
@@ -80,8 +81,10 @@ async fn serve(
     if let Some(refused) = about.refused {
         return Err(refused);
     }
-    if let Access::Role(role) = route.access {
-        about.caller.require(role)?;
+    match route.access {
+        Access::Open => {}
+        Access::Page(_) if accept::wants_page(&parts.headers) => {}
+        Access::Role(role) | Access::Page(role) => about.caller.require(role)?,
     }
     let given = given(&route, &mut parts).await?;
     let body = match route.body {
@@ -91,12 +94,15 @@ async fn serve(
     // What it is nested below was taken off its own path.
     let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |it| it.0.path()).to_owned();
     let asked = Asked { caller: about.caller, given, path, headers: parts.headers, body };
-    let _at_work = api.at_work().acquire().await.map_err(|error| Refusal::infrastructure(error.to_string()))?;
-    let work = {
-        let api = api.clone();
-        // Reloads, large scrapes and files are for threads that serve no traffic.
-        tokio::task::spawn_blocking(move || route.serve(&api, &asked))
-    };
+    let at_work = Arc::clone(api.at_work()).acquire_owned().await;
+    let at_work = at_work.map_err(|error| Refusal::infrastructure(error.to_string()))?;
+    // Reloads, large scrapes and files are for threads that serve no traffic.
+    let work = tokio::task::spawn_blocking(move || {
+        let served = route.serve(&api, &asked);
+        // Only now, though its caller may have gone: what is worked on is bounded, not what is waited for.
+        drop(at_work);
+        served
+    });
     work.await.unwrap_or_else(|error| {
         tracing::error!(%error, "a management handler did not end");
         Err(Refusal::infrastructure("The handler failed"))

@@ -45,9 +45,12 @@ impl Forced {
     }
 
     /// Brings a circuit into a state, for a time where one is given; what was meant to end before does not any more. Must be called within a runtime.
+    ///
+    /// Commands and ends come one after another: a forced state whose time is just over must not take a newer one with it. No call takes this lock.
     pub(crate) fn command(&self, breaker: &Arc<Breaker>, to: State, ttl: Option<Duration>, present: Present) {
         let now = present.monotonic;
-        if let Some(before) = self.lock().remove(breaker.name()) {
+        let mut all = self.lock();
+        if let Some(before) = all.remove(breaker.name()) {
             before.ending.abort();
         }
         match to {
@@ -58,22 +61,25 @@ impl Forced {
         let Some(ttl) = ttl else { return };
         let (forced, weak) = (self.clone(), Arc::downgrade(breaker));
         let name = Arc::clone(breaker.name());
+        let at = now.after(ttl);
         let ending = Handle::current().spawn(async move {
             tokio::time::sleep(ttl).await;
-            forced.end(&name, to);
+            forced.end(&name, at);
         });
-        let until = Until { breaker: weak, state: to, at: now.after(ttl), ending: ending.abort_handle() };
-        // Two commands at once: the later one's time counts.
-        if let Some(before) = self.lock().insert(Arc::clone(breaker.name()), until) {
-            before.ending.abort();
-        }
+        let until = Until { breaker: weak, state: to, at, ending: ending.abort_handle() };
+        all.insert(Arc::clone(breaker.name()), until);
     }
 
-    /// Resets a circuit, unless it is in another state than the one that was forced upon it: somebody else was there.
-    fn end(&self, name: &Arc<str>, state: State) {
-        let Some(until) = self.lock().remove(name) else { return };
+    /// Resets a circuit whose forced state was to end `at`, unless it is in another state by now: somebody else was there.
+    fn end(&self, name: &Arc<str>, at: Timestamp) {
+        let mut all = self.lock();
+        // A task that was past its sleep when it was aborted finds what a newer command has put there, which ends at another time.
+        if all.get(name).is_none_or(|it| it.at != at) {
+            return;
+        }
+        let Some(until) = all.remove(name) else { return };
         let now = clock::now();
-        if let Some(breaker) = until.breaker.upgrade().filter(|it| it.state(now) == state) {
+        if let Some(breaker) = until.breaker.upgrade().filter(|it| it.state(now) == until.state) {
             breaker.reset(now);
         }
     }
@@ -119,6 +125,20 @@ mod tests {
         assert_eq!(forced.until(&breaker, Present::read()), None);
         breaker.trip(clock::now());
         assert_ne!(state_after(&breaker, 59).await, State::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_comes_late_ends_no_newer_command() {
+        let (forced, breaker) = (Forced::default(), breaker());
+        let first = Present::read();
+        forced.command(&breaker, State::ForcedOpen, MINUTE, first);
+        let ends = first.monotonic.after(Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        forced.command(&breaker, State::ForcedOpen, MINUTE, Present::read());
+        // As the task of the first does that was past its sleep when it was aborted.
+        forced.end(breaker.name(), ends);
+        assert_eq!(breaker.state(clock::now()), State::ForcedOpen);
+        assert!(forced.until(&breaker, Present::read()).is_some());
     }
 
     #[tokio::test(start_paused = true)]

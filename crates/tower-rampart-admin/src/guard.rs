@@ -46,7 +46,7 @@ pub(crate) struct About {
 pub(crate) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let request_id = request_id(parts.headers.get(&REQUEST_ID));
-    let (caller, identified) = Caller::of(&parts, api.keys());
+    let (caller, identified) = Caller::of(&parts, &api.keys());
     let method = parts.method.clone();
     let who = Arc::clone(&caller.name);
     let admitted = api.callers().admit(&caller.id, clock::now());

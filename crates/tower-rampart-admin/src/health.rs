@@ -10,19 +10,26 @@ use tower_rampart_config::Capability;
 use crate::{
     api::Api,
     circuits::{self, Circuit},
+    keys::Role,
     moment::{Moment, Present, Seconds},
     operations::{self, OperationSummary},
     parameter::Parameter,
     route::{Access, Asked, Reply, Route},
 };
 
+const STRICT: Parameter = Parameter::flag("strict", "Whether degraded is a 503.");
+
+/// Row 1, which probes look at.
+pub(crate) fn brief() -> Route {
+    Route::new(Method::GET, "/health", ("health", "health_check"), "Whether no circuit is open.", health)
+        .access(Access::Open)
+        .parameters(const { &[STRICT] })
+        .successes(&[200, 503])
+}
+
 pub(crate) fn routes() -> Vec<Route> {
-    const STRICT: Parameter = Parameter::flag("strict", "Whether degraded is a 503.");
     vec![
-        Route::new(Method::GET, "/health", ("health", "health_check"), "Whether no circuit is open.", health)
-            .access(Access::Open)
-            .parameters(const { &[STRICT] })
-            .successes(&[200, 503]),
+        brief(),
         Route::new(
             Method::GET,
             "/health/detailed",
@@ -110,6 +117,7 @@ fn health(api: &Api, asked: &Asked) -> Reply<Health> {
 pub(crate) struct DetailedHealth {
     #[serde(flatten)]
     health: Health,
+    caller: WhoAsks,
     /// How each operation stands.
     operations: BTreeMap<String, OperationSummary>,
     configuration: Configuration,
@@ -136,6 +144,16 @@ struct Configuration {
     capabilities: Vec<&'static str>,
     /// How many overrides are in force.
     overrides: usize,
+}
+
+/// Who asks, and what that allows.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Caller")]
+struct WhoAsks {
+    /// The name of the key; `local` where there are no keys.
+    name: String,
+    /// `read` or `write`.
+    role: &'static str,
 }
 
 /// What the registry holds, and how much it can hold.
@@ -165,6 +183,7 @@ fn detailed(api: &Api, asked: &Asked) -> Reply<DetailedHealth> {
     let snapshot = registry.snapshot();
     let can = resilience.capabilities();
     let detailed = DetailedHealth {
+        caller: WhoAsks { name: asked.caller.name.to_string(), role: asked.caller.role.unwrap_or(Role::Read).as_str() },
         operations: operations::summaries(&snapshot.operations, present),
         configuration: Configuration {
             preset: config.preset_name().to_owned(),

@@ -154,6 +154,12 @@ impl Keys {
         Ok(())
     }
 
+    /// Whether this very key, of this name and role, is among them.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        let is_same = |it: &Key| it.name == key.name && it.role == key.role && bool::from(it.hash.ct_eq(&key.hash));
+        self.0.iter().any(is_same)
+    }
+
     /// The key of this text. All are compared, whole, whichever it is: the time tells nothing.
     pub(crate) fn find(&self, text: &[u8]) -> Option<&Key> {
         let hash = hash(text);

@@ -3,7 +3,8 @@
 //! | want | take |
 //! |---|---|
 //! | the routes, nested into an application | [`router`] |
-//! | keys, roles, limits | [`AdminConfig`], [`Key`], [`Role`] |
+//! | all of an address of its own, for operators, probes and scrapers | [`site`] |
+//! | keys, roles, limits | [`AdminConfig`], [`Key`], [`Role`], [`KeyRing`] |
 //! | what happened, what is wrong, and the events as they happen | [`monitoring::Monitor`] |
 //! | what things cost | [`performance`] |
 //! | what the routes are | `GET /openapi.json` |
@@ -23,6 +24,7 @@
 //! # }
 //! ```
 
+mod accept;
 mod api;
 mod breakers;
 mod caller;
@@ -31,10 +33,12 @@ mod circuits;
 mod config;
 mod dashboard;
 mod dispatch;
+mod exposition;
 mod forced;
 mod guard;
 mod health;
 mod key_file;
+mod key_ring;
 mod keys;
 mod metrics;
 mod moment;
@@ -48,14 +52,18 @@ mod refusal;
 mod route;
 mod settings;
 mod signals;
+mod site;
 mod table;
 
 pub use axum::Router;
 use tower_rampart::Resilience;
 
 pub use config::{AdminConfig, AdminError};
+pub use exposition::MetricsFormat;
 pub use key_file::KeyFileError;
+pub use key_ring::KeyRing;
 pub use keys::{Key, KeyError, Role};
+pub use site::MOUNT;
 
 /// The routes of the management API, with paths such as `/health`: nest them where they belong, by default at `/internal/resilience`.
 ///
@@ -79,4 +87,24 @@ pub use keys::{Key, KeyError, Role};
 pub fn router(resilience: Resilience, config: AdminConfig) -> Result<Router, AdminError> {
     let api = api::Api::new(resilience, config)?;
     Ok(dispatch::router(&api, table::routes()))
+}
+
+/// All that an address of operators' own serves: the API at [`MOUNT`]; at the root `/health` (open, as in the API) for probes and `/metrics` (for whoever may
+/// read) as Prometheus or OpenMetrics text for scrapers; and `/` leads browsers to the dashboard. One limit for each caller holds for all of it.
+///
+/// # Errors
+/// As [`router`].
+///
+/// # Examples
+/// ```
+/// use tower_rampart::Resilience;
+/// use tower_rampart_admin::{AdminConfig, site};
+///
+/// let local = AdminConfig::new().for_address(([127, 0, 0, 1], 9900).into())?;
+/// let app = site(Resilience::from_preset("production")?, local)?;
+/// # let _: axum::Router = app;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn site(resilience: Resilience, config: AdminConfig) -> Result<Router, AdminError> {
+    Ok(site::router(&api::Api::new(resilience, config)?))
 }

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use http::{Method, header::ACCEPT};
+use http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
+    accept,
     api::Api,
     circuits::{self, Circuit, by_name},
+    exposition::MetricsFormat,
     moment::{Moment, Present, Seconds},
     operations::Metrics,
     parameter::{Kind, Parameter},
@@ -20,9 +22,23 @@ use crate::{
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+const ACCEPTS: Parameter =
+    Parameter::header("Accept", "`application/openmetrics-text` or `text/plain` for text instead of JSON.");
+
+/// The metrics as text, at this path.
+pub(crate) fn scrape(path: &'static str) -> Route {
+    Route::new(
+        Method::GET,
+        path,
+        ("prometheus_metrics", "metrics_retrieval"),
+        "All metrics as Prometheus text, or as OpenMetrics text if that is accepted.",
+        prometheus,
+    )
+    .parameters(const { &[ACCEPTS] })
+    .texts(&[OPENMETRICS, PROMETHEUS])
+}
+
 pub(crate) fn routes() -> Vec<Route> {
-    const ACCEPTS: Parameter =
-        Parameter::header("Accept", "`application/openmetrics-text` or `text/plain` for text instead of JSON.");
     vec![
         Route::new(
             Method::GET,
@@ -33,15 +49,7 @@ pub(crate) fn routes() -> Vec<Route> {
         )
         .parameters(const { &[ACCEPTS] })
         .texts(&[OPENMETRICS, PROMETHEUS]),
-        Route::new(
-            Method::GET,
-            "/metrics/prometheus",
-            ("prometheus_metrics", "metrics_retrieval"),
-            "All metrics as Prometheus text, or as OpenMetrics text if that is accepted.",
-            prometheus,
-        )
-        .parameters(const { &[ACCEPTS] })
-        .texts(&[OPENMETRICS, PROMETHEUS]),
+        scrape("/metrics/prometheus"),
         Route::new(
             Method::GET,
             "/metrics/{operation_name}",
@@ -139,15 +147,15 @@ struct Summary {
 fn metrics(api: &Api, asked: &Asked) -> Reply<AllMetrics> {
     match accepted(asked) {
         Form::Json => all(api).into(),
-        Form::OpenMetrics => Reply::text(OPENMETRICS, api.registry().openmetrics_text()),
-        Form::Prometheus => Reply::text(PROMETHEUS, api.registry().prometheus_text()),
+        Form::OpenMetrics => Reply::text(OPENMETRICS, api.metrics_text(MetricsFormat::OpenMetrics)),
+        Form::Prometheus => Reply::text(PROMETHEUS, api.metrics_text(MetricsFormat::Prometheus)),
     }
 }
 
 fn prometheus(api: &Api, asked: &Asked) -> Reply<String> {
     match accepted(asked) {
-        Form::OpenMetrics => Reply::text(OPENMETRICS, api.registry().openmetrics_text()),
-        Form::Json | Form::Prometheus => Reply::text(PROMETHEUS, api.registry().prometheus_text()),
+        Form::OpenMetrics => Reply::text(OPENMETRICS, api.metrics_text(MetricsFormat::OpenMetrics)),
+        Form::Json | Form::Prometheus => Reply::text(PROMETHEUS, api.metrics_text(MetricsFormat::Prometheus)),
     }
 }
 
@@ -159,23 +167,14 @@ enum Form {
     Prometheus,
 }
 
-/// The one of the three with the greatest weight in `Accept` (RFC 9110 section 12.5.1); the first of equals. JSON, unless one is named.
+/// The one that the client likes best; JSON, unless one is named.
 fn accepted(asked: &Asked) -> Form {
-    let mut best = (Form::Json, 0.0);
-    for range in asked.header(&ACCEPT).unwrap_or_default().split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let form = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-            "application/json" => Form::Json,
-            "application/openmetrics-text" => Form::OpenMetrics,
-            "text/plain" => Form::Prometheus,
-            _ => continue,
-        };
-        let weight = parts.find_map(|it| it.strip_prefix("q=")).map_or(1.0, |it| it.parse().unwrap_or(0.0));
-        if weight > best.1 {
-            best = (form, weight);
-        }
-    }
-    best.0
+    const FORMS: &[(&str, Form)] = &[
+        ("application/json", Form::Json),
+        ("application/openmetrics-text", Form::OpenMetrics),
+        ("text/plain", Form::Prometheus),
+    ];
+    accept::preferred(&asked.headers, FORMS).unwrap_or(Form::Json)
 }
 
 fn all(api: &Api) -> AllMetrics {

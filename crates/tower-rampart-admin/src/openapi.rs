@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use tower_rampart_config::Presets;
 
 use crate::{
+    monitoring::{EVENTS, MonitoringEvent},
     parameter::{Parameter, Place},
     refusal::ErrorBody,
     route::{Access, Route},
@@ -60,7 +61,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, error: &Json) -> Js
     match route.access {
         // With a key or without.
         Access::Open => operation["security"] = json!([{}, { "bearer": [] }, { "api_key": [] }]),
-        Access::Role(role) => operation["x-required-role"] = role.as_str().into(),
+        Access::Role(role) | Access::Page(role) => operation["x-required-role"] = role.as_str().into(),
     }
     if let Some(body) = route.body {
         let schema = (body.schema)(generator).to_value();
@@ -94,16 +95,26 @@ fn responses(route: &Route, generator: &mut SchemaGenerator, error: &Json) -> Ma
     }
     for media_type in route.texts {
         let essence = media_type.split(';').next().unwrap_or_default();
-        content.insert(essence.to_owned(), json!({ "schema": { "type": "string" } }));
+        let schema = if essence == "text/event-stream" { event(generator) } else { json!({ "type": "string" }) };
+        content.insert(essence.to_owned(), json!({ "schema": schema }));
     }
     let mut responses: Map<String, Json> = route
         .successes
         .iter()
         .map(|status| {
-            let description = if *status < 300 { "What was asked for." } else { "The same, as a status." };
+            let description = match *status {
+                ..300 => "What was asked for.",
+                304 => "It is what `If-None-Match` says.",
+                308 => "It is where `Location` says.",
+                _ => "The same, as a status.",
+            };
             (status.to_string(), json!({ "description": description, "content": content }))
         })
         .collect();
+    if route.parameters.iter().any(Parameter::is_text) {
+        // The server's own answer, before anything here sees the request.
+        responses.insert("414".to_owned(), json!({ "description": "The URI is longer than 64 KiB." }));
+    }
     for status in refusals(route) {
         let content = json!({ "application/json": { "schema": error } });
         let mut response = json!({ "description": description(status), "content": content });
@@ -115,6 +126,26 @@ fn responses(route: &Route, generator: &mut SchemaGenerator, error: &Json) -> Ma
         responses.entry(status.to_string()).or_insert(response);
     }
     responses
+}
+
+/// One event of a stream: OpenAPI 3.1 has no word for the whole of it.
+fn event(generator: &mut SchemaGenerator) -> Json {
+    let data = generator.subschema_for::<MonitoringEvent>();
+    let missed = json!({ "type": "object", "properties": { "missed": { "type": ["integer", "null"], "minimum": 0 } } });
+    json!({
+        "type": "object",
+        "description": "One event. A line that begins with a colon is none: it says that nothing happened.",
+        "required": ["event", "data"],
+        "properties": {
+            "id": { "type": "string", "description": "What `Last-Event-ID` says; `lagged` has none." },
+            "event": { "enum": EVENTS },
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": { "anyOf": [data, missed] },
+            },
+        },
+    })
 }
 
 /// Those that a route has of its own, and those that any route may have.

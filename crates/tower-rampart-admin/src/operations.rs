@@ -115,7 +115,11 @@ pub(crate) struct OperationSummary {
     pub(crate) is_healthy: bool,
     /// 0 to 1; 1 is as good as it can be.
     pub(crate) health_score: f64,
+    /// Counts as in the metrics: what happened lately is the difference of two looks.
     pub(crate) total_calls: u64,
+    pub(crate) successful_calls: u64,
+    pub(crate) failed_calls: u64,
+    pub(crate) rejected_calls: u64,
     pub(crate) success_rate: f64,
     pub(crate) inflight: u64,
     pub(crate) max_inflight: Option<u32>,
@@ -125,6 +129,9 @@ pub(crate) struct OperationSummary {
     /// How long until the rate limit is as full as it gets.
     pub(crate) rate_reset_seconds: Option<Seconds>,
     pub(crate) amplification: f64,
+    /// Calls that were answered, of which the latencies are.
+    pub(crate) answered_calls: u64,
+    pub(crate) mean_ms: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p95_ms: f64,
     pub(crate) p99_ms: f64,
@@ -139,6 +146,9 @@ impl OperationSummary {
             is_healthy: signals.is_healthy,
             health_score: signals.health_score,
             total_calls: it.admitted,
+            successful_calls: it.success,
+            failed_calls: it.failure,
+            rejected_calls: it.rejections(),
             success_rate: it.success_rate,
             inflight: signals.current_inflight,
             max_inflight: signals.max_inflight,
@@ -146,6 +156,8 @@ impl OperationSummary {
             rate_remaining: signals.rate_remaining,
             rate_reset_seconds: signals.rate_reset.map(Seconds),
             amplification: it.amplification,
+            answered_calls: it.latency.count,
+            mean_ms: millis(it.latency.mean),
             p50_ms: millis(it.latency.p50),
             p95_ms: millis(it.latency.p95),
             p99_ms: millis(it.latency.p99),

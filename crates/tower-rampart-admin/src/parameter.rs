@@ -30,6 +30,8 @@ impl Place {
 pub(crate) enum Kind {
     /// Any text of at most so many characters.
     Text { max: usize },
+    /// Text of at most so many characters that can be seen, and of none that steers a terminal.
+    Printable { max: usize },
     /// A whole number.
     Integer { min: u64, max: u64 },
     /// `true` or `false`.
@@ -37,6 +39,10 @@ pub(crate) enum Kind {
     /// One of these words.
     Word(&'static [&'static str]),
 }
+
+/// What [`Kind::Printable`] is as a pattern: no control character, and one that is no space.
+const PRINTABLE: &str =
+    r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
 
 /// One parameter of a route.
 #[derive(Clone, Copy, Debug)]
@@ -53,13 +59,17 @@ impl Parameter {
     /// The most characters of a name: a path of four times as many bytes, each percent-encoded, still reaches a server.
     pub(crate) const LONGEST_NAME: usize = 1024;
 
+    /// The most characters of a text in the query: so many of four bytes, each percent-encoded, still reach a server, which takes a URI of 64 KiB.
+    pub(crate) const LONGEST_TEXT: usize = 5120;
+
     /// A name in the path. What it may be is said by what there is.
     pub(crate) const fn path(name: &'static str, doc: &'static str) -> Self {
         Self { name, place: Place::Path, kind: Kind::Text { max: Self::LONGEST_NAME }, default: None, doc }
     }
 
-    pub(crate) const fn at_most(self, max: usize) -> Self {
-        Self { kind: Kind::Text { max }, ..self }
+    /// A name that is judged for itself, whatever there is.
+    pub(crate) const fn printable(self, max: usize) -> Self {
+        Self { kind: Kind::Printable { max }, ..self }
     }
 
     pub(crate) const fn query(name: &'static str, kind: Kind, doc: &'static str) -> Self {
@@ -78,6 +88,11 @@ impl Parameter {
         Self { default: Some(value), ..self }
     }
 
+    /// Whether it can make the URI too long.
+    pub(crate) const fn is_text(&self) -> bool {
+        matches!(self.kind, Kind::Text { .. } | Kind::Printable { .. }) && !matches!(self.place, Place::Header)
+    }
+
     /// The schema of its value.
     pub(crate) fn schema(&self) -> Json {
         let mut schema = match self.kind {
@@ -85,6 +100,9 @@ impl Parameter {
             Kind::Text { .. } if self.place == Place::Header => json!({ "type": "string" }),
             Kind::Text { max } => {
                 json!({ "type": "string", "minLength": usize::from(self.place == Place::Path), "maxLength": max })
+            }
+            Kind::Printable { max } => {
+                json!({ "type": "string", "minLength": 1, "maxLength": max, "pattern": PRINTABLE })
             }
             Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
             Kind::Flag => json!({ "type": "boolean" }),
@@ -101,6 +119,13 @@ impl Parameter {
         match self.kind {
             Kind::Text { max } if text.chars().count() > max => Err(format!("at most {max} characters").into()),
             Kind::Text { .. } => Ok(()),
+            Kind::Printable { max } => {
+                let is_blank = text.trim().is_empty();
+                if is_blank || text.chars().any(char::is_control) || text.chars().count() > max {
+                    return Err(format!("1 to {max} printable characters and no others").into());
+                }
+                Ok(())
+            }
             Kind::Integer { min, max } => match text.parse::<u64>() {
                 Ok(value) if (min..=max).contains(&value) && text.bytes().all(|it| it.is_ascii_digit()) => Ok(()),
                 _ => Err(format!("an integer between {min} and {max}").into()),
@@ -195,6 +220,7 @@ mod tests {
         Parameter::flag("dry_run", "Changes nothing."),
         Parameter::query("format", Kind::Word(&["json", "text"]), "The form."),
         Parameter::query("note", Kind::Text { max: 3 }, "A note."),
+        Parameter::query("seen", Kind::Printable { max: 5 }, "Can be seen."),
     ];
 
     fn read(query: &[(&str, &str)]) -> Result<Given, Refusal> {
@@ -214,6 +240,11 @@ mod tests {
     #[test]
     fn everything_out_of_its_range_is_refused_together_and_names_the_range() {
         let table = [
+            ("seen", "", "1 to 5 printable"),
+            ("seen", " \u{a0}", "1 to 5 printable"),
+            ("seen", "a\u{1b}b", "1 to 5 printable"),
+            ("seen", "a\u{85}", "1 to 5 printable"),
+            ("seen", "sixsix", "1 to 5 printable"),
             ("hours", "0", "between 1 and 168"),
             ("hours", "169", "between 1 and 168"),
             ("hours", "+5", "between 1 and 168"),

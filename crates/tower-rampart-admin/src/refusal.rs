@@ -146,8 +146,7 @@ impl Refusal {
     /// 503: it took too long.
     pub(crate) fn timed_out(after: Duration) -> Self {
         let error = format!("The request took longer than {after:?}");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Infrastructure, error)
-            .header(RETRY_AFTER, HeaderValue::from_static("1"))
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Infrastructure, error).retry_after(Duration::ZERO)
     }
 
     /// 500: the fault is here.

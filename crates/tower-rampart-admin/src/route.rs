@@ -24,6 +24,8 @@ pub(crate) enum Access {
     Open,
     /// Whoever has a key of this role.
     Role(Role),
+    /// The same, but a browser that asks for a page gets it without a key: there is nothing in it.
+    Page(Role),
 }
 
 /// A request that was let in, with all that it said.

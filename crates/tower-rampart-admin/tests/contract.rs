@@ -261,6 +261,8 @@ async fn row_8_another_configuration_is_applied_compared_and_guarded() {
     let document = json!({ "preset": "production", "retry_attempts": 4 });
     let dry = server.put("/config?dry_run=true", &document, &[]).await.of(200);
     assert_eq!((&dry["applied"], &dry["etag"]), (&json!(false), &json!(first)));
+    let late = server.put("/config?dry_run=true", &document, &[("if-match", "\"x\"")]).await;
+    late.refused(412, "PreconditionFailed");
     let difference = dry["diff"].as_array().unwrap();
     let attempts = json!({ "operation": null, "path": "retry.max_attempts", "from": 1, "to": 4 });
     assert!(difference.contains(&attempts), "{difference:?}");
@@ -277,6 +279,12 @@ async fn row_8_another_configuration_is_applied_compared_and_guarded() {
     assert_eq!(applied["etag"], *server.resilience.etag());
     server.put("/config", &document, &[("if-match", &quoted)]).await.refused(412, "PreconditionFailed");
     server.put("/config", &document, &[("if-match", "*")]).await.of(200);
+    let audit = server.get("/config/audit").await.of(200);
+    let entries = audit["entries"].as_array().unwrap();
+    let actions: Vec<_> = entries.iter().map(|it| it["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["reload", "refused", "reload", "refused", "refused", "refused", "refused"]);
+    assert!(entries[1]["detail"].as_str().unwrap().contains("the configuration has changed"), "{}", entries[1]);
+    assert_eq!(server.get("/monitoring/alerts").await.of(200)["alerts"], json!([]), "coming second is no error");
 
     let context = server
         .put("/config", &json!({ "retry_attempts": 15, "retries": 1 }), &[])
@@ -414,7 +422,7 @@ async fn rows_13_and_14_recommendations() {
     assert_has(&named, &["reasoning", "available_presets"]);
     let context =
         server.get(&format!("/config/recommend-preset/{}", "a".repeat(101))).await.refused(400, "ValidationError");
-    assert!(context["validation_errors"][0].as_str().unwrap().contains("at most 100 characters"));
+    assert!(context["validation_errors"][0].as_str().unwrap().contains("1 to 100 printable characters"));
     for hostile in ["%20", "a%0Ab", "%1b%5B31m"] {
         server.get(&format!("/config/recommend-preset/{hostile}")).await.refused(400, "ValidationError");
     }
@@ -446,13 +454,17 @@ async fn rows_15_to_18_templates() {
     assert_eq!(valid["is_valid"], true);
     for (request, said) in [
         (over("robust_production", json!({ "retry_attempts": 50 })), "between 1 and 10"),
-        (over("robust", Value::Null), "Available"),
         (over("low_latency", json!({ "exponential_min": 9.0 })), "exponential_m"),
     ] {
         let refused = server.post("/config/validate-template", &request).await.of(200);
         assert_eq!(refused["is_valid"], false);
         assert!(refused["errors"][0].as_str().unwrap().contains(said), "{refused}");
     }
+    let unknown = server.post("/config/validate-template", &over("robust", Value::Null)).await;
+    let context = unknown.refused(422, "BusinessLogicError");
+    assert_eq!(context["template_name"], "robust");
+    let available = context["available_templates"].as_array().unwrap();
+    assert!(available.contains(&"robust_production".into()) && available.contains(&"simple".into()), "{available:?}");
     let suggested = server.post("/config/recommend-template", &json!({ "configuration": {} })).await.of(200);
     assert_eq!((&suggested["suggested_template"], &suggested["confidence"]), (&json!("high_throughput"), &json!(0.5)));
     assert_has(&suggested, &["reasoning", "available_templates"]);
@@ -722,6 +734,55 @@ async fn every_answer_is_numbered_and_guarded_by_its_headers() {
 }
 
 #[tokio::test]
+async fn refusals_are_guarded_by_their_headers_as_well() {
+    let config = support::keyed().rate_limit(0.001, 12).unwrap();
+    let server = Server::over(tower_rampart::Resilience::from_preset("simple").unwrap(), config).await;
+    let (json, large) = (("content-type", "application/json"), "x".repeat(70_000));
+    let reader = ("x-api-key", READER);
+    let writer = ("x-api-key", support::WRITER);
+    for (method, path, headers, body, status) in [
+        (Method::GET, "/health?strict=x", vec![], "", 400),
+        (Method::GET, "/config", vec![], "", 401),
+        (Method::GET, "/config", vec![("x-api-key", "a-key-of-nobody-at-all")], "", 401),
+        (Method::POST, "/metrics/reset", vec![reader], "", 403),
+        (Method::GET, "/nothing", vec![reader], "", 404),
+        (Method::DELETE, "/config", vec![writer], "", 405),
+        (Method::PUT, "/config", vec![writer, json, ("if-match", "\"x\"")], "{}", 412),
+        (Method::PUT, "/config", vec![writer, json], large.as_str(), 413),
+        (Method::PUT, "/config", vec![writer], "{}", 415),
+        (Method::GET, "/metrics/none", vec![reader], "", 422),
+        // The first of the writer's twelve was the document itself.
+        (Method::GET, "/config", vec![writer; 1], "", 200),
+    ] {
+        let answer = server.raw(method.clone(), path, &headers, body).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        assert_guarded(&answer.headers);
+    }
+    let last = loop {
+        let answer = server.raw(Method::GET, "/health", &[reader], "").await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    assert_guarded(&last.headers);
+    assert!(last.refused(429, "RateLimitError")["retry_after_seconds"].as_u64().unwrap() >= 1);
+}
+
+#[track_caller]
+fn assert_guarded(headers: &http::HeaderMap) {
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cache-control", "no-store"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert_eq!(headers[name], value, "{name}");
+    }
+    assert!(headers.contains_key("x-request-id") && headers.contains_key("content-security-policy"));
+}
+
+#[tokio::test]
 async fn hostile_names_are_printed_harmlessly() {
     let server = Server::start().await;
     let hostile = "<img src=x onerror=alert(1)>\u{1b}[31m\n\"}";
@@ -737,4 +798,39 @@ async fn hostile_names_are_printed_harmlessly() {
     assert!(text.contains("\\n\\\"}\"") && text.lines().all(|it| it.starts_with('#') || it.contains(' ')));
     let unknown = server.get("/metrics/%1b%5B31m%0Ax").await.refused(422, "BusinessLogicError");
     assert_eq!(unknown["operation_name"], "\\u{1b}[31m\\nx");
+}
+
+#[tokio::test]
+async fn the_longest_texts_that_the_document_allows_reach_their_routes() {
+    let server = Server::start().await;
+    let longest = "%F0%9F%92%A5";
+    for (method, path, max) in [
+        (Method::POST, "/config/validate-json?json_config=", 5120),
+        (Method::GET, "/monitoring/export?operation=", 1024),
+        (Method::POST, "/metrics/reset?operation_name=", 1024),
+        (Method::GET, "/signals/", 1024),
+    ] {
+        let answer = server.ask(method.clone(), &format!("{path}{}", longest.repeat(max)), &[], "").await;
+        assert!(matches!(answer.status.as_u16(), 200 | 422), "{method} {path}: {}", answer.status);
+        let answer = server.ask(method.clone(), &format!("{path}{}", longest.repeat(max + 1)), &[], "").await;
+        answer.refused(400, "ValidationError");
+    }
+}
+
+#[tokio::test]
+async fn the_document_says_what_an_environment_and_an_event_are() {
+    let server = Server::start().await;
+    let paths = &server.openapi()["paths"];
+    let environment = &paths["/config/recommend-preset/{environment}"]["get"]["parameters"][0]["schema"];
+    let environment = jsonschema::draft202012::new(environment).unwrap();
+    for (name, fits) in [("us-prod-2", true), (" a ", true), ("a%1Bb", false), ("%20%20", false), ("%C2%85", false)] {
+        let decoded = name.replace("%1B", "\u{1b}").replace("%20", " ").replace("%C2%85", "\u{85}");
+        assert_eq!(environment.is_valid(&json!(decoded)), fits, "{name}");
+        let answer = server.get(&format!("/config/recommend-preset/{}", name.replace(' ', "%20"))).await;
+        assert_eq!(answer.status.as_u16() == 200, fits, "{name}");
+    }
+    let event = &paths["/monitoring/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"];
+    assert_eq!(event["required"], json!(["event", "data"]));
+    let listed: Vec<_> = event["properties"]["event"]["enum"].as_array().unwrap().iter().collect();
+    assert!(listed.contains(&&json!("transition")) && listed.contains(&&json!("lagged")), "{listed:?}");
 }

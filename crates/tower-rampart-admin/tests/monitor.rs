@@ -222,7 +222,7 @@ async fn events_are_forgotten_after_the_retention() {
 async fn maintaining_finds_what_nobody_reads_and_ends_with_the_monitor() {
     let resilience = resilience(DOCUMENT);
     let monitor = Monitor::new(&resilience);
-    let mut messages = Box::pin(monitor.follow(None).expect("a place"));
+    let mut messages = Box::pin(monitor.follow(None, 0).expect("a place"));
     let maintained = tokio::spawn(monitor.maintain(Monitor::EVERY));
     for _ in 0..20 {
         call(&resilience, "export", false).await;
@@ -240,11 +240,32 @@ async fn maintaining_finds_what_nobody_reads_and_ends_with_the_monitor() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_begins_is_told_of_as_many_of_the_latest_as_it_asks_for() {
+    let resilience = resilience(DOCUMENT);
+    let monitor = Monitor::new(&resilience);
+    reload(&resilience, r#"{"preset": "production"}"#);
+    for name in ["one", "two", "three"] {
+        call(&resilience, name, true).await;
+        resilience.registry().reset_counters(Some(name));
+    }
+    let all = told(&mut Box::pin(monitor.follow(None, 1000).expect("a place")));
+    let names: Vec<_> = all.iter().map(|it| (it.event, data(it)["operation"].clone())).collect();
+    let reset = |name: &str| ("counters_reset", json!(name));
+    assert_eq!(names, [("reloaded", json!("reload")), reset("one"), reset("two"), reset("three")]);
+    let mut two = Box::pin(monitor.follow(None, 2).expect("a place"));
+    assert_eq!(told(&mut two), all[2..]);
+    resilience.registry().reset_counters(Some("one"));
+    assert_eq!(told(&mut two).len(), 1, "and then of what happens, each once");
+    let mut back = Box::pin(monitor.follow(all[2].id.as_deref(), 1).expect("a place"));
+    assert_eq!(told(&mut back).len(), 2, "whoever comes back gets all that it missed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_happens_is_told_in_its_order_with_numbers() {
     let resilience = resilience(DOCUMENT);
     let monitor = Monitor::new(&resilience);
     call(&resilience, "before", true).await;
-    let mut messages = Box::pin(monitor.follow(None).expect("a place"));
+    let mut messages = Box::pin(monitor.follow(None, 0).expect("a place"));
     assert_eq!(told(&mut messages), [], "what was before is told to those only who ask for it");
     call(&resilience, "export", false).await;
     call(&resilience, "export", false).await;
@@ -274,8 +295,8 @@ async fn what_happens_is_told_in_its_order_with_numbers() {
 async fn slow_client_loses_the_oldest_events_and_is_told_how_many() {
     let resilience = resilience(DOCUMENT);
     let monitor = Monitor::new(&resilience);
-    let mut slow = Box::pin(monitor.follow(None).expect("a place"));
-    let mut quick = Box::pin(monitor.follow(None).expect("a place"));
+    let mut slow = Box::pin(monitor.follow(None, 0).expect("a place"));
+    let mut quick = Box::pin(monitor.follow(None, 0).expect("a place"));
     let mut seen = 0;
     let _met = resilience.operation("export");
     for _ in 0..BUFFER + 100 {
@@ -295,21 +316,21 @@ async fn client_that_comes_back_gets_what_it_missed() {
     let resilience = resilience(DOCUMENT);
     let monitor = Monitor::new(&resilience);
     let _met = resilience.operation("export");
-    let mut messages = Box::pin(monitor.follow(None).expect("a place"));
+    let mut messages = Box::pin(monitor.follow(None, 0).expect("a place"));
     let reset = |times| (0..times).for_each(|_| resilience.registry().reset_counters(Some("export")));
     reset(2);
     let last = told(&mut messages).pop().and_then(|it| it.id).expect("a number");
     drop(messages);
     reset(3);
-    let mut back = Box::pin(monitor.follow(Some(&last)).expect("a place"));
+    let mut back = Box::pin(monitor.follow(Some(&last), 0).expect("a place"));
     reset(1);
     assert_eq!(words(&told(&mut back)), ["counters_reset"; 4], "each once, what was missed and what is new");
-    let mut stranger = Box::pin(monitor.follow(Some("1-1")).expect("a place"));
+    let mut stranger = Box::pin(monitor.follow(Some("1-1"), 0).expect("a place"));
     let all = told(&mut stranger);
     assert_eq!((all[0].event, all[0].data.as_str(), all.len()), ("lagged", r#"{"missed":null}"#, 7), "of another run");
 
     reload(&resilience, r#"{"monitoring": {"max_events": 2}}"#);
-    let mut late = Box::pin(monitor.follow(Some(&last)).expect("a place"));
+    let mut late = Box::pin(monitor.follow(Some(&last), 0).expect("a place"));
     let all = told(&mut late);
     assert_eq!(all[0].event, "lagged");
     let missed = data(&all[0])["missed"].as_u64().expect("a number");
@@ -320,16 +341,35 @@ async fn client_that_comes_back_gets_what_it_missed() {
 #[tokio::test(start_paused = true)]
 async fn places_are_given_back_and_closing_ends_all() {
     let monitor = Monitor::new(&resilience(DOCUMENT));
-    let mut all: Vec<_> = (0..MOST_CLIENTS).map(|_| Box::pin(monitor.follow(None).expect("a place"))).collect();
-    assert_eq!(monitor.follow(None).err(), Some(Refused::TooManyClients { max: MOST_CLIENTS }));
+    let mut all: Vec<_> = (0..MOST_CLIENTS).map(|_| Box::pin(monitor.follow(None, 0).expect("a place"))).collect();
+    assert_eq!(monitor.follow(None, 0).err(), Some(Refused::TooManyClients { max: MOST_CLIENTS }));
     all.pop();
-    assert!(monitor.follow(None).is_ok());
+    assert!(monitor.follow(None, 0).is_ok());
     let mut last = all.pop().expect("there are some");
     assert_eq!(last.next().now_or_never(), None, "it waits");
     monitor.close();
     assert_eq!(last.next().now_or_never(), Some(None));
     drop((all, last));
     assert_eq!(monitor.clients(), 0);
+    let mut late = Box::pin(monitor.follow(None, 0).expect("a place"));
+    assert_eq!(late.next().now_or_never(), Some(None), "nobody is told any more, whenever he came");
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_was_away_for_long_is_told_the_last_events_and_how_many_it_missed() {
+    let resilience = resilience(DOCUMENT);
+    let monitor = Monitor::new(&resilience);
+    let _met = resilience.operation("export");
+    let mut messages = Box::pin(monitor.follow(None, 0).expect("a place"));
+    let reset = |times| (0..times).for_each(|_| resilience.registry().reset_counters(Some("export")));
+    reset(1);
+    let first = told(&mut messages).pop().and_then(|it| it.id).expect("a number");
+    reset(MOST_REPLAYED + 500);
+    reload(&resilience, r#"{"retry_attempts": 2}"#);
+    let mut back = Box::pin(monitor.follow(Some(&first), 0).expect("a place"));
+    let all = told(&mut back);
+    assert_eq!((all[0].event, data(&all[0])["missed"].as_u64()), ("lagged", Some(501)));
+    assert_eq!((all.len(), all[MOST_REPLAYED].event), (MOST_REPLAYED + 1, "reloaded"), "what people did is among them");
 }
 
 #[tokio::test(start_paused = true)]

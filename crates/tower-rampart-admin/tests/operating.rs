@@ -6,16 +6,23 @@ mod support;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Condvar, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use http::Method;
+use axum::body::{Body, Bytes};
+use http::{Method, Request};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use support::{READER, Server, call};
+use support::{READER, Server, call, keyed};
+use tower::ServiceExt as _;
 use tower_rampart::{Error, Resilience};
+use tower_rampart_admin::{
+    monitoring::{Clock, Monitor},
+    router,
+};
 
 /// What one call of an operation comes to, and how often it reached the function behind.
 async fn outcome(resilience: &Resilience, operation: &str) -> (Result<(), Error<std::io::Error>>, u32) {
@@ -108,29 +115,64 @@ async fn a_document_for_a_time_gives_way_by_itself() {
     maintained.abort();
 }
 
-#[tokio::test]
+/// Everything that the registry and the configuration know, told at a time that stands still.
+fn whole(resilience: &Resilience) -> [String; 5] {
+    let registry = resilience.registry();
+    [
+        format!("{:?}", registry.snapshot()),
+        format!("{:?}", registry.events()),
+        registry.openmetrics_text(),
+        format!("{:?} {:?}", resilience.config(), resilience.overrides()),
+        format!("{:?} {:?}", resilience.audit(), resilience.presets()),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
 async fn reading_changes_nothing() {
-    let server = Server::start().await;
-    call(&server.resilience, "export", true, 2).await;
-    let look = || {
-        let resilience = &server.resilience;
-        let registry = resilience.registry();
-        // Prometheus text has no clock in it where nothing is limited by rate.
-        (registry.prometheus_text(), resilience.etag(), resilience.audit().len(), registry.events().len())
+    let document = r#"{
+        "preset": "production", "retry_attempts": 1,
+        "rate_limit": {"limit": 10, "period": "1m"}, "concurrency": {"max_inflight": 5},
+        "operation_overrides": {"export": {"circuit_breaker_threshold": 2, "recovery_timeout": 30}}
+    }"#;
+    let resilience = Resilience::from_json(document).unwrap();
+    let app = router(resilience.clone(), keyed()).unwrap();
+    call(&resilience, "import", true, 3).await;
+    call(&resilience, "export", false, 2).await;
+    // The circuit would be half open for whoever called now; whoever looks opens nothing.
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let get = async |method: Method, path: &str| {
+        let request = Request::builder().method(method).uri(path).header("x-api-key", READER);
+        let answer = app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let is_stream = parts.headers["content-type"] == "text/event-stream";
+        let bytes = if is_stream { Bytes::new() } else { body.collect().await.unwrap().to_bytes() };
+        (parts.status.as_u16(), bytes)
     };
-    let before = look();
-    let paths: Vec<String> = server.openapi()["paths"].as_object().unwrap().keys().cloned().collect();
-    // A stream never ends; a benchmark is looked at in another test.
-    let ends = |it: &&String| *it != "/monitoring/events" && !it.starts_with("/performance/");
-    let readable = |it: &&String| server.openapi()["paths"][it.as_str()].get("get").is_some();
-    for template in paths.iter().filter(ends).filter(readable) {
-        for name in ["export", "nobody-knows-me", "simple", "low_latency", "1"] {
+    let (_, described) = get(Method::GET, "/openapi.json").await;
+    let described: Value = serde_json::from_slice(&described).unwrap();
+    let before = whole(&resilience);
+    let readable = described["paths"].as_object().unwrap().iter().filter(|it| it.1.get("get").is_some());
+    let templates: Vec<&String> = readable.map(|it| it.0).collect();
+    assert!(templates.len() > 30, "{templates:?}");
+    for template in templates {
+        for name in ["export", "import", "nobody-knows-me", "simple", "low_latency", "1"] {
             let segments = template.split('/').map(|it| if it.starts_with('{') { name } else { it });
-            let path = segments.collect::<Vec<_>>().join("/");
-            server.send(Method::GET, &path, &[("x-api-key", READER)], "").await;
+            let mut path = segments.collect::<Vec<_>>().join("/");
+            if path == "/performance/benchmark" {
+                path += "?iterations=1";
+            }
+            for method in [Method::GET, Method::HEAD] {
+                let (status, _) = get(method.clone(), &path).await;
+                assert!(matches!(status, 200 | 422 | 409), "{method} {path}: {status}");
+                for (now, then) in whole(&resilience).iter().zip(&before) {
+                    assert_eq!(now, then, "{method} {path}");
+                }
+            }
+            if !template.contains('{') {
+                break;
+            }
         }
     }
-    assert_eq!(look(), before);
 }
 
 #[tokio::test]
@@ -141,9 +183,21 @@ async fn writers_that_guard_their_changes_lose_none() {
         let server = Arc::clone(&server);
         tokio::spawn(async move {
             for round in 0..5 {
-                let operation = format!("op{writer}x{round}");
-                let patch = json!({ "operation_overrides": { operation: { "retry_attempts": 2 } } });
-                server.patch("/config", &patch, &[]).await.of(200);
+                // The whole document is written, so that whoever is not refused in time takes away what another one added.
+                loop {
+                    let read = server.get("/config").await;
+                    let tag = read.headers["etag"].to_str().unwrap().to_owned();
+                    let mut document = match read.of(200)["custom_overrides"].take() {
+                        Value::Null => json!({}),
+                        document => document,
+                    };
+                    document["preset"] = "production".into();
+                    document["operation_overrides"][format!("op{writer}x{round}")] = json!({ "retry_attempts": 2 });
+                    match server.put("/config", &document, &[("if-match", &tag)]).await {
+                        answer if answer.status == 200 => break,
+                        answer => drop(answer.refused(412, "PreconditionFailed")),
+                    }
+                }
             }
         })
     });
@@ -152,6 +206,79 @@ async fn writers_that_guard_their_changes_lose_none() {
     }
     let config = server.get("/config").await.of(200);
     assert_eq!(config["custom_overrides"]["operation_overrides"].as_object().unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn of_many_changes_made_for_one_configuration_one_is_made() {
+    let server = Arc::new(Server::start().await);
+    for round in 0..5 {
+        let tag = format!("\"{}\"", server.resilience.etag());
+        let writers = (1..=8).map(|writer| {
+            let (server, tag) = (Arc::clone(&server), tag.clone());
+            let ttl = if writer % 2 == 0 { "?ttl_seconds=600" } else { "" };
+            tokio::spawn(async move {
+                let document = json!({ "preset": "production", "recovery_timeout": 10 + round * 10 + writer });
+                server.put(&format!("/config{ttl}"), &document, &[("if-match", &tag)]).await.status.as_u16()
+            })
+        });
+        let mut statuses = Vec::new();
+        for writer in writers.collect::<Vec<_>>() {
+            statuses.push(writer.await.unwrap());
+        }
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 412, 412, 412, 412, 412, 412, 412]);
+    }
+}
+
+/// A clock that stops whoever reads it, and counts how many stand there at once.
+#[derive(Debug, Default)]
+struct Gate {
+    inside: Mutex<(bool, usize, usize)>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut inside = self.inside.lock().unwrap();
+        inside.1 += 1;
+        inside.2 = inside.2.max(inside.1);
+        let mut inside = self.opened.wait_timeout_while(inside, Duration::from_secs(60), |it| it.0).unwrap().0;
+        inside.1 -= 1;
+    }
+
+    fn close(&self, is_closed: bool) {
+        self.inside.lock().unwrap().0 = is_closed;
+        self.opened.notify_all();
+    }
+}
+
+#[tokio::test]
+async fn work_that_nobody_waits_for_any_more_is_bounded_too() {
+    let resilience = Resilience::from_preset("production").unwrap();
+    let gate = Arc::new(Gate::default());
+    let clock = Arc::clone(&gate);
+    let monitor = Monitor::with_clock(
+        &resilience,
+        Clock::new(move || {
+            clock.pass();
+            Clock::default().now()
+        }),
+    );
+    let config = keyed().timeout(Duration::from_millis(100)).unwrap().monitor(monitor);
+    let app = router(resilience, config).unwrap();
+    gate.close(true);
+    for _ in 0..3 {
+        let asking = (0..40).map(|_| {
+            let request = Request::get("/monitoring/usage-statistics").header("x-api-key", READER);
+            app.clone().oneshot(request.body(Body::empty()).unwrap())
+        });
+        for answer in futures_util::future::join_all(asking).await {
+            assert_eq!(answer.unwrap().status(), 503);
+        }
+    }
+    let most = gate.inside.lock().unwrap().2;
+    gate.close(false);
+    assert!((1..=32).contains(&most), "{most} at once");
 }
 
 #[tokio::test]

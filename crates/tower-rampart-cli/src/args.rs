@@ -107,8 +107,8 @@ configuration has it, else the one of the first route that fits (gateway.routes)
 Refusals are answered with 429 (rate limit), 503 (open circuit, too many in flight), 504 (timeout) and 502 (upstream not \
 reached), with `Retry-After` where the time is known, as JSON or as problem+json by `Accept`.
 With --tls-cert clients choose between HTTP/2 and HTTP/1.1 (ALPN); without it both are spoken too, told apart by how the client \
-begins. https:// upstreams choose likewise. HTTP/2 clients may have 200 requests at once and 64 KiB of fields each; those that do \
-not answer a ping within 20 seconds are given up, and so are upstreams.
+begins. https:// upstreams choose likewise. HTTP/2 clients may have 200 requests at once; those that do not answer a ping within \
+20 seconds are given up, and so are upstreams. The head of a request, and of an answer, may have 64 KiB.
 `Upgrade` (WebSocket and others, HTTP/1.1 only) is passed on over HTTP/1.1: the handshake goes through the pipeline, and what \
 follows is copied both ways, unprotected and without a limit of time, counted in `rampart_gateway_upgraded_connections`. h2c and \
 requests with a body are answered as if they had not asked. CONNECT is a 501; WebSocket over HTTP/2 (RFC 8441) is not offered.
@@ -120,9 +120,13 @@ Under classify.profile `model_api`, errors are read in their bodies and streams 
 passed on. With `x-resilience-explain: 1` the answer tells its attempts, who served it, why there were no more, and the class.
 The file is read again when it changes and on SIGHUP: requests in flight end as they began, circuits, limits and budgets keep \
 their state. One that is not valid changes nothing; the log says why, and `rampart_reloads_total` in /metrics counts both. The \
-certificate is read again likewise, for connections that come after it.
-The admin address serves /health and /metrics, and is for loopback only. SIGTERM and SIGINT finish what is in flight, \
-upgraded connections too (at most 30 seconds); a second one ends at once.";
+certificate is read again likewise, for connections that come after it, and so are keys.
+The admin address serves the management API at /internal/resilience (with /dashboard and /openapi.json), /health and /metrics. \
+What is changed there is checked as a file is, and is not written to it: a file that says something else, and SIGHUP, replace a \
+document put there, also one for a time; overrides of operations stay above. With --api-key-file /health is open without its \
+details, and all else needs a key (`Authorization: Bearer KEY` or `X-API-Key: KEY`): give Prometheus one that may read, as its \
+`authorization.credentials_file`. Without, it is for loopback, asked by that name, and not for pages of other sites.
+SIGTERM and SIGINT finish what is in flight, upgraded connections too (at most 30 seconds); a second one ends at once.";
 
 /// How the gateway runs.
 #[derive(Debug, Arguments)]
@@ -142,9 +146,13 @@ pub(crate) struct ServeOptions {
     /// Where clients are served; port 0 picks a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
-    /// Where /health and /metrics are served, loopback only; port 0 picks a free one.
+    /// Where operators are served: management API, dashboard, /health, /metrics; without keys loopback only; port 0 picks a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     pub(crate) admin_listen: SocketAddr,
+    /// Who may use it: lines `name:role:key` with the role `read` or `write`, `#` comments; not to be readable by others. Read again when it changes
+    /// and on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) api_key_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) transport: TransportOptions,
 }

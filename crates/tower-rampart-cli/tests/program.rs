@@ -28,7 +28,7 @@ fn bad_usage_is_one_line_and_exit_code_two() {
         (&["serve", "--upstream", "nonsense"], "http://"),
         (&["serve", "--upstream", "h2c://a"], "https://"),
         (&["serve", "--upstream", "http://a", "--listen", "nonsense"], "--listen"),
-        (&["serve", "--upstream", "http://a", "--api-key-file", "x"], "--api-key-file"),
+        (&["serve", "--upstream", "http://127.0.0.1:9", "--api-key-file", "no-such-file"], "the key file no-such-file"),
         (&["serve", "--upstream", "http://127.0.0.1:9", "--admin-listen", "0.0.0.0:0"], "loopback"),
         (&["nonsense"], "nonsense"),
         (&["demo", "--seconds", "0"], "--seconds"),
@@ -79,17 +79,25 @@ async fn upstream_that_is_not_there_is_a_warning_and_later_a_502() {
 }
 
 #[tokio::test]
-async fn admin_address_knows_health_and_metrics_only() {
+async fn admin_address_serves_probes_scrapers_and_browsers_beside_the_api() {
     let nowhere = Port::reserve();
     let gateway = Gateway::start(nowhere.address, &[]);
     let health = get(&format!("{}/health", gateway.admin)).await;
     assert_eq!((health.status.as_u16(), &health.json()["healthy"]), (200, &true.into()));
     let metrics = get(&format!("{}/metrics", gateway.admin)).await;
     assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
-    assert_eq!(get(&format!("{}/", gateway.admin)).await.status, 404);
+    let home = get(&format!("{}/", gateway.admin)).await;
+    assert_eq!((home.status.as_u16(), home.header("location")), (307, "/internal/resilience/dashboard"));
+    assert_eq!(get(&format!("{}{}", gateway.admin, home.header("location"))).await.status, 200);
+    assert_eq!(get(&format!("{}/config", gateway.admin)).await.status, 404);
+    let scraped = get(&format!("{}/internal/resilience/metrics/prometheus", gateway.admin)).await.text();
+    assert!(
+        scraped.contains("\nrampart_gateway_in_flight 0\n") && scraped.contains("\nrampart_operations "),
+        "{scraped}"
+    );
     let post = http::Request::post(format!("{}/health", gateway.admin)).body(full("")).expect("a request");
     let refused = support::send(post).await;
-    assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, "GET, HEAD"));
+    assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, "GET,HEAD"));
 }
 
 /// A backend that answers its first call when told to, and a request that waits for it.
@@ -201,6 +209,9 @@ async fn addresses_are_one_json_value_where_that_is_asked_for() {
     let value: serde_json::Value = serde_json::from_str(&line).expect("one JSON value");
     let gateway = value["listening"].as_str().expect("an address");
     assert_eq!(get(&format!("{gateway}/")).await.status, 200);
+    let admin = value["admin"].as_str().expect("an address");
+    assert_eq!(get(&format!("{admin}/health")).await.status, 200);
+    assert_eq!(value["dashboard"], format!("{admin}/internal/resilience/dashboard"));
     child.kill().expect("it runs");
     child.wait().expect("it ends");
     assert_eq!(output.read_line(&mut line).expect("the end"), 0);

@@ -17,7 +17,9 @@ impl ConfigError {
         Self { origin: None, violations, source: None }
     }
 
-    pub(crate) fn with_origin(mut self, origin: impl Into<String>) -> Self {
+    /// Says where the text came from, as a variable, a file or a call.
+    #[must_use]
+    pub fn with_origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
     }
@@ -35,6 +37,20 @@ impl ConfigError {
     /// The variable, the file or the call that the text came from, where it is known.
     pub fn origin(&self) -> Option<&str> {
         self.origin.as_deref()
+    }
+}
+
+/// What a host of its own finds wrong.
+impl From<Violation> for ConfigError {
+    fn from(violation: Violation) -> Self {
+        Self::new(vec![violation])
+    }
+}
+
+/// What a host of its own finds wrong.
+impl From<Vec<Violation>> for ConfigError {
+    fn from(violations: Vec<Violation>) -> Self {
+        Self::new(violations)
     }
 }
 

@@ -131,6 +131,43 @@ proptest! {
             prop_assert!((0.0..=capacity + 1e-6).contains(&level));
         }
     }
+
+    /// The bucket in fractions: time, looked at when a retry asks, refills it up to the floor, first attempts up to the capacity.
+    #[test]
+    fn budget_pays_as_a_plain_bucket_does(
+        ratio in prop_oneof![Just(0.0), 0.01..1.0_f64],
+        rate in prop_oneof![Just(0.0), 0.1..1.0_f64, 1.0..50.0_f64],
+        capacity in 1.0..100.0_f64,
+        steps in prop::collection::vec((0..8_u8, 0..1_500_u64), 1..300),
+    ) {
+        let budget = Budget::new(BudgetConfig { enabled: true, ratio, min_per_second: rate, capacity }).unwrap();
+        let floor = if rate > 0.0 { rate.max(1.0).min(capacity) } else { 0.0 };
+        let (mut level, mut looked, mut now) = (floor, None, Timestamp::ZERO);
+        let mut held = Vec::new();
+        for (step, millis) in steps {
+            match step {
+                0..3 => {
+                    budget.deposit();
+                    level = f64::min(level + ratio, capacity);
+                }
+                3..6 => {
+                    let gained = now.since(looked.replace(now).unwrap_or(now)).as_secs_f64() * rate;
+                    level = level.max(f64::min(level + gained, floor));
+                    let paid = budget.try_withdraw(now);
+                    // Millionths are rounded, and sums of fractions too.
+                    let is_close = (level - 1.0).abs() < 1e-3;
+                    prop_assert!(is_close || paid.is_some() == (level > 1.0), "{level} tokens, {paid:?}");
+                    level -= f64::from(u8::from(paid.is_some()));
+                    held.extend(paid);
+                }
+                6 => held.pop().into_iter().for_each(|it| {
+                    budget.refund(it);
+                    level = f64::min(level + 1.0, capacity);
+                }),
+                _ => now = now.after(Duration::from_millis(millis)),
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One contract for every layer: readiness, clones, concurrent calls, drops at every point, panics, and what the books say afterwards.
 //!
-//! The checks are `support/checks.rs` and `support/cut.rs`; this is the list of what they are run on. Error types are in `contract_errors.rs`.
+//! The checks are `support/checks.rs`, `support/cut.rs` and `support/panics.rs`; this is the list of what they are run on. Error types are in `contract_errors.rs`.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -9,7 +9,7 @@ mod support;
 macro_rules! contract {
     ($($module:ident :: $subject:ident),+ $(,)?) => {$(
         mod $subject {
-            use crate::support::{checks, cut, $module::$subject as subject};
+            use crate::support::{checks, cut, panics, $module::$subject as subject};
 
             contract!(@ subject in checks:
                 pending_readiness_is_awaited,
@@ -19,13 +19,16 @@ macro_rules! contract {
                 clones_and_layers_share_one_state,
                 clones_carry_no_permit,
                 concurrent_calls_are_answered_each_for_itself,
-                a_panic_unwinds_to_the_caller_and_is_a_failure,
                 an_answer_at_once_is_handed_on_at_once,
                 a_service_that_is_never_ready_holds_nothing,
                 a_call_that_never_ends_is_bounded_or_can_be_dropped,
                 a_failure_surfaces_is_retried_or_falls_back,
             );
             contract!(@ subject in cut: a_call_can_be_dropped_at_every_point,);
+            contract!(@ subject in panics:
+                a_panic_unwinds_to_the_caller_and_is_a_failure,
+                a_panic_amid_others_harms_none_of_them,
+            );
         }
     )+};
     (@ $subject:ident in $module:ident: $($check:ident,)+) => {$(
@@ -58,4 +61,12 @@ contract!(
     pipelines::half_open_pipeline_by_call,
     pipelines::half_open_pipeline_by_attempt,
     pipelines::pipeline_with_fallback,
+);
+
+#[cfg(feature = "http")]
+contract!(
+    clients::http_client_by_head,
+    clients::http_client_by_body,
+    clients::http_client_by_body_and_attempt,
+    clients::half_open_http_client_by_body,
 );

@@ -470,6 +470,17 @@ async fn grpc_answer_without_a_content_type_is_judged_by_its_trailers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn http_failure_without_a_content_type_is_judged_at_its_head_under_grpc() {
+    let layer = layer(GRPC);
+    let (feed, inner) = pieces();
+    let response = layer.layer(Script::new([answer(503, inner)])).oneshot(get()).await.unwrap();
+    assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0], "nobody waits for a body that says nothing more");
+    assert!(!is_full(&layer.handle()));
+    drop((feed, response));
+    assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn failure_that_no_fallback_answers_for_holds_its_place_until_its_body_has_ended() {
     let never = layer(r#"{"preset": "simple"}"#).layer(Script::<Pieces>::new([])).standby();
     let never = Target::new("never", never).when(|_| false);

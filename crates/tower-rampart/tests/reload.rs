@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use tower::{Layer, Service, ServiceExt};
 use tower_rampart::{
-    PresetBuilder, Registry, Resilience, ResilienceConfig, ResilienceLayer,
+    Preset, PresetBuilder, Registry, Resilience, ResilienceConfig, ResilienceLayer,
     breaker::State,
     reload::{AuditAction, ChangeBy, ReloadError},
 };
-use tower_rampart_config::{Capabilities, Capability};
+use tower_rampart_config::{Capabilities, Capability, PresetDefinition};
 use tower_rampart_core::event::EventKind;
 
 const FIRST: &str =
@@ -229,6 +229,22 @@ async fn of_two_changes_made_for_one_configuration_only_the_first_is_made() {
     assert_eq!(audit.iter().map(|it| it.action).collect::<Vec<_>>(), [AuditAction::Reload, AuditAction::Refused]);
     assert_eq!((&*audit[0].by.who, &*audit[1].by.who), ("alice", "bob"));
     assert!(!audit[0].changes.is_empty() && audit[1].changes.is_empty());
+    let events = resilience.registry().events();
+    assert!(events.iter().all(|it| !matches!(it.kind, EventKind::ReloadRefused { .. })), "nothing is wrong with it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_refused_attempt_is_in_the_audit() {
+    let resilience = first();
+    let named = PresetDefinition { name: "simple".to_owned(), ..Preset::Production.definition() };
+    assert!(resilience.register_preset(named, &alice()).is_err());
+    let gone = "7".parse().unwrap();
+    assert!(matches!(resilience.revert(gone, &alice()), Err(ReloadError::UnknownOverride(id)) if id == gone));
+    assert!(resilience.reload_json("{", &alice()).is_err());
+    let audit = resilience.audit();
+    assert!(audit.iter().all(|it| it.action == AuditAction::Refused && &*it.by.who == "alice"), "{audit:?}");
+    let details: Vec<_> = audit.iter().map(|it| it.detail.as_deref().unwrap_or_default()).collect();
+    assert!(details.len() == 3 && details[0].contains("simple") && details[1].contains("override 7"), "{details:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tower_rampart::{
     Resilience,
-    reload::{AuditAction, ReloadError},
+    reload::{AuditAction, ChangeBy, ReloadError},
 };
 use tower_rampart_core::event::EventKind;
 
@@ -199,7 +199,7 @@ async fn a_pipe_in_the_place_of_the_file_holds_nobody_up() {
 #[tokio::test]
 async fn a_file_is_read_again_when_asked_whether_or_not_it_was_touched() {
     let watched = Watched::new(plain).await;
-    let by = tower_rampart::reload::ChangeBy::code("signal");
+    let by = ChangeBy::code("signal");
     assert!(watched.resilience.reload_file(&by).unwrap().changes.is_empty());
     assert_eq!(watched.resilience.file(), Some(watched.path()));
     let none = Resilience::from_json(&document(1)).unwrap();
@@ -208,11 +208,13 @@ async fn a_file_is_read_again_when_asked_whether_or_not_it_was_touched() {
 }
 
 #[tokio::test]
-async fn a_directory_that_does_not_exist_cannot_be_watched() {
+async fn a_file_that_cannot_be_watched_is_followed_all_the_same() {
     let resilience = Resilience::from_json(&document(1)).unwrap();
     let error = resilience.watch("/nowhere/at/all/config.json").unwrap_err();
     assert!(error.to_string().contains("/nowhere/at/all/config.json"), "{error}");
-    assert_eq!(resilience.file(), None);
+    assert_eq!(resilience.file().as_deref(), Some(Path::new("/nowhere/at/all/config.json")));
+    let refused = resilience.reload_file(&ChangeBy::code("test")).unwrap_err();
+    assert!(matches!(refused, ReloadError::File { .. }), "{refused}");
 }
 
 /// Runs itself in a process that has the variables: those of this one belong to all tests.

@@ -1,9 +1,8 @@
 //! What is wrong at present, or was until lately: one alert for each condition and what it holds for, however often it is found. The conditions are in
-//! `conditions`.
+//! `conditions`, the kinds of alerts in `kind`.
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -11,113 +10,11 @@ use std::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{clock::Moment, record::RecordKind};
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Level {
-    /// Good to know.
-    Info,
-    /// Look at it when there is time.
-    Warning,
-    /// Look at it today.
-    Error,
-    /// Look at it now.
-    Critical,
-}
-
-impl Level {
-    /// All, the least bad first.
-    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
-    /// Their words.
-    pub const NAMES: &'static [&'static str] = &["info", "warning", "error", "critical"];
-
-    /// The level of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_str() == name)
-    }
-
-    /// The word in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Critical => "critical",
-        }
-    }
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum AlertKind {
-    /// The last attempt to load a configuration failed.
-    ConfigError,
-    /// The last load took longer than `thresholds.load_time`.
-    SlowConfigLoad,
-    /// More loads failed than `thresholds.error_rate` allows.
-    ConfigErrorRate,
-    /// The configuration changed more often than `thresholds.changes_per_hour`.
-    ConfigChanges,
-    /// More documents were refused than `thresholds.validation_failure_rate` allows.
-    ValidationFailures,
-    /// Fewer calls succeed than `thresholds.success_rate` asks for.
-    SuccessRate,
-    /// A circuit is open.
-    OpenCircuit,
-}
-
-impl AlertKind {
-    /// The word in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ConfigError => "config_error",
-            Self::SlowConfigLoad => "slow_config_load",
-            Self::ConfigErrorRate => "config_error_rate",
-            Self::ConfigChanges => "config_changes",
-            Self::ValidationFailures => "validation_failures",
-            Self::SuccessRate => "success_rate",
-            Self::OpenCircuit => "open_circuit",
-        }
-    }
-
-    /// How bad it is.
-    pub const fn level(self) -> Level {
-        match self {
-            Self::SlowConfigLoad | Self::ConfigErrorRate | Self::ConfigChanges | Self::ValidationFailures => {
-                Level::Warning
-            }
-            Self::ConfigError | Self::SuccessRate => Level::Error,
-            Self::OpenCircuit => Level::Critical,
-        }
-    }
-
-    /// The kind of record that it is found in.
-    const fn metric_type(self) -> RecordKind {
-        match self {
-            Self::ConfigError | Self::ConfigErrorRate => RecordKind::ConfigError,
-            Self::SlowConfigLoad | Self::SuccessRate => RecordKind::PerformanceEvent,
-            Self::ConfigChanges => RecordKind::ConfigChange,
-            Self::ValidationFailures => RecordKind::ValidationEvent,
-            Self::OpenCircuit => RecordKind::Transition,
-        }
-    }
-
-    /// Whether it is about the configuration rather than about traffic.
-    pub(super) const fn is_of_configuration(self) -> bool {
-        !matches!(self, Self::SuccessRate | Self::OpenCircuit)
-    }
-}
+use super::{
+    clock::Moment,
+    kind::{AlertKind, Level},
+    record::RecordKind,
+};
 
 /// A condition that holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,15 +35,16 @@ pub(super) struct Finding {
 /// What is wrong, and with what.
 type Key = (AlertKind, Arc<str>);
 
+/// An alert as it is kept.
 #[derive(Clone, Debug)]
-struct Entry {
-    id: u64,
+pub(super) struct Entry {
+    pub(super) id: u64,
     finding: Finding,
     count: u64,
     first_seen: Moment,
     /// When it was raised last.
     raised: Moment,
-    last_seen: Moment,
+    pub(super) last_seen: Moment,
     resolved: Option<Moment>,
     acknowledged: Option<(Arc<str>, Moment)>,
 }
@@ -274,11 +172,11 @@ impl Alerts {
         before - self.entries.len()
     }
 
-    /// All that match, newest first.
-    pub(super) fn list(&self, wanted: impl Fn(&Alert) -> bool) -> Vec<Alert> {
-        let mut entries: Vec<&Entry> = self.entries.values().collect();
+    /// All that match, newest first: as they are kept, to be printed once the lock is given back that calls with an event wait for.
+    pub(super) fn list(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = self.entries.values().filter(|it| wanted(it)).cloned().collect();
         entries.sort_unstable_by_key(|it| std::cmp::Reverse((it.last_seen.at, it.id)));
-        entries.into_iter().map(Entry::shown).filter(wanted).collect()
+        entries
     }
 
     pub(super) const fn dropped(&self) -> u64 {
@@ -312,7 +210,16 @@ impl Entry {
         }
     }
 
-    fn shown(&self) -> Alert {
+    pub(super) fn is_active(&self) -> bool {
+        self.resolved.is_none()
+    }
+
+    pub(super) const fn level(&self) -> Level {
+        self.finding.kind.level()
+    }
+
+    /// As the API shows it.
+    pub(super) fn shown(&self) -> Alert {
         let date = |it: Moment| it.to_string();
         let finding = &self.finding;
         Alert {
@@ -335,7 +242,6 @@ impl Entry {
             acknowledged: self.acknowledged.is_some(),
             acknowledged_by: self.acknowledged.as_ref().map(|(who, _)| who.to_string()),
             acknowledged_at: self.acknowledged.as_ref().map(|(_, at)| date(*at)),
-            last_seen_at: self.last_seen,
         }
     }
 }
@@ -382,8 +288,6 @@ pub struct Alert {
     pub acknowledged_by: Option<String>,
     /// When.
     pub acknowledged_at: Option<String>,
-    #[serde(skip)]
-    pub(super) last_seen_at: Moment,
 }
 
 impl Alert {
@@ -424,7 +328,7 @@ mod tests {
             .filter_map(|it| alerts.raise(finding(AlertKind::ConfigError, "a", it), at(it)))
             .collect();
         assert_eq!((changes.len(), alerts.len()), (1, 1));
-        let alert = &alerts.list(|_| true)[0];
+        let alert = &alerts.list(|_| true)[0].shown();
         assert_eq!((alert.count, alert.id, alert.status), (3, 1, "active"));
         assert_eq!(
             (alert.first_seen.as_str(), alert.last_seen.as_str()),
@@ -441,7 +345,7 @@ mod tests {
         let resolved = alerts.settle(|_| true, Vec::new(), at(4));
         assert!(resolved[0].resolved && alerts.settle(|_| true, Vec::new(), at(5)).is_empty());
         assert!(alerts.raise(finding(AlertKind::OpenCircuit, "a", 0), at(6)).is_some());
-        let alert = &alerts.list(|_| true)[0];
+        let alert = &alerts.list(|_| true)[0].shown();
         assert_eq!((alert.id, alert.count, alert.acknowledged, alert.is_active()), (1, 2, false, true));
         assert!(alerts.acknowledge(7, "alice", at(7)).is_none());
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::alert::{Alert, Level};
+use super::{alert::Alert, kind::Level};
 
 /// Which alerts are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use tower_rampart_config::MonitoringThresholds;
 use tower_rampart_core::{breaker::State, rejection::Name};
 
 use super::{
-    alert::{AlertKind, Finding},
+    alert::Finding,
+    kind::AlertKind,
     record::{Detail, Record, RecordKind},
     ring::Ring,
     traffic::Sample,
@@ -22,6 +23,11 @@ use crate::refusal::shown;
 pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 /// How far back the share of successful calls is told, if there were enough calls; else up to an hour.
 const LATELY: Duration = Duration::from_secs(5 * 60);
+
+/// So many hours.
+pub(super) fn window(hours: u32) -> Duration {
+    HOUR.saturating_mul(hours)
+}
 
 /// The subject of what is about the configuration as a whole.
 const CONFIGURATION: &str = "configuration";

@@ -119,9 +119,12 @@ fn csv(events: &[MonitoringEvent]) -> String {
     text
 }
 
+/// The signs that begin a formula, among them those of full width, which some spreadsheets take for the plain ones.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
 /// A cell that no spreadsheet takes for a formula: an apostrophe before those signs that begin one.
 fn guarded(cell: &str) -> Cow<'_, str> {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}").into() } else { cell.into() }
+    if cell.starts_with(FORMULA) { format!("'{cell}").into() } else { cell.into() }
 }
 
 /// A cell without characters that steer a terminal; line ends and tabs are text.
@@ -194,13 +197,23 @@ mod tests {
 
     #[test]
     fn hostile_names_are_no_formulas_and_stay_in_their_cell() {
-        for name in
-            ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "a\",\"=1", "a\r\n=1,b", "a,b"]
-        {
+        for name in [
+            "=cmd|' /C calc'!A0",
+            "+1",
+            "-1",
+            "@SUM(A1)",
+            "\t=1",
+            "\r=1",
+            "\n=1",
+            "a\",\"=1",
+            "a\r\n=1,b",
+            "a,b",
+            "\u{ff1d}1+1",
+        ] {
             let rows = export(name);
             assert_eq!((rows.len(), rows[1].len()), (2, 8), "{name:?}");
             let cell = &rows[1][3];
-            assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']), "{cell:?}");
+            assert!(!cell.starts_with(FORMULA), "{cell:?}");
             assert_eq!(cell.strip_prefix('\'').unwrap_or(cell), name);
         }
         assert_eq!(export("summarize")[1][3], "summarize");
@@ -221,7 +234,7 @@ mod tests {
             let rows = export(&name);
             prop_assert_eq!(rows.len(), 2);
             let cell = &rows[1][3];
-            let meant = if name.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{name}") } else { name };
+            let meant = if name.starts_with(FORMULA) { format!("'{name}") } else { name };
             prop_assert_eq!(cell, &meant);
         }
     }

@@ -1,7 +1,7 @@
 //! What happens, told as it happens: server-sent events for any number of clients up to a bound. What they are made from is in `record`.
 //!
 //! A client that reads too slowly loses events and is told so by an event `lagged`; it never holds up what happens. One that comes back says which event it
-//! saw last, and gets those after it that are still kept.
+//! saw last, and gets the last of those after it that are still kept.
 
 use std::{
     sync::{
@@ -19,8 +19,14 @@ use crate::print::json;
 
 /// The most events that a client may be behind.
 pub const BUFFER: usize = 256;
+/// The most events that a client is told which comes back; of older ones it hears how many it missed. What they are is kept for as long as it takes to tell.
+pub const MOST_REPLAYED: usize = 1000;
 /// The most clients at once.
 pub const MOST_CLIENTS: usize = 64;
+
+/// All names of messages.
+pub(crate) const EVENTS: [&str; 7] =
+    ["transition", "rejected", "reloaded", "reload_refused", "counters_reset", "alert", "lagged"];
 
 /// One message to a client, in the words of `text/event-stream`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +134,8 @@ struct Follower {
     epoch: u64,
     gap: Gap,
     replay: vec::IntoIter<Arc<Record>>,
-    live: Receiver<Arc<Record>>,
+    /// None if nobody is told any more.
+    live: Option<Receiver<Arc<Record>>>,
     _place: Place,
 }
 
@@ -142,7 +149,7 @@ impl Follower {
         loop {
             let record = match self.replay.next() {
                 Some(record) => record,
-                None => match self.live.recv().await {
+                None => match self.live.as_mut()?.recv().await {
                     Ok(record) => record,
                     Err(RecvError::Lagged(missed)) => return Some(Message::lagged(Some(missed))),
                     Err(RecvError::Closed) => return None,
@@ -161,12 +168,12 @@ impl Follower {
 /// Dropped, it gives its place back.
 pub(super) fn follow(
     epoch: u64,
-    sender: &Sender<Arc<Record>>,
+    sender: Option<&Sender<Arc<Record>>>,
     Replay { gap, records }: Replay,
     place: Place,
 ) -> impl Stream<Item = Message> + Send + use<> {
     let replay = records.into_iter();
-    let follower = Follower { epoch, gap, replay, live: sender.subscribe(), _place: place };
+    let follower = Follower { epoch, gap, replay, live: sender.map(Sender::subscribe), _place: place };
     unfold(follower, |mut follower| async move { follower.next().await.map(|message| (message, follower)) })
 }
 
@@ -183,6 +190,20 @@ mod tests {
             assert_eq!(LastSeen::parse(Some(text), 0xabc), LastSeen::Nothing, "{text}");
         }
         assert_eq!(LastSeen::parse(None, 0xabc), LastSeen::Nothing);
+    }
+
+    #[test]
+    fn every_kind_of_record_is_told_by_a_name_that_the_document_lists() {
+        use crate::monitoring::RecordKind::{
+            Alert, ConfigChange, ConfigError, ConfigLoad, CountersReset, PerformanceEvent, PresetUsage, Rejected,
+            Transition, ValidationEvent,
+        };
+        let told = [Transition, Rejected, ConfigChange, ConfigError, CountersReset, Alert];
+        let mut names: Vec<_> = told.iter().filter_map(|it| it.event()).collect();
+        names.push(Message::lagged(None).event);
+        assert_eq!(names, EVENTS);
+        let counted = [PresetUsage, ConfigLoad, ValidationEvent, PerformanceEvent];
+        assert!(counted.iter().all(|it| it.event().is_none()));
     }
 
     #[test]

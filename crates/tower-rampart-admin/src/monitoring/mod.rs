@@ -7,7 +7,7 @@
 //! | what traffic did: transitions, sampled refusals, alerts | the same again, so that a storm of refusals drives out no change |
 //! | samples of the counters, for rates and traces | the same again |
 //! | alerts, one for each condition and subject | `monitoring.max_alerts`; resolved ones for `monitoring.retention` |
-//! | clients that follow the events | 64, each at most 256 events behind |
+//! | clients that follow the events | 64, each at most 256 events behind, 1000 when it comes back |
 //!
 //! Ages are told by the monotonic clock, dates by the calendar. Sizes and thresholds are those of the running document, at once after a reload.
 //!
@@ -30,6 +30,7 @@ mod clock;
 mod conditions;
 mod export;
 mod feed;
+mod kind;
 mod monitor;
 mod record;
 mod refused;
@@ -40,13 +41,13 @@ mod statistics;
 mod trace;
 mod traffic;
 
-pub(crate) use self::routes::{caused_by, routes};
 pub use self::{
-    alert::{Alert, AlertKind, Level},
+    alert::Alert,
     answers::{AlertCounts, AlertStatus, AlertsAnswer, AlertsQuery, AlertsSummary, CleanupAnswer},
     clock::{Clock, Moment},
     export::{ExportAnswer, ExportFormat},
-    feed::{BUFFER, MOST_CLIENTS, Message},
+    feed::{BUFFER, MOST_CLIENTS, MOST_REPLAYED, Message},
+    kind::{AlertKind, Level},
     monitor::Monitor,
     record::{CausedBy, ConfigType, MonitoringEvent, RecordKind},
     refused::Refused,
@@ -54,4 +55,8 @@ pub use self::{
         PerformanceAnswer, PerformanceHealth, PerformanceMetrics, PresetPerformance, SessionAnswer, SessionSummary,
         TrendPoint, TrendSummary, TrendsAnswer, UsageAnswer, UsageStatistics, UsageSummary,
     },
+};
+pub(crate) use self::{
+    feed::EVENTS,
+    routes::{caused_by, routes},
 };

@@ -13,12 +13,13 @@ use tower_rampart_config::MonitoringConfig;
 use tower_rampart_core::event::{Event, EventKind};
 
 use super::{
-    alert::{Alert, Level},
+    alert::{Alert, Entry},
     answers::{AlertStatus, AlertsAnswer, AlertsQuery, CleanupAnswer},
     clock::{Clock, Moment},
-    conditions::HOUR,
+    conditions::window,
     export::{ExportAnswer, ExportFormat},
     feed::{self, Clients, LastSeen, MOST_CLIENTS, Message},
+    kind::Level,
     record::{CausedBy, ConfigType, Detail, MonitoringEvent, Record, RecordKind, short},
     refused::{Refused, shortened},
     state::State,
@@ -206,25 +207,30 @@ impl Monitor {
     /// What is wrong, or was until lately.
     pub fn alerts(&self, query: &AlertsQuery) -> AlertsAnswer {
         self.inner.evaluate();
-        let state = self.inner.lock();
-        let found = state.alerts.list(|it| {
-            let in_time = query
-                .hours
-                .is_none_or(|hours| it.is_active() || self.inner.clock.now().since(it.last_seen_at) <= window(hours));
+        let now = self.inner.clock.now();
+        let wanted = |it: &Entry| {
+            let is_lately = |hours| now.since(it.last_seen) <= window(hours);
             let in_status = match query.status {
                 AlertStatus::All => true,
                 AlertStatus::Active => it.is_active(),
                 AlertStatus::Resolved => !it.is_active(),
             };
-            in_time && in_status && query.level.is_none_or(|level| level == it.level)
-        });
-        AlertsAnswer::new(found, query.max_alerts, state.alerts.dropped())
+            in_status
+                && query.level.is_none_or(|level| level == it.level())
+                && query.hours.is_none_or(|hours| it.is_active() || is_lately(hours))
+        };
+        let (found, dropped) = {
+            let state = self.inner.lock();
+            (state.alerts.list(wanted), state.alerts.dropped())
+        };
+        AlertsAnswer::new(found.iter().map(Entry::shown).collect(), query.max_alerts, dropped)
     }
 
-    /// How many alerts of at least this level hold at present.
+    /// The alerts of at least this level that hold at present, those found last first.
     pub fn active_alerts(&self, level: Level) -> Vec<Alert> {
         self.inner.evaluate();
-        self.inner.lock().alerts.list(|it| it.is_active() && it.level >= level)
+        let found = self.inner.lock().alerts.list(|it| it.is_active() && it.level() >= level);
+        found.iter().map(Entry::shown).collect()
     }
 
     /// Marks an alert as seen by somebody. The first who did stays.
@@ -236,7 +242,7 @@ impl Monitor {
         let now = self.inner.clock.now();
         let found = id.parse().ok().and_then(|id| state.alerts.acknowledge(id, who, now));
         found.ok_or_else(|| {
-            let active = state.alerts.list(Alert::is_active).into_iter().take(20);
+            let active = state.alerts.list(Entry::is_active).into_iter().take(20);
             Refused::unknown("alert", id, active.map(|it| it.id.to_string()).collect())
         })
     }
@@ -275,7 +281,8 @@ impl Monitor {
         }
     }
 
-    /// What happens from now on, message by message, until [`close`](Self::close); before it, what happened since the event that `last_event_id` names.
+    /// What happens from now on, message by message, until [`close`](Self::close); before it, what happened since the event that `last_event_id` names, at most
+    /// the last [`MOST_REPLAYED`](super::MOST_REPLAYED) events.
     ///
     /// # Errors
     /// [`Refused::TooManyClients`].
@@ -283,12 +290,27 @@ impl Monitor {
     /// # Cancel safety
     /// Dropped, it gives its place back.
     pub fn follow(&self, last_event_id: Option<&str>) -> Result<impl Stream<Item = Message> + Send + use<>, Refused> {
+        self.follow_after(last_event_id, 0)
+    }
+
+    /// The same as [`follow`](Self::follow), but whoever names no event is first told of the `latest` that are kept, oldest first.
+    ///
+    /// # Errors
+    /// [`Refused::TooManyClients`].
+    ///
+    /// # Cancel safety
+    /// Dropped, it gives its place back.
+    pub fn follow_after(
+        &self,
+        last_event_id: Option<&str>,
+        latest: usize,
+    ) -> Result<impl Stream<Item = Message> + Send + use<>, Refused> {
         let too_many = Refused::TooManyClients { max: MOST_CLIENTS };
         let Some(place) = self.inner.clients.enter() else { return Err(too_many) };
         let state = self.inner.lock();
-        let replay = state.told_since(LastSeen::parse(last_event_id, self.inner.epoch));
+        let replay = state.told_since(LastSeen::parse(last_event_id, self.inner.epoch), latest);
         // Whoever subscribes while nothing can happen misses nothing in between.
-        Ok(feed::follow(self.inner.epoch, &state.sender, replay, place))
+        Ok(feed::follow(self.inner.epoch, state.sender.as_ref(), replay, place))
     }
 
     /// Ends all that [`follow`](Self::follow) gave, now and later, so that a server that drains has not to wait for those who listen.
@@ -377,10 +399,6 @@ impl Inner {
         let now = self.clock.now();
         self.lock().all_within(now, hours.map_or(Duration::MAX, window))
     }
-}
-
-fn window(hours: u32) -> Duration {
-    HOUR.saturating_mul(hours)
 }
 
 impl fmt::Debug for Monitor {

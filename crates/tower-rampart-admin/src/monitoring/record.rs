@@ -12,8 +12,8 @@ use tower_rampart_core::{
 };
 
 use super::{
-    alert::{AlertKind, Level},
     clock::Moment,
+    kind::{AlertKind, Level},
     refused::shortened,
     ring::Dated,
 };

@@ -1,6 +1,6 @@
 //! Rows 33 to 41: usage, trends, performance, alerts, sessions, exports, and the events as they happen.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use axum::response::{
     IntoResponse as _,
@@ -35,6 +35,16 @@ const WINDOW: Parameter = Parameter::query("time_window_hours", ANY_HOURS, "How 
 const HOURS: Parameter = Parameter::query("hours", ANY_HOURS, "How far back, in hours.").default(24);
 const MAX_ALERTS: Parameter =
     Parameter::query("max_alerts", Kind::Integer { min: 1, max: 1000 }, "The most alerts that are listed.").default(50);
+
+const OF_EVENTS: &[Parameter] = &[
+    Parameter::query(
+        "latest",
+        Kind::Integer { min: 0, max: 1000 },
+        "How many of the latest events come first, where no event was seen last.",
+    )
+    .default(0),
+    Parameter::header("Last-Event-ID", "The event that was seen last: those after it come first."),
+];
 
 pub(crate) fn routes() -> Vec<Route> {
     let get = Method::GET;
@@ -101,7 +111,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 &[
                     Parameter::query("format", Kind::Word(ExportFormat::NAMES), "The form; json if not given."),
                     WINDOW,
-                    Parameter::query("operation", Kind::Text { max: 8192 }, "Of this operation alone."),
+                    Parameter::query("operation", Kind::Text { max: Parameter::LONGEST_NAME }, "Of this operation alone."),
                     Parameter::flag("raw", "Whether the text itself is answered, and nothing around it."),
                 ]
             },
@@ -132,7 +142,7 @@ pub(crate) fn routes() -> Vec<Route> {
              counters_reset, alert; and lagged, with how many were missed.",
             events,
         )
-        .parameters(const { &[Parameter::header("Last-Event-ID", "The event that was seen last: those after it come first.")] })
+        .parameters(OF_EVENTS)
         .only_texts(&["text/event-stream"]),
     ]
 }
@@ -233,7 +243,11 @@ fn acknowledge(api: &Api, asked: &Asked) -> Result<Reply<Alert>, Refusal> {
 }
 
 fn events(api: &Api, asked: &Asked) -> Result<Reply<()>, Refusal> {
-    let messages = api.monitor().follow(asked.header(&LAST_EVENT_ID))?;
+    let latest = usize::try_from(asked.given.integer("latest").unwrap_or(0)).unwrap_or(0);
+    let messages = api.monitor().follow(asked.header(&LAST_EVENT_ID), latest)?;
+    // A stream outlives the request that was let in: whoever's key was taken away meanwhile hears nothing more.
+    let (api, caller) = (api.clone(), asked.caller.clone());
+    let messages = messages.take_while(move |_| ready(caller.is_known_to(&api.keys())));
     let events = messages.map(|Message { id, event, data }| {
         let told = Event::default().event(event).data(data);
         Ok::<_, Infallible>(if let Some(id) = id { told.id(id) } else { told })

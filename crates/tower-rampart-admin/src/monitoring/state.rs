@@ -11,10 +11,11 @@ use tower_rampart_core::{
 };
 
 use super::{
-    alert::{AlertChange, AlertKind, Alerts},
+    alert::{AlertChange, Alerts},
     clock::Moment,
     conditions::{self, HOUR, is_open, open_circuit},
-    feed::{BUFFER, Gap, LastSeen, Replay},
+    feed::{BUFFER, Gap, LastSeen, MOST_REPLAYED, Replay},
+    kind::AlertKind,
     record::{Detail, Record, RecordKind, short},
     ring::Ring,
     traffic::{Sample, Traffic},
@@ -33,8 +34,8 @@ pub(super) struct State {
     pub(super) alerts: Alerts,
     records: u64,
     told: u64,
-    pub(super) sender: Sender<Arc<Record>>,
-    is_closed: bool,
+    /// Gone once nobody is told any more.
+    pub(super) sender: Option<Sender<Arc<Record>>>,
     /// How many transitions were heard of.
     pub(super) transitions: u64,
 }
@@ -51,8 +52,7 @@ impl State {
             alerts: Alerts::new(alerts),
             records: 0,
             told: 0,
-            sender: Sender::new(BUFFER),
-            is_closed: false,
+            sender: Some(Sender::new(BUFFER)),
             transitions: 0,
         }
     }
@@ -70,9 +70,9 @@ impl State {
         let ring = if record.kind.is_of_traffic() { &mut self.timeline } else { &mut self.usage };
         ring.push(Arc::clone(&record));
         ring.expire(record.moment.at, self.config.retention);
-        if is_told && !self.is_closed {
+        if let Some(sender) = self.sender.as_ref().filter(|_| is_told) {
             // That nobody follows is no error.
-            let _ = self.sender.send(record);
+            let _ = sender.send(record);
         }
     }
 
@@ -184,16 +184,21 @@ impl State {
         (records, samples)
     }
 
-    /// What is still kept of what a client has not seen, and how much is not.
-    pub(super) fn told_since(&self, last: LastSeen) -> Replay {
+    /// What is still kept of what a client has not seen, and how much is not; of one that has seen nothing, the `latest`.
+    pub(super) fn told_since(&self, last: LastSeen, latest: usize) -> Replay {
         let seen = match last {
-            LastSeen::Nothing => return Replay { gap: Gap::None, records: Vec::new() },
+            LastSeen::Nothing => return Replay { gap: Gap::None, records: self.told_last(latest) },
             LastSeen::This(seen) => seen.min(self.told),
             LastSeen::Elsewhere => 0,
         };
-        let all = self.usage.iter().chain(self.timeline.iter());
-        let mut records: Vec<Arc<Record>> = all.filter(|it| it.told > seen).cloned().collect();
+        // Each ring lies in its order, so the last of both are among the last of each.
+        let last_of = |ring: &Ring<Arc<Record>>| -> Vec<Arc<Record>> {
+            let told = ring.iter().rev().filter(|it| it.told > 0).take_while(|it| it.told > seen);
+            told.take(MOST_REPLAYED).cloned().collect()
+        };
+        let mut records = [last_of(&self.usage), last_of(&self.timeline)].concat();
         records.sort_by_key(|it| it.told);
+        records.drain(..records.len().saturating_sub(MOST_REPLAYED));
         let gap = match (self.told - seen).saturating_sub(records.len() as u64) {
             _ if last == LastSeen::Elsewhere => Gap::Unknown,
             0 => Gap::None,
@@ -202,10 +207,20 @@ impl State {
         Replay { gap, records }
     }
 
+    /// The last so many that clients are told of, in their order.
+    fn told_last(&self, latest: usize) -> Vec<Arc<Record>> {
+        let last_of = |ring: &Ring<Arc<Record>>| -> Vec<Arc<Record>> {
+            ring.iter().rev().filter(|it| it.told > 0).take(latest).cloned().collect()
+        };
+        let mut records = last_of(&self.usage);
+        records.extend(last_of(&self.timeline));
+        records.sort_by_key(|it| it.told);
+        records.split_off(records.len().saturating_sub(latest))
+    }
+
     /// Tells nobody any more.
     pub(super) fn close(&mut self) {
-        self.is_closed = true;
-        // Those who follow the one that goes come to its end.
-        self.sender = Sender::new(1);
+        // Those who follow come to its end.
+        self.sender = None;
     }
 }

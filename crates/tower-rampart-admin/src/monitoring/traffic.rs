@@ -1,7 +1,11 @@
 //! What the counters of all operations did between one look and the next: how many calls, and how they ended. Looks are made by `monitor`; what follows
 //! from them is in `conditions` and `trace`.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tower_rampart::{ClassKind, Timestamp};
 use tower_rampart_core::{
@@ -124,10 +128,14 @@ impl Traffic {
         }
     }
 
-    /// Looks at all operations. A registry forgets none, so there are as many baselines here as operations there.
+    /// Looks at all operations. Those that were retired are forgotten, so that there are as many baselines here as operations there.
     pub(super) fn look(&mut self, snapshot: &Snapshot) {
         let at = snapshot.at;
         let mut begun = std::mem::take(&mut self.begun);
+        if self.seen.len() > snapshot.operations.len() {
+            let present: HashSet<&Name> = snapshot.operations.iter().map(|it| &it.operation).collect();
+            self.seen.retain(|name, _| present.contains(name));
+        }
         for operation in &snapshot.operations {
             let now = Counts::of(operation);
             let seen = self.seen.entry(Name::clone(&operation.operation)).or_insert((Counts::default(), self.began));
@@ -250,6 +258,21 @@ mod tests {
         call(&registry, "a", Outcome::Success, ClassKind::Success, 1);
         look(&mut traffic, &registry, 1000);
         assert_eq!((traffic.samples.len(), recent(&traffic)), (1, vec![5]));
+    }
+
+    #[test]
+    fn operations_that_were_retired_are_forgotten() {
+        let registry = registry();
+        let mut traffic = Traffic::new(1000, Timestamp::ZERO);
+        for round in 1..=100 {
+            let name = format!("tenant-{round}");
+            call(&registry, &name, Outcome::Success, ClassKind::Success, 1);
+            look(&mut traffic, &registry, round * 1000);
+            assert!(registry.remove(&name).is_some());
+        }
+        look(&mut traffic, &registry, 200_000);
+        assert!(traffic.seen.is_empty(), "{}", traffic.seen.len());
+        assert_eq!(traffic.samples.len(), 100, "what they did is kept as long as anything");
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl BenchmarkRequest {
         for (name, value) in fields {
             let shown = || value.to_string();
             let number = |field, range: RangeInclusive<u32>| {
-                let number = value.as_u64().and_then(|it| u32::try_from(it).ok()).filter(|it| range.contains(it));
+                let number = whole(value).and_then(|it| u32::try_from(it).ok()).filter(|it| range.contains(it));
                 let expected = || format!("a whole number between {} and {}", range.start(), range.end());
                 number.ok_or_else(|| Refused::invalid(field, shown(), expected()))
             };
@@ -122,6 +122,12 @@ impl BenchmarkRequest {
     }
 }
 
+/// A whole number, however it is written: JSON Schema takes `50.0` for an integer.
+fn whole(value: &Value) -> Option<u64> {
+    let number = || value.as_f64().filter(|it| it.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(it));
+    value.as_u64().or_else(|| number().map(|it| it as u64))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -137,10 +143,14 @@ mod tests {
             (1000, 10, "abc".to_owned())
         );
         assert_eq!(BenchmarkRequest::from_json(&json!({})), Ok(BenchmarkRequest::default()));
+        let written = BenchmarkRequest::from_json(&json!({"iterations": 50.0, "concurrency": 1e1})).expect("a request");
+        assert_eq!((written.iterations, written.concurrency), (50, 10), "whole numbers, however they are written");
         for (body, words) in [
             (json!({"iterations": 0}), "iterations must be a whole number between 1 and 10000 (got 0)"),
             (json!({"iterations": 10_001}), "between 1 and 10000"),
             (json!({"iterations": 1.5}), "between 1 and 10000"),
+            (json!({"iterations": 1e300}), "between 1 and 10000"),
+            (json!({"iterations": -1.0}), "between 1 and 10000"),
             (json!({"iterations": "50"}), "between 1 and 10000"),
             (json!({"iterations": null}), "between 1 and 10000"),
             (json!({"concurrency": 65}), "concurrency must be a whole number between 1 and 64 (got 65)"),

@@ -75,7 +75,8 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn document_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "$ref": format!("#/components/schemas/{DOCUMENT}") })
+    let example = serde_json::json!({ "preset": "production", "retry_attempts": 4 });
+    json_schema!({ "$ref": format!("#/components/schemas/{DOCUMENT}"), "examples": [example] })
 }
 
 fn patch_schema(_: &mut SchemaGenerator) -> Schema {
@@ -148,11 +149,12 @@ fn change(
     reload: impl Fn(&Resilience, &str, &Terms, &ChangeBy) -> Result<Reloaded, ReloadError>,
 ) -> Result<Reply<Outcome>, Refusal> {
     let (text, resilience, present) = (asked.text()?, api.resilience(), Present::read());
-    let terms = match expected(asked, resilience)? {
-        Some(tag) => Terms::new().only_if(tag),
-        None => Terms::new(),
-    };
+    let tag = expected(asked, &resilience.etag());
     if asked.given.flag("dry_run") {
+        let runs = resilience.etag();
+        if tag.is_some_and(|it| it != runs) {
+            return Err(changed(&runs));
+        }
         let loaded = load(resilience, text);
         let violations = loaded.as_ref().err().map_or(0, |it| it.violations().len());
         api.monitor().validated(violations, "dry_run", &caused_by(asked));
@@ -161,6 +163,8 @@ fn change(
         return Ok(answer(false, &changes, &resilience.etag(), &[], None, None));
     }
     let ttl = asked.given.integer("ttl_seconds").map(Duration::from_secs);
+    // Compared where nothing can come between, and noted in the audit if another one runs.
+    let terms = tag.into_iter().fold(Terms::new(), Terms::only_if);
     let terms = ttl.into_iter().fold(terms, Terms::lasting);
     let reloaded =
         reload(resilience, text, &terms, &asked.caller.change_by()).map_err(|error| refused(&error, asked))?;
@@ -170,22 +174,17 @@ fn change(
     Ok(answer(true, &reloaded.changes, &reloaded.etag, &reloaded.dropped, reloaded.override_id, ends))
 }
 
-/// The tag that the configuration must have when it is replaced, if any.
-///
-/// # Errors
-/// If `If-Match` names none that it has now. Weak tags match nothing (RFC 9110 section 13.1.1).
-fn expected(asked: &Asked, resilience: &Resilience) -> Result<Option<Arc<str>>, Refusal> {
+/// The tag that the configuration must have when it is replaced, if any: the present one if `If-Match` names it, or else one that no configuration has.
+/// Weak tags match nothing (RFC 9110 section 13.1.1).
+fn expected(asked: &Asked, present: &Arc<str>) -> Option<Arc<str>> {
     let headers = asked.headers.get_all(IF_MATCH);
-    if headers.iter().next().is_none() {
-        return Ok(None);
-    }
-    let present = resilience.etag();
+    let first = headers.iter().next()?;
     let mut tags = headers.iter().filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(',')).map(str::trim);
-    let is_present = |tag: &str| tag.strip_prefix('"').and_then(|it| it.strip_suffix('"')) == Some(&*present);
+    let is_present = |tag: &str| tag.strip_prefix('"').and_then(|it| it.strip_suffix('"')) == Some(&**present);
     match tags.find(|tag| *tag == "*" || is_present(tag)) {
-        Some("*") => Ok(None),
-        Some(_) => Ok(Some(present)),
-        None => Err(changed(&present)),
+        Some("*") => None,
+        Some(_) => Some(Arc::clone(present)),
+        None => Some(format!("`{}`", shown(&String::from_utf8_lossy(first.as_bytes()))).into()),
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route> {
             "The preset that an environment of this name calls for.",
             named,
         )
-        .parameters(const { &[Parameter::path("environment", "A name: `production`, `us-prod-2`.").at_most(100)] }),
+        .parameters(const { &[Parameter::path("environment", "A name: `production`, `us-prod-2`.").printable(100)] }),
         Route::new(
             Method::GET,
             "/config/recommend-preset-auto",
@@ -57,13 +57,8 @@ impl From<Recommendation> for PresetRecommendation {
     }
 }
 
-fn named(api: &Api, asked: &Asked) -> Result<Reply<PresetRecommendation>, Refusal> {
-    let environment = asked.given.path("environment");
-    if environment.trim().is_empty() || environment.chars().any(char::is_control) {
-        let error = "environment must have printable characters and no others";
-        return Err(Refusal::validation(error).with("validation_errors", vec![error]));
-    }
-    Ok(PresetRecommendation::from(api.resilience().presets().recommend_named(environment)).into())
+fn named(api: &Api, asked: &Asked) -> Reply<PresetRecommendation> {
+    PresetRecommendation::from(api.resilience().presets().recommend_named(asked.given.path("environment"))).into()
 }
 
 fn detected(api: &Api, _asked: &Asked) -> Result<Reply<PresetRecommendation>, Refusal> {

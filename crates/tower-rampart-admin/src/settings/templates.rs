@@ -43,7 +43,8 @@ pub(super) fn routes() -> Vec<Route> {
             "What is to be said about a template or preset with fields of its own over it.",
             validate,
         )
-        .readable(),
+        .readable()
+        .refusals(&[422]),
         Route::taking(
             Method::POST,
             "/config/recommend-template",
@@ -102,10 +103,16 @@ struct TemplateRequest {
 
 fn validate(api: &Api, asked: &Asked, request: &TemplateRequest) -> Result<Reply<Validation>, Refusal> {
     admit(api, asked)?;
+    let presets = api.resilience().presets();
+    let name = &request.template_name;
+    if name.parse::<Template>().is_err() && presets.get(name).is_none() {
+        let available: Vec<&str> = Template::NAMES.iter().copied().chain(presets.names()).collect();
+        return Err(Refusal::business(format!("There is no template or preset '{}'", shown(name)))
+            .with("template_name", shown(name))
+            .with("available_templates", available));
+    }
     let overrides = request.overrides.as_ref().map(|it| it.get()).filter(|it| *it != "null");
-    let resilience = api.resilience();
-    let can = resilience.capabilities();
-    let result = resilience.presets().validate_template(&request.template_name, overrides, &can, None);
+    let result = presets.validate_template(name, overrides, &api.resilience().capabilities(), None);
     api.monitor().validated(result.violations.len(), "validate_template", &caused_by(asked));
     Ok(Validation::of(result, Moment::now()).into())
 }

@@ -19,14 +19,8 @@ use crate::{
 pub(super) fn routes() -> Vec<Route> {
     let says = "What is to be said about a document of at most 4096 bytes; 200 also if it is not valid.";
     vec![
-        Route::taking(
-            Method::POST,
-            "/config/validate",
-            ("validate_config", "schema_validation"),
-            says,
-            validate,
-        )
-        .readable(),
+        Route::taking(Method::POST, "/config/validate", ("validate_config", "schema_validation"), says, validate)
+            .readable(),
         Route::taking(
             Method::POST,
             "/config/validate-secure",
@@ -45,7 +39,11 @@ pub(super) fn routes() -> Vec<Route> {
         .readable()
         .parameters(
             const {
-                &[Parameter::query("json_config", Kind::Text { max: 16_384 }, "The document, where there is no body.")]
+                &[Parameter::query(
+                    "json_config",
+                    Kind::Text { max: Parameter::LONGEST_TEXT },
+                    "The document, where there is no body.",
+                )]
             },
         )
         .body(Body { schema: text_schema, media_types: &["application/json", "text/plain"], required: false }),

@@ -15,7 +15,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::Uri;
 use tokio::task::JoinSet;
-use tower_rampart::ResilienceConfig;
+use tower_rampart::{Registry, Resilience, ResilienceConfig};
 
 use self::{
     clock::Stopwatch,
@@ -25,7 +25,7 @@ use self::{
 use crate::{
     args::{DemoOptions, TransportOptions},
     failure::Failure,
-    serve::{Plan, Running},
+    serve::{Plan, Running, document::capabilities},
 };
 
 /// The configuration of the gateway: production, with times that fit into a demonstration of seconds.
@@ -53,13 +53,13 @@ pub(crate) async fn run(options: DemoOptions, json: bool) -> Result<(), Failure>
              without  http://{bare} (the upstream itself)\n\
              with     http://{} (the gateway) before http://{kept} (the same kind of upstream)\n\
              stand-by http://{standby} (healthy; the gateway asks it when the upstream has no answer)\n\
-             admin    http://{}/metrics\n\
+             watch    {}\n\
              config   {DOCUMENT}\n",
             options.seconds,
             load::RATE,
             load::CLIENT_TIMEOUT.as_secs(),
             gateway.address(),
-            gateway.admin_address(),
+            gateway.dashboard(),
         ));
     }
     let watch = Stopwatch::start(total);
@@ -84,6 +84,7 @@ pub(crate) async fn run(options: DemoOptions, json: bool) -> Result<(), Failure>
             "gateway": format!("http://{}", gateway.address()),
             "standby": format!("http://{standby}"),
             "admin": format!("http://{}", gateway.admin_address()),
+            "dashboard": gateway.dashboard(),
         });
         say(&format!("{}\n", summary.json(options.seconds, &addresses, DOCUMENT)));
     } else {
@@ -97,15 +98,20 @@ async fn start_gateway(upstream: SocketAddr, standby: SocketAddr) -> Result<Runn
     let target = |address| format!("http://{address}").parse().map_err(|error| Failure::new(format!("{error}")));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let (upstream, fallbacks) = (target(upstream)?, vec![target(standby)?]);
-    Running::start(Plan {
-        config,
+    let resilience = Resilience::for_host(config, &Registry::new(), capabilities());
+    let resilience = resilience.map_err(|error| Failure::new(error.to_string()))?;
+    let mut running = Running::start(Plan {
+        resilience,
         upstream,
         fallbacks,
         listen: any,
         admin_listen: any,
+        api_key_file: None,
         transport: TransportOptions::default(),
     })
-    .await
+    .await?;
+    running.maintain();
+    Ok(running)
 }
 
 fn uri(address: SocketAddr) -> Uri {

@@ -1,90 +1,106 @@
-//! The admin address: `/health` and `/metrics`. It knows no keys, and is therefore for loopback only.
+//! The admin address: what `tower_rampart_admin` serves, over the listener of this program.
 
-use std::{future::Future, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc};
 
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE},
-};
+use axum::{Router, body::Body, extract::ConnectInfo};
+use http::{Request, Response};
 use hyper::body::Incoming;
-use serde_json::{Value, json};
-use tower_rampart::Registry;
-use tower_rampart_core::breaker::State;
+use tokio::signal::unix::Signal;
+use tower::ServiceExt as _;
+use tower_rampart::Resilience;
+use tower_rampart_admin::{AdminConfig, AdminError, KeyRing, monitoring::Monitor, site};
 
 use super::{
-    answer::json_answer,
     body::AnswerBody,
     counters::Counters,
     listener::{Handler, Peer},
+    look::Look,
 };
+use crate::failure::Failure;
 
-/// What the admin address shows.
+/// How many requests a second one caller may make, and how many at once. Without keys everybody on this machine is one: the scraper, the dashboards, whoever
+/// asks by hand.
+const RATE: (f64, u32) = (200.0, 1000);
+
+/// What the admin address serves.
 #[derive(Clone, Debug)]
 pub(crate) struct Admin {
-    registry: Registry,
-    counters: Arc<Counters>,
+    site: Router,
+}
+
+/// What of it has an end or a life of its own.
+#[derive(Debug)]
+pub(crate) struct Operating {
+    pub(crate) monitor: Monitor,
+    pub(crate) keys: Option<KeyFile>,
 }
 
 impl Admin {
-    pub(crate) fn new(registry: Registry, counters: Arc<Counters>) -> Self {
-        Self { registry, counters }
-    }
-
-    fn answer(&self, request: &Request<Incoming>) -> Response<AnswerBody> {
-        let path = request.uri().path();
-        if !matches!(path, "/health" | "/metrics") {
-            let body = json!({"error": "there is /health and /metrics", "error_code": "NotFound"});
-            return json_answer(StatusCode::NOT_FOUND, "application/json", &body);
-        }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let body = json!({"error": "only GET and HEAD", "error_code": "MethodNotAllowed"});
-            let mut answer = json_answer(StatusCode::METHOD_NOT_ALLOWED, "application/json", &body);
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
-        }
-        if path == "/health" {
-            return self.health(request.uri().query().unwrap_or_default());
-        }
-        let text = self.registry.prometheus_text() + &self.counters.prometheus_text();
-        let mut answer = Response::new(AnswerBody::whole(text));
-        let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-        answer.headers_mut().insert(CONTENT_TYPE, format);
-        answer
-    }
-
-    /// 200, also when degraded, so that an open circuit does not get the gateway restarted; 503 with `?strict=true`.
-    fn health(&self, query: &str) -> Response<AnswerBody> {
-        let operations = self.registry.snapshot().operations;
-        let in_state = |states: &[State]| -> Vec<Value> {
-            let is_in = |state: State| states.contains(&state);
-            let open = operations.iter().filter(|it| it.breaker.as_ref().is_some_and(|breaker| is_in(breaker.state)));
-            open.map(|it| Value::from(&*it.operation)).collect()
+    /// Over what traffic runs on, for whoever has one of the keys, or else for this machine alone.
+    ///
+    /// # Errors
+    /// If the key file is refused, or there is none and `address` can be reached from elsewhere.
+    pub(crate) fn new(
+        resilience: &Resilience,
+        counters: Arc<Counters>,
+        address: SocketAddr,
+        key_file: Option<&Path>,
+    ) -> Result<(Self, Operating), Failure> {
+        let keys = key_file.map(KeyFile::open).transpose()?;
+        let monitor = Monitor::new(resilience);
+        let config = AdminConfig::new()
+            .monitor(monitor.clone())
+            .metrics_source(move |format, text| counters.write(format, text));
+        let config = keys.iter().fold(config, |config, keys| config.key_ring(&keys.ring));
+        let refused = |error: AdminError| match error {
+            AdminError::Exposed { .. } => Failure::new(format!("{error} (--api-key-file, --admin-listen)")),
+            error => Failure::new(chain(&error)),
         };
-        let open = in_state(&[State::Open, State::ForcedOpen]);
-        let healthy = open.is_empty();
-        let strict = query.split('&').any(|pair| pair == "strict=true");
-        let status = if strict && !healthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-        let body = json!({
-            "healthy": healthy,
-            "status": if healthy { "healthy" } else { "degraded" },
-            "details": {
-                "healthy": healthy,
-                "open_circuit_breakers": open,
-                "half_open_circuit_breakers": in_state(&[State::HalfOpen]),
-                "total_circuit_breakers": operations.iter().filter(|it| it.breaker.is_some()).count(),
-                "total_operations": operations.len(),
-            },
-        });
-        json_answer(status, "application/json", &body)
+        let config = config.rate_limit(RATE.0, RATE.1).and_then(|it| it.for_address(address)).map_err(refused)?;
+        let site = site(resilience.clone(), config).map_err(refused)?;
+        Ok((Self { site }, Operating { monitor, keys }))
     }
 }
 
 impl Handler for Admin {
-    fn handle(
-        self,
-        request: Request<Incoming>,
-        _peer: Peer,
-    ) -> impl Future<Output = Response<AnswerBody>> + Send + 'static {
-        std::future::ready(self.answer(&request))
+    async fn handle(self, request: Request<Incoming>, peer: Peer) -> Response<AnswerBody> {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer.address));
+        let answer: Result<_, Infallible> = self.site.oneshot(request).await;
+        let Ok(answer) = answer;
+        answer.map(AnswerBody::of_admin)
     }
+}
+
+/// The file of keys, read again when it changes and on SIGHUP.
+#[derive(Debug)]
+pub(crate) struct KeyFile {
+    ring: KeyRing,
+    look: Look<1>,
+}
+
+impl KeyFile {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let look = Look::at([path.to_owned()]);
+        let ring = KeyRing::open(path).map_err(|error| Failure::new(chain(&error)))?;
+        Ok(Self { ring, look })
+    }
+
+    /// Reads the file again whenever it changed or `hangup` says so, for ever. One that is refused changes nothing.
+    pub(crate) async fn follow(self, mut hangup: Signal) {
+        let Self { ring, mut look } = self;
+        while look.wait(&mut hangup).await {
+            let reading = ring.clone();
+            match tokio::task::spawn_blocking(move || reading.read_again()).await {
+                Ok(Ok(())) => tracing::info!("keys read again from {}", ring.path().display()),
+                Ok(Err(error)) => tracing::warn!("the keys stay as they are: {}", chain(&error)),
+                Err(error) => tracing::error!(%error, "reading the keys did not end"),
+            }
+        }
+    }
+}
+
+/// An error and what is behind it, in one line. None of these quotes a key.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |it| it.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

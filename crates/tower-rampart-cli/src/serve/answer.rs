@@ -24,6 +24,8 @@ pub(crate) enum Trouble {
     BadRequest,
     /// The request asks for what a gateway does not do.
     NotImplemented,
+    /// There are as many upgraded connections as there can be.
+    TooManyUpgrades,
     /// A bug of the gateway.
     Panicked,
 }
@@ -35,6 +37,7 @@ impl Trouble {
             Self::NotSentAgain => StatusCode::GATEWAY_TIMEOUT,
             Self::BodyLost | Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::TooManyUpgrades => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -47,6 +50,7 @@ impl Trouble {
             Self::BodyLost => "RequestBodyLost",
             Self::BadRequest => "ValidationError",
             Self::NotImplemented => "NotImplemented",
+            Self::TooManyUpgrades => "TooManyUpgrades",
             Self::Panicked => "InfrastructureError",
         }
     }
@@ -60,9 +64,10 @@ impl Trouble {
             }
             Self::BodyLost => "the request body broke off",
             Self::BadRequest => {
-                "the request cannot be passed on: HTTP/1.1 wants exactly one Host, and a target that is a path"
+                "the request cannot be passed on: HTTP/1.1 wants exactly one Host, a target that is a path without '..', and no transfer coding but chunked"
             }
             Self::NotImplemented => "this gateway opens no tunnels",
+            Self::TooManyUpgrades => "there are as many upgraded connections as there can be",
             Self::Panicked => "the gateway failed to answer",
         }
     }
@@ -70,7 +75,7 @@ impl Trouble {
     /// The status of gRPC that says the same.
     fn grpc_status(self) -> GrpcStatus {
         match self {
-            Self::Unreachable | Self::Broken => GrpcStatus::Unavailable,
+            Self::Unreachable | Self::Broken | Self::TooManyUpgrades => GrpcStatus::Unavailable,
             Self::NotSentAgain => GrpcStatus::DeadlineExceeded,
             Self::NotImplemented => GrpcStatus::Unimplemented,
             Self::BodyLost | Self::BadRequest | Self::Panicked => GrpcStatus::Internal,
@@ -173,6 +178,7 @@ mod tests {
             (Trouble::Broken, "14"),
             (Trouble::NotSentAgain, "4"),
             (Trouble::NotImplemented, "12"),
+            (Trouble::TooManyUpgrades, "14"),
             (Trouble::BodyLost, "13"),
             (Trouble::BadRequest, "13"),
             (Trouble::Panicked, "13"),

@@ -1,4 +1,5 @@
-//! The body of an answer: the pipeline's, counted as in flight until it is gone. What of the call lives in it is `tower_rampart::http::ResponseBody`'s business.
+//! The body of an answer: the pipeline's, counted as in flight until it is gone, or the management API's. What of the call lives in the former is
+//! `tower_rampart::http::ResponseBody`'s business.
 
 use std::{
     error::Error as _,
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use http::{Response, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tower::BoxError;
 use tower_rampart::http::{BodyError, ResponseBody};
 
 use super::{answer::grpc_trailers, counters::InFlight};
@@ -17,16 +19,27 @@ use super::{answer::grpc_trailers, counters::InFlight};
 /// The body of an answer of this program.
 #[derive(Debug)]
 pub(crate) struct AnswerBody {
-    inner: ResponseBody<Incoming>,
+    inner: Inner,
     /// Whether what goes wrong with it is told in trailers.
     is_grpc: bool,
     /// Held only to be dropped with the body.
     _in_flight: Option<InFlight>,
 }
 
+#[derive(Debug)]
+enum Inner {
+    Pipeline(ResponseBody<Incoming>),
+    Admin(axum::body::Body),
+}
+
 impl AnswerBody {
     pub(crate) fn new(inner: ResponseBody<Incoming>) -> Self {
-        Self { inner, is_grpc: false, _in_flight: None }
+        Self { inner: Inner::Pipeline(inner), is_grpc: false, _in_flight: None }
+    }
+
+    /// One of the management API's.
+    pub(crate) fn of_admin(inner: axum::body::Body) -> Self {
+        Self { inner: Inner::Admin(inner), is_grpc: false, _in_flight: None }
     }
 
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
@@ -45,7 +58,7 @@ impl AnswerBody {
         // What came from behind without a body has none here either.
         let Some(length @ 1..) = body.size_hint().exact() else { return Response::from_parts(parts, body) };
         parts.headers.entry(CONTENT_LENGTH).or_insert(length.into());
-        Response::from_parts(parts, Self { inner: ResponseBody::empty(), ..body })
+        Response::from_parts(parts, Self { inner: Inner::Pipeline(ResponseBody::empty()), ..body })
     }
 
     /// Counts the request as in flight until this body is dropped.
@@ -56,23 +69,33 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        Poll::Ready(match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+        let inner = match &mut this.inner {
+            Inner::Pipeline(inner) => inner,
+            Inner::Admin(inner) => return Pin::new(inner).poll_frame(cx).map_err(Into::into),
+        };
+        Poll::Ready(match ready!(Pin::new(inner).poll_frame(cx)) {
             // Nothing comes after an error, so these are its last words.
             Some(Err(error)) if this.is_grpc && !is_reset(&error) => Some(Ok(Frame::trailers(grpc_trailers(&error)))),
-            frame => frame,
+            frame => frame.map(|it| it.map_err(Into::into)),
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.inner {
+            Inner::Pipeline(inner) => inner.is_end_stream(),
+            Inner::Admin(inner) => inner.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Inner::Pipeline(inner) => inner.size_hint(),
+            Inner::Admin(inner) => inner.size_hint(),
+        }
     }
 }
 

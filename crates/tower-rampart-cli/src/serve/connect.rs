@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Request, Uri, header::CONNECTION, uri::Scheme};
+use http::{
+    HeaderMap, HeaderValue, Request, Uri,
+    header::{CONNECTION, TRANSFER_ENCODING},
+    uri::Scheme,
+};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::{self, Client, connect::HttpConnector},
@@ -34,7 +38,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a peer may be silent before it is asked whether it is still there: by TCP always, by HTTP/2 while there are requests.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// The longest list of fields that HTTP/2 may bring, either way, in bytes as RFC 9113 section 6.5.2 counts them.
+/// The longest list of fields that a request or an answer may bring, in bytes as RFC 9113 section 6.5.2 counts them, or as they stand in the head over
+/// HTTP/1.1. What one side brings the other must take: over HTTP/2 a list that is too long can end the whole connection.
 pub(crate) const MAX_HEADER_LIST: u32 = 64 * 1024;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -77,6 +82,7 @@ impl Clients {
                 .http2_only(protocol == Protocol::Http2)
                 .http2_keep_alive_interval(KEEP_ALIVE)
                 .http2_max_header_list_size(MAX_HEADER_LIST)
+                .http1_max_buf_size(MAX_HEADER_LIST as usize)
                 .build(Connector::new(protocol, Arc::clone(&trust)))
         };
         Ok(Self {
@@ -114,6 +120,7 @@ impl Clients {
             Protocol::Http1 => self.http1.request(request),
             Protocol::Http2 => {
                 request.headers_mut().remove(CONNECTION);
+                request.headers_mut().remove(TRANSFER_ENCODING);
                 self.http2.request(request)
             }
             Protocol::Negotiated => {

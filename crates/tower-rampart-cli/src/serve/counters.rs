@@ -11,6 +11,7 @@ use std::{
 
 use http::StatusCode;
 use tokio::sync::watch;
+use tower_rampart_admin::MetricsFormat;
 
 /// The counters of one gateway.
 #[derive(Debug, Default)]
@@ -60,49 +61,60 @@ impl Counters {
         self.answers[class].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a document that traffic runs on from now on.
+    /// Counts a configuration that traffic runs on from now on.
     pub(crate) fn reload_applied(&self) {
         self.reloads_applied.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a document that changed nothing because it was refused.
+    /// Counts one that changed nothing because it was refused.
     pub(crate) fn reload_refused(&self) {
         self.reloads_refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The counters in the text format of Prometheus.
-    pub(crate) fn prometheus_text(&self) -> String {
-        let mut text = String::from(
-            "# HELP rampart_gateway_in_flight Requests that are being answered, bodies included.\n\
-             # TYPE rampart_gateway_in_flight gauge\n",
-        );
-        let mut line = |arguments: std::fmt::Arguments<'_>| {
-            text.write_fmt(arguments).expect("writing to a String never fails");
-        };
-        line(format_args!("rampart_gateway_in_flight {}\n", self.in_flight()));
-        line(format_args!(
-            "# HELP rampart_gateway_upgraded_connections Connections that speak another protocol since their handshake, such as WebSocket.\n\
-             # TYPE rampart_gateway_upgraded_connections gauge\n\
-             rampart_gateway_upgraded_connections {}\n",
-            self.upgraded()
-        ));
-        line(format_args!(
-            "# HELP rampart_gateway_answers_total Answers to clients by the class of their status.\n\
-             # TYPE rampart_gateway_answers_total counter\n"
-        ));
+    /// Appends the counters as text.
+    pub(crate) fn write(&self, format: MetricsFormat, text: &mut String) {
+        let mut families = Families { text, format };
+        families.family("rampart_gateway_in_flight", "gauge", "Requests that are being answered, bodies included.");
+        families.sample("rampart_gateway_in_flight", "", self.in_flight());
+        let upgraded = "Connections that speak another protocol since their handshake, such as WebSocket.";
+        families.family("rampart_gateway_upgraded_connections", "gauge", upgraded);
+        families.sample("rampart_gateway_upgraded_connections", "", self.upgraded());
+        let answers = "Answers to clients by the class of their status.";
+        families.family("rampart_gateway_answers_total", "counter", answers);
         for (class, count) in (1..).zip(&self.answers) {
-            let count = count.load(Ordering::Relaxed);
-            line(format_args!("rampart_gateway_answers_total{{status=\"{class}xx\"}} {count}\n"));
+            let labels = format!("{{status=\"{class}xx\"}}");
+            families.sample("rampart_gateway_answers_total", &labels, count.load(Ordering::Relaxed));
         }
-        line(format_args!(
-            "# HELP rampart_reloads_total Configurations that were read after the first, by what became of them.\n\
-             # TYPE rampart_reloads_total counter\n"
-        ));
+        let reloads = "Changes of the configuration after the first, overrides and their ends among them, by what became of them.";
+        families.family("rampart_reloads_total", "counter", reloads);
         for (result, count) in [("applied", &self.reloads_applied), ("refused", &self.reloads_refused)] {
-            let count = count.load(Ordering::Relaxed);
-            line(format_args!("rampart_reloads_total{{result=\"{result}\"}} {count}\n"));
+            let labels = format!("{{result=\"{result}\"}}");
+            families.sample("rampart_reloads_total", &labels, count.load(Ordering::Relaxed));
         }
-        text
+    }
+}
+
+/// Writes families and their samples, one a line.
+struct Families<'a> {
+    text: &'a mut String,
+    format: MetricsFormat,
+}
+
+impl Families<'_> {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let name = match self.format {
+            MetricsFormat::OpenMetrics => name.strip_suffix("_total").unwrap_or(name),
+            _ => name,
+        };
+        self.write(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: u64) {
+        self.write(format_args!("{name}{labels} {value}\n"));
+    }
+
+    fn write(&mut self, line: std::fmt::Arguments<'_>) {
+        self.text.write_fmt(line).expect("writing to a String never fails");
     }
 }
 
@@ -122,13 +134,27 @@ impl Drop for InFlight {
 mod tests {
     use super::*;
 
+    fn text(counters: &Counters) -> String {
+        let mut text = String::new();
+        counters.write(MetricsFormat::Prometheus, &mut text);
+        text
+    }
+
+    #[test]
+    fn families_of_counters_are_named_as_each_format_wants() {
+        let mut open = String::new();
+        Counters::default().write(MetricsFormat::OpenMetrics, &mut open);
+        assert!(open.contains("# TYPE rampart_reloads counter\nrampart_reloads_total{"), "{open}");
+        assert!(text(&Counters::default()).contains("# TYPE rampart_reloads_total counter\n"));
+    }
+
     #[test]
     fn request_is_in_flight_until_dropped() {
         let counters = Arc::new(Counters::default());
         let first = counters.enter();
         let second = counters.enter();
         drop(first);
-        assert!(counters.prometheus_text().contains("rampart_gateway_in_flight 1\n"));
+        assert!(text(&counters).contains("rampart_gateway_in_flight 1\n"));
         drop(second);
         assert_eq!(counters.in_flight(), 0);
     }
@@ -137,7 +163,7 @@ mod tests {
     async fn connection_is_upgraded_until_dropped() {
         let counters = Arc::new(Counters::default());
         let upgrade = counters.upgrade();
-        assert!(counters.prometheus_text().contains("\nrampart_gateway_upgraded_connections 1\n"));
+        assert!(text(&counters).contains("\nrampart_gateway_upgraded_connections 1\n"));
         drop(upgrade);
         assert_eq!(counters.upgraded(), 0);
         counters.upgrades_ended().await;
@@ -149,7 +175,7 @@ mod tests {
         counters.reload_applied();
         counters.reload_refused();
         counters.reload_refused();
-        let text = counters.prometheus_text();
+        let text = text(&counters);
         assert!(text.contains("rampart_reloads_total{result=\"applied\"} 1\n"), "{text}");
         assert!(text.contains("rampart_reloads_total{result=\"refused\"} 2\n"), "{text}");
     }
@@ -160,7 +186,7 @@ mod tests {
         for code in [200, 204, 404, 503, 999] {
             counters.answered(StatusCode::from_u16(code).expect("a status"));
         }
-        let text = counters.prometheus_text();
+        let text = text(&counters);
         assert!(text.contains("rampart_gateway_answers_total{status=\"2xx\"} 2\n"));
         assert!(text.contains("rampart_gateway_answers_total{status=\"4xx\"} 1\n"));
         assert!(text.contains("rampart_gateway_answers_total{status=\"5xx\"} 2\n"));

@@ -17,7 +17,8 @@ const MAX_BYTES: u64 = 64 * 1024 + 1;
 
 /// What the gateway can do for a document: what all HTTP clients can, and what only a program of its own can.
 pub(crate) fn capabilities() -> Capabilities {
-    http::capabilities().with(Capability::Routes).with(Capability::FallbackTargets).with(Capability::FallbackAnswer)
+    let own = [Capability::Routes, Capability::FallbackTargets, Capability::FallbackAnswer, Capability::Monitoring];
+    own.into_iter().fold(http::capabilities(), Capabilities::with)
 }
 
 /// The configuration of a preset.

@@ -39,7 +39,10 @@ impl Gateway {
         if request.method() == Method::CONNECT {
             return Trouble::NotImplemented.answer(None, form);
         }
-        let handshake = Handshake::of(&mut request);
+        let mut handshake = Handshake::of(&mut request);
+        if handshake.as_mut().is_some_and(|it| !it.enter(&self.tunnels)) {
+            return Trouble::TooManyUpgrades.answer(None, form);
+        }
         // Trailers get through to the client over HTTP/2 always.
         let ends_in_trailers = form == RefusalForm::Grpc && request.version() == Version::HTTP_2;
         let (mut parts, body) = request.into_parts();
@@ -48,6 +51,7 @@ impl Gateway {
         if headers::prepare(&mut parts, peer).is_err() {
             return Trouble::BadRequest.answer(None, form);
         }
+        headers::frame(&mut parts, &body);
         parts.headers.remove(HEADER);
         let is_asked = explanation::take_question(&mut parts.headers);
         if let Some(handshake) = &handshake {

@@ -1,12 +1,13 @@
 //! What a gateway does to headers on their way through (RFC 9110 section 7.6). Nothing here depends on what a request is about.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
     header::{
         CONNECTION, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
     },
     request::Parts,
 };
+use http_body::Body;
 
 use super::listener::Peer;
 
@@ -32,12 +33,12 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Removes what concerns one connection only: the known fields, and those that `Connection` names.
 pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // By bytes: a name beside others that are no text is named all the same.
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim_ascii().parse().ok())
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
@@ -51,9 +52,12 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// `X-Forwarded-Host` and `-Proto` are set unless a proxy before this one did.
 ///
 /// # Errors
-/// 400 for an HTTP/1.1 request without `Host`, or with several: which of them counts is not for a gateway to guess.
+/// 400 for an HTTP/1.1 request without `Host`, or with several: which of them counts is not for a gateway to guess. The same for a target that is an
+/// authority and no path, which is for CONNECT alone (RFC 9112 section 3.2.3), and for transfer codings beside one `chunked`: the body would go on under a
+/// coding that nobody names any more.
 pub(crate) fn prepare(parts: &mut Parts, peer: Peer) -> Result<(), StatusCode> {
     let host = authority(parts)?;
+    check_codings(&parts.headers)?;
     let wants_trailers = wants_trailers(&parts.headers);
     let headers = &mut parts.headers;
     remove_hop_by_hop(headers);
@@ -64,7 +68,7 @@ pub(crate) fn prepare(parts: &mut Parts, peer: Peer) -> Result<(), StatusCode> {
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     join(headers, &COOKIE, "; ");
-    append(headers, &X_FORWARDED_FOR, &peer.address.to_canonical().to_string());
+    append(headers, &X_FORWARDED_FOR, &peer.address.ip().to_canonical().to_string());
     let protocol = match parts.version {
         Version::HTTP_10 => "1.0",
         Version::HTTP_2 => "2",
@@ -78,8 +82,8 @@ pub(crate) fn prepare(parts: &mut Parts, peer: Peer) -> Result<(), StatusCode> {
 
     parts.version = Version::HTTP_11;
     // Of an absolute target only the path is of use behind, whatever host it names.
-    let path = parts.uri.path_and_query().cloned();
-    parts.uri = path.map(Uri::from).unwrap_or_default();
+    let path = parts.uri.path_and_query().cloned().ok_or(StatusCode::BAD_REQUEST)?;
+    parts.uri = Uri::from(path);
     Ok(())
 }
 
@@ -92,6 +96,23 @@ fn authority(parts: &Parts) -> Result<Option<HeaderValue>, StatusCode> {
     }
     let of_target = parts.uri.authority().and_then(|it| HeaderValue::from_str(it.as_str()).ok());
     Ok(of_target.or_else(|| host.cloned()))
+}
+
+fn check_codings(headers: &HeaderMap) -> Result<(), StatusCode> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// Names the framing of a body whose length is not known, where hyper would take it for none: with GET and HEAD, which seldom have one.
+pub(crate) fn frame(parts: &mut Parts, body: &impl Body) {
+    let is_seldom = matches!(parts.method, Method::GET | Method::HEAD);
+    if is_seldom && !body.is_end_stream() && body.size_hint().exact().is_none() {
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
 }
 
 fn wants_trailers(headers: &HeaderMap) -> bool {
@@ -127,7 +148,7 @@ mod tests {
 
     fn prepared(build: http::request::Builder) -> Result<Parts, StatusCode> {
         let mut parts = build.body(()).expect("a request").into_parts().0;
-        prepare(&mut parts, Peer { address: [192, 0, 2, 7].into(), is_secure: false })?;
+        prepare(&mut parts, Peer { address: ([192, 0, 2, 7], 50_000).into(), is_secure: false })?;
         Ok(parts)
     }
 
@@ -160,6 +181,27 @@ mod tests {
         }
         remove_hop_by_hop(&mut headers);
         assert_eq!(names(&headers), ["authorization", "trailer"]);
+    }
+
+    #[test]
+    fn names_beside_what_is_no_text_are_names_all_the_same() {
+        let mut headers = HeaderMap::new();
+        headers.append(CONNECTION, HeaderValue::from_bytes(b"x-private, \xe9, ").expect("a value"));
+        headers.append("x-private", HeaderValue::from_static("1"));
+        remove_hop_by_hop(&mut headers);
+        assert!(headers.is_empty(), "{headers:?}");
+    }
+
+    #[test]
+    fn chunked_is_the_one_transfer_coding() {
+        let with = |codings: &[&str]| {
+            let request = Request::post("/").header("host", "a");
+            prepared(codings.iter().fold(request, |request, it| request.header("transfer-encoding", *it)))
+        };
+        assert!(with(&["Chunked"]).is_ok_and(|parts| !parts.headers.contains_key("transfer-encoding")));
+        for codings in [&["gzip, chunked"][..], &["chunked, chunked"], &["gzip", "chunked"], &["chunked", "chunked"]] {
+            assert_eq!(with(codings).err(), Some(StatusCode::BAD_REQUEST), "{codings:?}");
+        }
     }
 
     #[test]

@@ -1,13 +1,6 @@
 //! Accepts connections and serves them until told to stop; what is answered is the handler's business.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    net::{IpAddr, SocketAddr},
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, future::Future, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use http::{Method, Request, Response};
@@ -57,7 +50,7 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
 /// Who sends a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
-    pub(crate) address: IpAddr,
+    pub(crate) address: SocketAddr,
     /// Whether it came over TLS.
     pub(crate) is_secure: bool,
 }
@@ -96,7 +89,7 @@ pub(crate) async fn accept<H: Handler>(
         };
         match accepted {
             Ok((stream, address)) => {
-                let peer = Peer { address: address.ip(), is_secure: tls.is_some() };
+                let peer = Peer { address, is_secure: tls.is_some() };
                 let serving =
                     Serving { handler: handler.clone(), peer, watcher: graceful.watcher(), stop: stop.clone() };
                 tokio::spawn(serving.accepted(stream, tls.clone()));
@@ -151,7 +144,12 @@ impl<H: Handler> Serving<H> {
             }
         });
         let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).half_close(false);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEADER_LIST as usize)
+            .half_close(false);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -1,23 +1,18 @@
-//! The configuration that traffic runs on, and the pipelines that were built from it: replaced together or not at all. Where documents come from is in
-//! `source`.
+//! The pipelines that traffic runs on: checked and built anew before each change of the configuration, wherever it comes from, and replaced together or not
+//! at all. Files are followed in `source`, the management API is mounted in `admin`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use http::request::Parts;
 use tower_rampart::{
     Registry, Resilience, ResilienceConfig,
-    reload::{ChangeBy, ReloadError},
+    reload::{Host, Next, Ready, ReloadError},
 };
-use tower_rampart_core::{
-    control::ConfigCell,
-    event::{Event, EventKind},
-    rejection::Name,
-};
+use tower_rampart_config::ConfigError;
+use tower_rampart_core::control::ConfigCell;
 
 use super::{
-    counters::Counters,
-    document::capabilities,
-    operations::{Operation, Operations, OperationsError, StandbyNumbers},
+    operations::{Operation, Operations, StandbyNumbers},
     target::Target,
     upstream::Upstream,
 };
@@ -25,77 +20,53 @@ use super::{
 /// What the gateway runs on.
 #[derive(Debug)]
 pub(crate) struct Live {
-    resilience: Resilience,
     upstream: Upstream,
     fallbacks: Vec<Target>,
-    counters: Arc<Counters>,
-    operations: ConfigCell<Operations>,
-    /// Held for a whole change, so that the pipelines that are stored last are those of the configuration that was.
+    registry: Registry,
+    /// Empty only until the first configuration was made ready for.
+    operations: OnceLock<ConfigCell<Operations>>,
     numbers: Mutex<StandbyNumbers>,
 }
 
 impl Live {
-    /// Builds the pipelines of a configuration. `fallbacks` are tried before those that the configuration has.
+    /// Builds the pipelines of a configuration, and is asked before each change of it. `fallbacks` are tried before those that the configuration has.
     ///
     /// # Errors
     /// If the configuration asks for what a gateway cannot do.
-    pub(crate) fn new(
-        config: ResilienceConfig,
-        registry: &Registry,
+    pub(crate) fn attach(
+        resilience: &Resilience,
         upstream: Upstream,
         fallbacks: Vec<Target>,
-        counters: Arc<Counters>,
-    ) -> Result<Self, OperationsError> {
-        Operations::check(&config)?;
-        let resilience = Resilience::for_host(config, registry, capabilities())?;
-        let mut numbers = StandbyNumbers::default();
-        let operations = Operations::new(&resilience, &upstream, &fallbacks, &mut numbers)?;
-        let (operations, numbers) = (ConfigCell::new(operations), Mutex::new(numbers));
-        Ok(Self { resilience, upstream, fallbacks, counters, operations, numbers })
+    ) -> Result<Arc<Self>, ReloadError> {
+        let registry = resilience.registry().clone();
+        let (operations, numbers) = (OnceLock::new(), Mutex::default());
+        let live = Arc::new(Self { upstream, fallbacks, registry, operations, numbers });
+        resilience.attach_host(Arc::clone(&live) as Arc<dyn Host>)?;
+        Ok(live)
     }
 
-    /// The operation of a request, as it is now. The request keeps it, whatever is reloaded meanwhile.
+    /// The operation of a request, as it is now. The request keeps it, whatever is reloaded meanwhile: it ends on the pipeline that it began with.
     pub(crate) fn operation_of(&self, request: &Parts) -> Operation {
-        self.operations.with(|it| it.of(request).clone())
+        let operations = self.operations.get().expect("attaching made ready for the first configuration");
+        operations.with(|it| it.of(request).clone())
     }
 
-    /// Replaces the document: circuits, windows, tokens, permits and budgets stay, requests in flight end on the pipelines they began with.
-    ///
-    /// # Errors
-    /// If the document cannot be served. Then nothing has changed, and observers have been told.
-    pub(crate) fn reload(&self, document: ResilienceConfig, by: &ChangeBy) -> Result<(), OperationsError> {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        // What the library cannot know of a gateway, before anything is changed.
-        Operations::check(&document).inspect_err(|error| self.refuse(error.to_string()))?;
-        Operations::check_room(&document, &self.fallbacks, &mut numbers, self.resilience.registry())
-            .inspect_err(|error| self.refuse(error.to_string()))?;
-        let before = self.resilience.document();
-        self.resilience.reload(document, by)?;
-        match Operations::new(&self.resilience, &self.upstream, &self.fallbacks, &mut numbers) {
-            Ok(operations) => {
-                self.operations.store(operations);
-                self.counters.reload_applied();
-                Ok(())
-            }
-            // Others have taken the registry's room meanwhile.
-            Err(error) => {
-                self.resilience.reload(before, by)?;
-                self.refuse(error.to_string());
-                Err(error)
-            }
-        }
-    }
-
-    /// Tells observers of a document that was refused before it came here.
-    pub(crate) fn refuse(&self, reason: impl Into<Arc<str>>) {
-        let registry = self.resilience.registry();
-        let kind = EventKind::ReloadRefused { reason: reason.into() };
-        registry.emit(&Event::new(registry.now(), Name::from("configuration"), kind));
+    fn numbers(&self) -> MutexGuard<'_, StandbyNumbers> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl From<ReloadError> for OperationsError {
-    fn from(error: ReloadError) -> Self {
-        Self::Build(error.into())
+impl Host for Live {
+    fn check(&self, config: &ResilienceConfig) -> Result<(), ConfigError> {
+        Operations::check(config, &self.fallbacks, &self.numbers(), &self.registry)
+    }
+
+    fn prepare(self: Arc<Self>, next: &Next) -> Result<Ready, ConfigError> {
+        let operations = Operations::new(next, &self.upstream, &self.fallbacks, &mut self.numbers())?;
+        Ok(Box::new(move || match self.operations.get() {
+            Some(cell) => cell.store(operations),
+            // Changes are made one after another, so nobody else was first.
+            None => drop(self.operations.set(ConfigCell::new(operations))),
+        }))
     }
 }

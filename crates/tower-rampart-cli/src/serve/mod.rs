@@ -13,6 +13,7 @@ mod linger;
 mod listener;
 mod live;
 mod log;
+mod look;
 mod opening;
 mod operations;
 mod pem;
@@ -49,11 +50,12 @@ pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure
     log::init(json);
     let source = Source::open(options.preset.as_deref(), options.config.as_deref())?;
     let plan = Plan {
-        config: source.config(),
+        resilience: source.resilience().clone(),
         upstream: options.upstream.clone(),
         fallbacks: options.fallback_upstream.clone(),
         listen: options.listen,
         admin_listen: options.admin_listen,
+        api_key_file: options.api_key_file.clone(),
         transport: options.transport.clone(),
     };
     let targets = std::iter::once(&options.upstream).chain(&options.fallback_upstream);
@@ -65,8 +67,13 @@ pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure
     let hangup = shutdown::listen(SignalKind::hangup())?;
     let mut running = Running::start(plan).await?;
     running.registry().on_event(log::event);
+    running.maintain();
     running.follow(source, hangup);
     running.follow_certificate(shutdown::listen(SignalKind::hangup())?);
+    running.follow_keys(shutdown::listen(SignalKind::hangup())?);
+    if !running.admin_address().ip().is_loopback() {
+        tracing::warn!("keys and answers of the admin address cross the network as they are: put TLS in front of it");
+    }
     announce(&running, json);
     for target in targets {
         tokio::spawn(probe(target.clone()));
@@ -85,15 +92,15 @@ async fn probe(target: Target) {
     }
 }
 
-/// The first two lines, or the one value, on standard output.
+/// The addresses, or the one value, on standard output.
 fn announce(running: &Running, as_json: bool) {
-    let (address, admin) = (running.address(), running.admin_address());
+    let (address, admin, dashboard) = (running.address(), running.admin_address(), running.dashboard());
     let scheme = if running.is_secure() { "https" } else { "http" };
     let text = if as_json {
-        let value = json!({"listening": format!("{scheme}://{address}"), "admin": format!("http://{admin}")});
+        let value = json!({"listening": format!("{scheme}://{address}"), "admin": format!("http://{admin}"), "dashboard": dashboard});
         format!("{value}\n")
     } else {
-        format!("listening on {scheme}://{address}\nadmin on http://{admin}\n")
+        format!("listening on {scheme}://{address}\nadmin on http://{admin}\ndashboard on {dashboard}\n")
     };
     let mut out = std::io::stdout().lock();
     // Whoever closed standard output does not want to know.

@@ -8,17 +8,18 @@ use std::{
 use http::{HeaderMap, HeaderName, request::Parts};
 use tower::Layer as _;
 use tower_rampart::{
-    BuildError, PresetBuilder, Registry, Resilience, ResilienceConfig,
+    BuildError, PresetBuilder, Registry, ResilienceConfig,
     http::{ClientLayer, ClientService, Configured},
+    reload::Next,
 };
-use tower_rampart_config::{Route, RouteMatch};
+use tower_rampart_config::{ConfigError, Route, RouteMatch, Violation, ViolationCode};
 use tower_rampart_core::rejection::Name;
 
 use super::{
     document::capabilities,
     explanation::Kept,
     standby::{FixedAnswer, Protected, Standbys},
-    target::{InvalidTarget, Target},
+    target::Target,
     upstream::Upstream,
 };
 
@@ -30,17 +31,6 @@ pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-resilience-oper
 
 /// The upstream behind the whole pipeline of an operation.
 pub(crate) type Pipeline = ClientService<Upstream, Standbys, Configured, Kept>;
-
-/// Why the pipelines cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OperationsError {
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    #[error("fallback.targets: '{text}' is no upstream: {source}")]
-    Target { text: String, source: InvalidTarget },
-    #[error("there is no room for {0} more operations and upstreams that stand by")]
-    Full(usize),
-}
 
 /// One operation.
 #[derive(Clone, Debug)]
@@ -63,6 +53,11 @@ pub(crate) struct Operations {
 pub(crate) struct StandbyNumbers(Vec<Target>);
 
 impl StandbyNumbers {
+    /// How many of these targets never stood by.
+    fn new_among(&self, targets: &BTreeSet<String>) -> usize {
+        targets.iter().filter(|text| !self.0.iter().any(|it| it.to_string() == **text)).count()
+    }
+
     /// No name that a document can use, so that no operation can be mistaken for it.
     fn name(&mut self, target: &Target) -> String {
         let known = self.0.iter().position(|it| it == target);
@@ -75,70 +70,64 @@ impl StandbyNumbers {
 }
 
 impl Operations {
-    /// Checks that the registry has room for what is new in a configuration.
+    /// Checks what only a gateway can: whether the targets of all operations are upstreams, and whether the registry has room for all that is new.
     ///
     /// # Errors
-    /// If it has not.
-    pub(crate) fn check_room(
+    /// Names every target that is none at its path.
+    pub(crate) fn check(
         config: &ResilienceConfig,
         fallbacks: &[Target],
-        numbers: &mut StandbyNumbers,
+        numbers: &StandbyNumbers,
         registry: &Registry,
-    ) -> Result<(), OperationsError> {
-        let mut names = BTreeSet::from([DEFAULT.to_owned()]);
-        names.extend(known(config).map(str::to_owned));
-        let mut targets = fallbacks.to_vec();
+    ) -> Result<(), ConfigError> {
+        let names: BTreeSet<&str> = std::iter::once(DEFAULT).chain(known(config)).collect();
+        let mut targets: BTreeSet<String> = fallbacks.iter().map(ToString::to_string).collect();
+        let mut wrong: Vec<Violation> = Vec::new();
         for name in &names {
-            for text in &config.operation(name).fallback_answer.targets {
-                targets.push(target(text)?);
+            for (index, text) in config.operation(name).fallback_answer.targets.iter().enumerate() {
+                match text.parse::<Target>() {
+                    Ok(target) => drop(targets.insert(target.to_string())),
+                    Err(error) => {
+                        let path = path_of_target(config, name, text, index);
+                        if !wrong.iter().any(|it| it.path == path) {
+                            let message = format!("'{text}' is no upstream: {error}");
+                            wrong.push(Violation::new(path, ViolationCode::Unsupported, message));
+                        }
+                    }
+                }
             }
         }
-        let known_before = numbers.0.len();
-        names.extend(targets.iter().map(|it| numbers.name(it)));
-        let new = names.iter().filter(|it| registry.get(it).is_none()).count();
-        if registry.operations().len() + new > tower_rampart_core::registry::Registry::MAX_OPERATIONS {
-            numbers.0.truncate(known_before);
-            return Err(OperationsError::Full(new));
+        let new = names.iter().filter(|it| registry.get(it).is_none()).count() + numbers.new_among(&targets);
+        let most = tower_rampart_core::registry::Registry::MAX_OPERATIONS;
+        if registry.operations().len() + new > most {
+            let message = format!("there is no room for {new} more operations and upstreams that stand by, of {most}");
+            wrong.push(Violation::new("operation_overrides", ViolationCode::Unsupported, message));
         }
-        Ok(())
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.into()) }
     }
 
-    /// Builds the pipelines of the default operation, of those that are configured by name, and of those that routes name, on what runs now.
+    /// Builds the pipelines of the default operation, of those that are configured by name, and of those that routes name.
     ///
     /// `fallbacks` are tried before those that the configuration has. Each has one circuit for all operations.
     ///
     /// # Errors
-    /// If the configuration names targets that are none, or asks for what a gateway cannot do.
+    /// If the configuration asks for what a gateway cannot do.
     pub(crate) fn new(
-        resilience: &Resilience,
+        next: &Next,
         upstream: &Upstream,
         fallbacks: &[Target],
         numbers: &mut StandbyNumbers,
-    ) -> Result<Self, OperationsError> {
-        let config = resilience.config();
-        let mut builder = Builder { config: &config, resilience, upstream, fallbacks, numbers, protected: Vec::new() };
+    ) -> Result<Self, ConfigError> {
+        let config = next.config();
+        let mut builder = Builder { next, upstream, fallbacks, numbers, protected: Vec::new() };
         let default = builder.operation(DEFAULT)?;
         let mut named = HashMap::from([(DEFAULT.to_owned(), default.clone())]);
-        for name in known(&config) {
+        for name in known(config) {
             if !named.contains_key(name) {
                 named.insert(name.to_owned(), builder.operation(name)?);
             }
         }
         Ok(Self { default, named, routes: config.gateway().routes.clone() })
-    }
-
-    /// Checks what only a gateway can: whether the targets of all operations are upstreams.
-    ///
-    /// # Errors
-    /// Names the first that is none.
-    pub(crate) fn check(config: &ResilienceConfig) -> Result<(), OperationsError> {
-        let all = std::iter::once(DEFAULT).chain(known(config)).map(|name| config.operation(name));
-        for operation in all {
-            for text in &operation.fallback_answer.targets {
-                target(text)?;
-            }
-        }
-        Ok(())
     }
 
     /// The operation of a request: what its header names, or else the first route that fits, or else the default.
@@ -159,8 +148,20 @@ fn known(config: &ResilienceConfig) -> impl Iterator<Item = &str> {
     config.operation_names().into_iter().chain(routes.iter().map(|route| route.operation.as_str()))
 }
 
-fn target(text: &str) -> Result<Target, OperationsError> {
-    text.parse().map_err(|source| OperationsError::Target { text: text.to_owned(), source })
+/// Where a document says which target: among those of all operations, or of this one.
+fn path_of_target(config: &ResilienceConfig, operation: &str, text: &str, index: usize) -> String {
+    match config.base().fallback_answer.targets.get(index) {
+        Some(common) if common == text => format!("fallback.targets[{index}]"),
+        _ => format!("operation_overrides.{operation}.fallback.targets[{index}]"),
+    }
+}
+
+/// What is wrong where a document was checked before.
+fn unbuilt(error: BuildError) -> ConfigError {
+    match error {
+        BuildError::Config(error) => error,
+        error => Violation::new("", ViolationCode::Unsupported, error.to_string()).into(),
+    }
 }
 
 fn fits(matches: &RouteMatch, headers: &HeaderMap, path: &str) -> bool {
@@ -171,8 +172,7 @@ fn fits(matches: &RouteMatch, headers: &HeaderMap, path: &str) -> bool {
 }
 
 struct Builder<'a> {
-    config: &'a ResilienceConfig,
-    resilience: &'a Resilience,
+    next: &'a Next,
     upstream: &'a Upstream,
     fallbacks: &'a [Target],
     numbers: &'a mut StandbyNumbers,
@@ -181,37 +181,39 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn operation(&mut self, name: &str) -> Result<Operation, OperationsError> {
-        let config = self.config.operation(name);
+    fn operation(&mut self, name: &str) -> Result<Operation, ConfigError> {
+        let config = self.next.config().operation(name);
         let mut standbys = Vec::new();
         for target in self.fallbacks {
             standbys.push(self.protected(target)?);
         }
         let answer = &config.fallback_answer;
         for text in &answer.targets {
-            standbys.push(self.protected(&target(text)?)?);
+            let no_upstream =
+                |error| Violation::new("fallback.targets", ViolationCode::Unsupported, format!("{error}"));
+            standbys.push(self.protected(&text.parse().map_err(no_upstream)?)?);
         }
         let is_stated = answer.status.is_some() || answer.body.is_some();
         let last = is_stated.then(|| FixedAnswer::new(answer.status, answer.body.as_deref()));
         let stages = self.stages(name).fallback_answer(Standbys::new(standbys, last)).reporter(Kept);
-        let layer: ClientLayer<_, _, _> = stages.http_client()?;
+        let layer: ClientLayer<_, _, _> = stages.http_client().map_err(unbuilt)?;
         Ok(Operation { name: name.into(), pipeline: layer.layer(self.upstream.clone()) })
     }
 
     /// The upstream that stands by, behind its own pipeline, which runs on the base configuration.
-    fn protected(&mut self, target: &Target) -> Result<(Name, Protected), OperationsError> {
+    fn protected(&mut self, target: &Target) -> Result<(Name, Protected), ConfigError> {
         if let Some((_, name, service)) = self.protected.iter().find(|(known, ..)| known == target) {
             return Ok((Name::clone(name), service.clone()));
         }
         let name = self.numbers.name(target);
-        let layer: ClientLayer = self.stages(&name).http_client()?;
+        let layer: ClientLayer = self.stages(&name).http_client().map_err(unbuilt)?;
         let (name, service) = (Name::from(name), layer.layer(self.upstream.to(target.clone())).standby());
         self.protected.push((target.clone(), Name::clone(&name), service.clone()));
         Ok((name, service))
     }
 
     fn stages(&self, name: &str) -> PresetBuilder {
-        PresetBuilder::from_resilience(self.resilience).operation(name).capabilities(capabilities())
+        self.next.pipeline().operation(name).capabilities(capabilities())
     }
 }
 
@@ -222,16 +224,37 @@ mod tests {
     #[test]
     fn pipeline_of_a_standby_keeps_its_name_wherever_it_is_listed() {
         let mut numbers = StandbyNumbers::default();
-        let [a, b] = ["http://a", "http://b"].map(|text| target(text).expect("an upstream"));
+        let [a, b] = ["http://a", "http://b"].map(|text| text.parse::<Target>().expect("an upstream"));
         assert_eq!([numbers.name(&a), numbers.name(&b)], ["fallback#1", "fallback#2"]);
         assert_eq!([numbers.name(&b), numbers.name(&a)], ["fallback#2", "fallback#1"]);
+        assert_eq!(numbers.new_among(&["http://a", "http://b/", "http://c"].map(str::to_owned).into()), 2);
     }
 
     #[test]
     fn target_of_any_operation_must_be_an_upstream() {
-        let text = r#"{"operation_overrides": {"a": {"fallback": {"targets": ["http://b", "https://c?x"]}}}}"#;
+        let text = r#"{"fallback": {"targets": ["http://b", "http://d:0"]}, "operation_overrides": {"a": {"fallback": {"targets": ["http://c:0"]}}}}"#;
         let config = ResilienceConfig::from_json(text).expect("a document");
-        let error = Operations::check(&config).expect_err("a query is no part of a base");
-        assert!(error.to_string().starts_with("fallback.targets: 'https://c?x'"), "{error}");
+        let checked = Operations::check(&config, &[], &StandbyNumbers::default(), &Registry::new());
+        let error = checked.expect_err("nobody listens at port 0");
+        let found: Vec<_> = error.violations().iter().map(|it| (it.path.as_str(), it.message.as_str())).collect();
+        let [(of_one, why), (of_all, _)] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((*of_one, *of_all), ("operation_overrides.a.fallback.targets[0]", "fallback.targets[1]"));
+        assert!(why.starts_with("'http://c:0' is no upstream"), "{why}");
+    }
+
+    #[test]
+    fn registry_must_have_room_for_what_is_new() {
+        let (registry, numbers) = (Registry::new(), StandbyNumbers::default());
+        let most = tower_rampart_core::registry::Registry::MAX_OPERATIONS;
+        for index in 0..most - 2 {
+            registry.operation(&format!("o{index}")).expect("room");
+        }
+        let check = |text: &str| {
+            let config = ResilienceConfig::from_json(text).expect("a document");
+            Operations::check(&config, &["http://a".parse().expect("an upstream")], &numbers, &registry)
+        };
+        assert!(check(r#"{"operation_overrides": {"o1": "critical"}}"#).is_ok(), "default and one that stands by");
+        let error = check(r#"{"operation_overrides": {"new": "critical"}}"#).expect_err("one too many");
+        assert_eq!(error.violations()[0].path, "operation_overrides");
     }
 }

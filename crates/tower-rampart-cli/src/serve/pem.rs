@@ -1,9 +1,9 @@
 //! Reads certificates and keys out of PEM files. What they are used for is in `tls` and `connect`.
 
 use std::{
-    fs::{File, Metadata},
+    fs::File,
     io::{self, Read as _},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -57,27 +57,6 @@ pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemErro
 /// Whether somebody who is neither the owner nor of the group may touch a file; not so if nothing is known of it.
 pub(crate) fn is_open_to_others(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|it| it.permissions().mode() & OTHERS != 0)
-}
-
-/// What tells one content of a file from the next, as far as that shows without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    file: (u64, u64),
-    modified: (i64, i64),
-    length: u64,
-}
-
-impl Stamp {
-    /// That of the file that a path leads to now, through all links; `None` if it leads nowhere.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
-        std::fs::metadata(path).ok().as_ref().map(Self::from)
-    }
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(it: &Metadata) -> Self {
-        Self { file: (it.dev(), it.ino()), modified: (it.mtime(), it.mtime_nsec()), length: it.len() }
-    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, PemError> {
@@ -160,18 +139,5 @@ mod tests {
             std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).expect("its owner");
             assert_eq!(is_open_to_others(file.path()), is_open, "{mode:o}");
         }
-    }
-
-    #[test]
-    fn replaced_file_has_another_stamp() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let (path, other) = (directory.path().join("a"), directory.path().join("b"));
-        assert_eq!(Stamp::of(&path), None);
-        std::fs::write(&path, "one").expect("written");
-        let before = Stamp::of(&path);
-        assert!(before.is_some() && before == Stamp::of(&path));
-        std::fs::write(&other, "two").expect("written");
-        std::fs::rename(&other, &path).expect("renamed");
-        assert_ne!(before, Stamp::of(&path));
     }
 }

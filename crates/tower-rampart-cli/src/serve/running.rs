@@ -1,14 +1,26 @@
 //! A gateway that runs: its listeners, its registry, its end. Who asked for it, the command line or the demonstration, makes no difference.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    future::{Future as _, poll_fn},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+};
 
+use futures_util::FutureExt as _;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::{net::TcpListener, signal::unix::Signal, sync::watch, task::JoinSet};
-use tower_rampart::{Registry, ResilienceConfig};
+use tokio::{
+    net::TcpListener,
+    signal::unix::Signal,
+    sync::watch,
+    task::{JoinSet, block_in_place},
+};
+use tower_rampart::{Registry, Resilience};
+use tower_rampart_admin::{MOUNT, monitoring::Monitor};
 use tower_rampart_core::event::EventKind;
 
 use super::{
-    admin::Admin,
+    admin::{Admin, KeyFile, Operating},
     connect::Clients,
     counters::Counters,
     gateway::Gateway,
@@ -26,11 +38,13 @@ use crate::{args::TransportOptions, failure::Failure};
 /// What is to run.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) config: ResilienceConfig,
+    /// For [`capabilities`](super::document::capabilities).
+    pub(crate) resilience: Resilience,
     pub(crate) upstream: Target,
     pub(crate) fallbacks: Vec<Target>,
     pub(crate) listen: SocketAddr,
     pub(crate) admin_listen: SocketAddr,
+    pub(crate) api_key_file: Option<PathBuf>,
     pub(crate) transport: TransportOptions,
 }
 
@@ -39,9 +53,11 @@ pub(crate) struct Plan {
 pub(crate) struct Running {
     address: SocketAddr,
     admin_address: SocketAddr,
-    registry: Registry,
+    resilience: Resilience,
     counters: Arc<Counters>,
-    live: Arc<Live>,
+    monitor: Monitor,
+    /// Until it is followed.
+    keys: Option<KeyFile>,
     tls: Option<Arc<Tls>>,
     graceful: Arc<GracefulShutdown>,
     stop: watch::Sender<bool>,
@@ -56,15 +72,12 @@ impl Running {
     /// Builds the pipelines and listens.
     ///
     /// # Errors
-    /// If the configuration cannot be served, an address cannot be had, the admin address is not loopback, or certificates are of no use.
+    /// If the configuration cannot be served, an address cannot be had, the admin address is not loopback and there are no keys, or keys or certificates
+    /// are of no use.
     pub(crate) async fn start(plan: Plan) -> Result<Self, Failure> {
-        if !plan.admin_listen.ip().is_loopback() {
-            return Err(Failure::new(format!(
-                "the admin address knows no keys yet and must be a loopback address (got {})",
-                plan.admin_listen
-            )));
-        }
-        let (registry, counters) = (Registry::new(), Arc::new(Counters::default()));
+        let (resilience, counters) = (plan.resilience, Arc::new(Counters::default()));
+        let (admin, Operating { monitor, keys }) =
+            Admin::new(&resilience, Arc::clone(&counters), plan.admin_listen, plan.api_key_file.as_deref())?;
         let clients = Clients::new(&plan.transport)?;
         for target in std::iter::once(&plan.upstream).chain(&plan.fallbacks) {
             clients.check(target)?;
@@ -76,23 +89,23 @@ impl Running {
             _ => None,
         };
         let upstream = Upstream::new(plan.upstream, clients);
-        let live = Live::new(plan.config, &registry, upstream, plan.fallbacks, Arc::clone(&counters))
-            .map_err(|error| Failure::new(error.to_string()))?;
-        let live = Arc::new(live);
+        let live = Live::attach(&resilience, upstream, plan.fallbacks)
+            .map_err(|error| Failure::lines(error.to_string().lines().map(str::to_owned).collect()))?;
         let counted = Arc::clone(&counters);
-        registry.on_event(move |event| {
-            if matches!(event.kind, EventKind::ReloadRefused { .. }) {
-                counted.reload_refused();
-            }
+        resilience.registry().on_event(move |event| match event.kind {
+            EventKind::Reloaded { .. } => counted.reload_applied(),
+            EventKind::ReloadRefused { .. } => counted.reload_refused(),
+            _ => {}
         });
         let (listener, address) = listener::bind(plan.listen).await?;
         let (admin_listener, admin_address) = listener::bind(plan.admin_listen).await?;
         let mut running = Self {
             address,
             admin_address,
-            registry: registry.clone(),
+            resilience,
             counters: Arc::clone(&counters),
-            live: Arc::clone(&live),
+            monitor,
+            keys,
             tls: tls.clone(),
             graceful: Arc::new(GracefulShutdown::new()),
             stop: watch::Sender::new(false),
@@ -101,8 +114,8 @@ impl Running {
             followers: JoinSet::new(),
         };
         let tunnels = Tunnels::new(Arc::clone(&counters), running.end.subscribe());
-        running.accept(listener, tls, Gateway::new(live, Arc::clone(&counters), tunnels));
-        running.accept(admin_listener, None, Admin::new(registry, counters));
+        running.accept(listener, tls, Gateway::new(live, counters, tunnels));
+        running.accept(admin_listener, None, admin);
         Ok(running)
     }
 
@@ -118,9 +131,28 @@ impl Running {
         }
     }
 
-    /// Follows what the source says from now on, and reads it again when told to by `hangup`.
+    /// Reads the file of keys again from now on when it changes, and when told to by `hangup`.
+    pub(crate) fn follow_keys(&mut self, hangup: Signal) {
+        if let Some(keys) = self.keys.take() {
+            self.followers.spawn(keys.follow(hangup));
+        }
+    }
+
+    /// Does from now on what has to happen by itself: overrides end, alerts come and go.
+    pub(crate) fn maintain(&mut self) {
+        self.followers.spawn(self.monitor.maintain(Monitor::EVERY));
+        let mut maintained = Box::pin(self.resilience.maintain());
+        // Begun here, so that what touches a file that is named after this is noticed.
+        if maintained.as_mut().now_or_never().is_none() {
+            // A document may have many operations: this thread's requests go to another one while its file is read.
+            let beside = poll_fn(move |cx| block_in_place(|| maintained.as_mut().poll(cx)));
+            self.followers.spawn(beside);
+        }
+    }
+
+    /// Follows what the source says from now on, and reads it again when told to by `hangup`. Must be maintained.
     pub(crate) fn follow(&mut self, source: Source, hangup: Signal) {
-        self.followers.spawn(source.follow(Arc::clone(&self.live), hangup));
+        self.followers.spawn(source.follow(hangup));
     }
 
     /// Whether clients are served over TLS.
@@ -138,9 +170,14 @@ impl Running {
         self.admin_address
     }
 
+    /// Where a browser finds the dashboard.
+    pub(crate) fn dashboard(&self) -> String {
+        format!("http://{}{MOUNT}/dashboard", self.admin_address)
+    }
+
     /// The numbers.
     pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
+        self.resilience.registry()
     }
 
     /// Closes the listeners and lets what is in flight finish, within bounds.
@@ -149,6 +186,8 @@ impl Running {
     /// Says how many requests were cut off.
     pub(crate) async fn stop(mut self, signals: &mut Signals) -> Result<(), Failure> {
         self.stop.send_replace(true);
+        // Who listens to events would listen for ever.
+        self.monitor.close();
         while self.listeners.join_next().await.is_some() {}
         let Some(graceful) = Arc::into_inner(self.graceful) else {
             return Err(Failure::new("a listener did not end"));

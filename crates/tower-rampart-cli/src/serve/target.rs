@@ -1,6 +1,6 @@
 //! A base URL that requests are sent to, checked when it is read. Connections are made in `connect`.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{fmt, io, net::SocketAddr, str::FromStr};
 
 use http::{
     HeaderValue, Uri,
@@ -29,6 +29,28 @@ pub(crate) enum InvalidTarget {
     Unfit(&'static str),
 }
 
+/// Why a request goes nowhere.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoTarget {
+    #[error("{0}")]
+    Malformed(#[from] http::Error),
+    /// Its source says to whoever judges the call that the request is to blame, not the upstream.
+    #[error("the path leads out of the base of the upstream")]
+    OutOfPrefix(#[source] io::Error),
+}
+
+/// Whether a path has a segment `..`, in whatever way a service behind may read it: percent-encoded, or between backslashes.
+///
+/// Without a prefix there is nothing to climb out of, and the path is the service's own business.
+fn climbs(path: &str) -> bool {
+    let mut plain = path.to_ascii_lowercase();
+    for (written, meant) in [("%2e", "."), ("%2f", "/"), ("%5c", "/"), ("\\", "/")] {
+        plain = plain.replace(written, meant);
+    }
+    // Parameters of a segment (RFC 3986 section 3.3) are dropped by some.
+    plain.split('/').any(|segment| segment.split(';').next() == Some(".."))
+}
+
 impl Target {
     /// Its addresses.
     ///
@@ -54,15 +76,19 @@ impl Target {
     /// Where a request for `uri` goes: its path and query behind the prefix.
     ///
     /// # Errors
-    /// Fails if prefix and path together are too long for a URI.
-    pub(crate) fn uri(&self, uri: &Uri) -> Result<Uri, http::Error> {
+    /// Fails if prefix and path together are too long for a URI, or the path leads out of the prefix.
+    pub(crate) fn uri(&self, uri: &Uri) -> Result<Uri, NoTarget> {
+        if !self.prefix.is_empty() && climbs(uri.path()) {
+            return Err(NoTarget::OutOfPrefix(io::ErrorKind::InvalidInput.into()));
+        }
         let path = match uri.path_and_query() {
             Some(path) if self.prefix.is_empty() || path == "*" => path.clone(),
-            Some(path) => PathAndQuery::try_from(format!("{}{path}", self.prefix))?,
+            Some(path) => PathAndQuery::try_from(format!("{}{path}", self.prefix)).map_err(http::Error::from)?,
             None if self.prefix.is_empty() => PathAndQuery::from_static("/"),
-            None => PathAndQuery::try_from(self.prefix.as_str())?,
+            None => PathAndQuery::try_from(self.prefix.as_str()).map_err(http::Error::from)?,
         };
-        Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path).build()
+        let uri = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone());
+        Ok(uri.path_and_query(path).build()?)
     }
 }
 
@@ -123,6 +149,19 @@ mod tests {
         ] {
             let uri: Uri = uri.parse().expect("a URI");
             assert_eq!(target(base).uri(&uri).expect("a URI").to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn path_cannot_climb_out_of_the_prefix() {
+        let (base, bare) = (target("http://a/base"), target("http://a"));
+        for path in ["/..", "/../x", "/x/../../y", "/%2e%2e/x", "/.%2E/x", "/x/..%2fy", "/x%5C..%5cy", "/..;a=b/x"] {
+            let uri: Uri = path.parse().expect("a URI");
+            assert!(matches!(base.uri(&uri), Err(NoTarget::OutOfPrefix(_))), "{path}");
+            assert_eq!(bare.uri(&uri).expect("its own business").path(), path);
+        }
+        for path in ["/...", "/..x", "/x../y", "/.", "/a?b=/../c", "/%252e%252e/x"] {
+            assert!(base.uri(&path.parse().expect("a URI")).is_ok(), "{path}");
         }
     }
 

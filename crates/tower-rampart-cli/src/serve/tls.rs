@@ -16,14 +16,13 @@ use tokio::{net::TcpStream, signal::unix::Signal};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower_rampart_core::control::ConfigCell;
 
-use super::pem::{self, PemError, Stamp};
+use super::{
+    look::Look,
+    pem::{self, PemError},
+};
 
 /// How long a client may take for the handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often to look whether the files have changed. They are read once two looks have seen the same, so that a pair that is being replaced is not
-/// read in between.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-
 /// Why a certificate cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificateError {
@@ -44,11 +43,8 @@ pub(crate) struct Tls {
     key: PathBuf,
     /// Replaced as a whole, its sessions with it: none that began under an old certificate is resumed under a new one.
     live: ConfigCell<ServerConfig>,
-    /// What the files looked like just before they were read at the start.
-    seen: Stamps,
+    look: Look<2>,
 }
-
-type Stamps = [Option<Stamp>; 2];
 
 impl Tls {
     /// Reads a certificate chain, the server's own first, and its key.
@@ -56,9 +52,9 @@ impl Tls {
     /// # Errors
     /// Names the file that cannot be used.
     pub(crate) fn open(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let seen = stamps(certificate, key);
+        let look = Look::at([certificate.to_owned(), key.to_owned()]);
         let live = ConfigCell::new(load(certificate, key)?);
-        Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), live, seen })
+        Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), live, look })
     }
 
     /// Makes a connection one over TLS.
@@ -73,31 +69,10 @@ impl Tls {
     /// Reads the files again whenever they changed or `hangup` says so, for ever. Connections keep what they began with; files that are of no use change
     /// nothing.
     pub(crate) async fn follow(self: Arc<Self>, mut hangup: Signal) {
-        let mut seen = self.seen;
-        let mut changed = None;
-        loop {
-            let is_told = tokio::select! {
-                signal = hangup.recv() => match signal {
-                    Some(()) => true,
-                    None => return,
-                },
-                () = tokio::time::sleep(LOOK_INTERVAL) => false,
-            };
-            let now = self.look().await;
-            if is_told || (now != seen && changed == Some(now)) {
-                (seen, changed) = (now, None);
-                self.read_again().await;
-            } else {
-                changed = (now != seen).then_some(now);
-            }
+        let mut look = self.look.clone();
+        while look.wait(&mut hangup).await {
+            self.read_again().await;
         }
-    }
-
-    /// What the files look like now. On a disk that hangs, only this waits.
-    async fn look(self: &Arc<Self>) -> Stamps {
-        let tls = Arc::clone(self);
-        let looking = tokio::task::spawn_blocking(move || stamps(&tls.certificate, &tls.key));
-        looking.await.unwrap_or_default()
     }
 
     async fn read_again(self: &Arc<Self>) {
@@ -112,10 +87,6 @@ impl Tls {
             Err(error) => tracing::error!(%error, "reading the certificate did not end"),
         }
     }
-}
-
-fn stamps(certificate: &Path, key: &Path) -> Stamps {
-    [Stamp::of(certificate), Stamp::of(key)]
 }
 
 fn load(certificate: &Path, key: &Path) -> Result<ServerConfig, CertificateError> {

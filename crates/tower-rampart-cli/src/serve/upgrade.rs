@@ -13,12 +13,14 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, split},
-    sync::watch,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
 
 use super::{body::AnswerBody, counters::Counters, headers::remove_hop_by_hop, reachability::reason};
 
+/// The most upgraded connections at once, those among them whose handshake is under way: no limit of the document holds them once they are open.
+const MOST_UPGRADED: usize = 10_000;
 /// How long a client may hold its side open after the upstream has closed its own.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long both sides have to take notice that the gateway ends.
@@ -57,6 +59,8 @@ impl Offer {
 pub(crate) struct Handshake {
     client: OnUpgrade,
     offer: Offer,
+    /// Its place among all that are upgraded, given back with it.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Handshake {
@@ -66,7 +70,13 @@ impl Handshake {
     pub(crate) fn of<B: Body>(request: &mut Request<B>) -> Option<Self> {
         let client = hyper::upgrade::on(&mut *request);
         let offer = Offer::of(request.method(), request.version(), request.headers())?;
-        request.body().is_end_stream().then_some(Self { client, offer })
+        request.body().is_end_stream().then_some(Self { client, offer, place: None })
+    }
+
+    /// Takes a place for the connection that may come of it, and says whether there was one.
+    pub(crate) fn enter(&mut self, tunnels: &Tunnels) -> bool {
+        self.place = Arc::clone(&tunnels.places).try_acquire_owned().ok();
+        self.place.is_some()
     }
 
     /// Makes a request, whose fields of one connection were removed, the handshake with the upstream.
@@ -86,7 +96,7 @@ impl Handshake {
         if let Some(chosen) = chosen {
             answer.headers_mut().insert(UPGRADE, chosen);
         }
-        tunnels.open(self.client, upstream);
+        tunnels.open(self.client, upstream, self.place);
         answer.map(|_| AnswerBody::whole(""))
     }
 }
@@ -95,24 +105,25 @@ impl Handshake {
 #[derive(Clone, Debug)]
 pub(crate) struct Tunnels {
     counters: Arc<Counters>,
+    places: Arc<Semaphore>,
     end: watch::Receiver<bool>,
 }
 
 impl Tunnels {
     /// Tunnels that end when `end` says so, or its sender is gone.
     pub(crate) fn new(counters: Arc<Counters>, end: watch::Receiver<bool>) -> Self {
-        Self { counters, end }
+        Self { counters, places: Arc::new(Semaphore::new(MOST_UPGRADED)), end }
     }
 
     /// Copies both ways from the moment on that both sides have switched.
-    fn open(&self, client: OnUpgrade, upstream: OnUpgrade) {
+    fn open(&self, client: OnUpgrade, upstream: OnUpgrade, place: Option<OwnedSemaphorePermit>) {
         let (upgraded, end) = (self.counters.upgrade(), self.end.clone());
         tokio::spawn(async move {
             match tunnel(client, upstream, end).await {
                 Ok((sent, received)) => tracing::debug!(sent, received, "upgraded connection ended"),
                 Err(error) => tracing::debug!(error = reason(&*error), "upgraded connection broke"),
             }
-            drop(upgraded);
+            drop((upgraded, place));
         });
     }
 }
@@ -235,6 +246,22 @@ mod tests {
         assert!(Handshake::of(&mut request("CONNECT", Version::HTTP_11, ASKED, empty())).is_none());
         let mut body = request("POST", Version::HTTP_11, ASKED, Full::new(bytes::Bytes::from_static(b"x")));
         assert!(Handshake::of(&mut body).is_none());
+    }
+
+    #[test]
+    fn upgraded_connections_are_bounded_and_a_handshake_that_fails_gives_its_place_back() {
+        const ASKED: Fields = &[("connection", "upgrade"), ("upgrade", "websocket")];
+        let (_end, told) = watch::channel(false);
+        let tunnels = Tunnels::new(Arc::default(), told);
+        let asked = || {
+            let mut handshake =
+                Handshake::of(&mut request("GET", Version::HTTP_11, ASKED, Empty::<bytes::Bytes>::new()));
+            handshake.as_mut().is_some_and(|it| it.enter(&tunnels)).then_some(handshake)
+        };
+        let mut all: Vec<_> = (0..MOST_UPGRADED).map(|_| asked().expect("a place")).collect();
+        assert!(asked().is_none());
+        all.pop();
+        assert!(asked().is_some());
     }
 
     #[test]

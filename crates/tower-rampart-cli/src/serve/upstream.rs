@@ -17,7 +17,7 @@ use super::{
     connect::{Clients, Protocol},
     linger::ClientBody,
     reachability::Reachability,
-    target::Target,
+    target::{NoTarget, Target},
     upgrade::Offer,
 };
 
@@ -53,9 +53,9 @@ pub(crate) enum UpstreamError {
     /// The body cannot be sent from its beginning any more.
     #[error("attempt not sent: {0}")]
     NotReplayable(#[source] ReplayError),
-    /// Path and prefix make no URI.
+    /// Path and prefix make no URI, or the path leads out of the prefix.
     #[error("no target: {0}")]
-    NoTarget(#[source] http::Error),
+    NoTarget(#[source] NoTarget),
     /// The upstream switched to a protocol that nobody offered.
     #[error("upstream switched protocols unasked")]
     Switched,

@@ -3,8 +3,10 @@
 #![expect(unreachable_pub, reason = "each test is a crate of its own, which this module is compiled into")]
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub mod api;
 pub mod document;
 pub mod tls;
+pub mod wire;
 
 use std::{
     convert::Infallible,

@@ -8,7 +8,7 @@ use crate::Timestamp;
 ///
 /// A probe is known by its slot and the time of its admission: a slot is given to another only after it was given back, or after
 /// `max_wait` has passed, so that no two probes that can still end share both.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Probes {
     slots: Vec<Option<Timestamp>>,
     free: Vec<u32>,
@@ -79,6 +79,15 @@ impl Probes {
                 self.in_flight -= 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Probes {
+    /// Everything that it knows, with ages for times, and no age above `most`.
+    pub(super) fn ages(&self, now: Timestamp, most: Duration) -> (Vec<Option<Duration>>, Vec<u32>, Duration) {
+        let age = |at: Timestamp| now.since(at).min(most);
+        (self.slots.iter().map(|held| held.map(age)).collect(), self.free.clone(), age(self.oldest))
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Config, HalfOpenPolicy, probes::Probes, rules::rate};
 const DEFAULT_PROBE_FAILURE_RATE: f64 = 0.5;
 
 /// One round of probes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Round {
     pub(super) probes: Probes,
     pub(super) succeeded: u32,

@@ -27,7 +27,7 @@ enum Mode {
 }
 
 /// Where the pattern stands, whatever an operator wants.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Phase {
     Closed,
     Open {
@@ -48,7 +48,7 @@ pub(super) struct Recorded {
 }
 
 /// The machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Machine {
     config: Arc<Config>,
     mode: Mode,
@@ -395,3 +395,7 @@ impl Phase {
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod explore;

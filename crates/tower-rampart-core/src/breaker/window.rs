@@ -48,7 +48,7 @@ impl Tally {
 }
 
 /// A window of either kind.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Window {
     Count(CountWindow),
     Time(TimeWindow),
@@ -101,7 +101,7 @@ impl Window {
 }
 
 /// The last `size` calls. Abandoned calls are kept in a ring of their own, so that they evict no verdict.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct CountWindow {
     failed: BitRing,
     slow: BitRing,
@@ -149,7 +149,7 @@ impl CountWindow {
 }
 
 /// The last `size` answers to a yes/no question, and how many were yes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct BitRing {
     bits: Box<[u64]>,
     size: u32,
@@ -208,7 +208,7 @@ impl BitRing {
 }
 
 /// The calls of the last while, in [`config::Window::BUCKETS`] buckets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TimeWindow {
     /// Nanoseconds of a bucket.
     width: u64,

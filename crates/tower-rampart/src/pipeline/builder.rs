@@ -1,8 +1,9 @@
 //! Reads a preset or a document and stacks the stages.
 
-use std::fmt;
-
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
 
 use tower_rampart_config::{Capabilities, Capability, ConfigError, Preset, ResilienceConfig};
 use tower_rampart_core::InvalidConfig;
@@ -61,6 +62,8 @@ pub struct PresetBuilder<J = Auto, K = Cloned, A = NoFallback, R = NoReport> {
     operation: String,
     /// The owner of the configuration, where the pipeline follows one.
     live: Option<Resilience>,
+    /// What it will have, while its host makes ready for that.
+    next: Weak<ResilienceConfig>,
     registry: Option<Registry>,
     seed: Option<u64>,
     capabilities: Capabilities,
@@ -120,6 +123,16 @@ impl PresetBuilder {
         }
     }
 
+    /// Starts from a live configuration, in the midst of a change, while somebody holds what it will be.
+    pub(crate) fn from_next(resilience: &Resilience, next: &Arc<ResilienceConfig>) -> Self {
+        Self {
+            live: Some(resilience.clone()),
+            next: Arc::downgrade(next),
+            registry: Some(resilience.registry().clone()),
+            ..Self::from_config(ResilienceConfig::clone(next))
+        }
+    }
+
     /// Starts from a configuration.
     pub fn from_config(config: ResilienceConfig) -> Self {
         Self {
@@ -127,6 +140,7 @@ impl PresetBuilder {
             overrides: Vec::new(),
             operation: "default".to_owned(),
             live: None,
+            next: Weak::new(),
             registry: None,
             seed: None,
             capabilities: Capabilities::function().without(Capability::Fallback),
@@ -259,6 +273,7 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
             overrides: self.overrides,
             operation: self.operation,
             live: self.live,
+            next: self.next,
             registry: self.registry,
             seed: self.seed,
             capabilities: self.capabilities,
@@ -341,8 +356,16 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
             if self.can_clone { self.capabilities } else { self.capabilities.without(Capability::CloneRequest) };
         let machines = if let Some(live) = &self.live {
             let registry = self.registry.as_ref().unwrap_or(live.registry());
-            let laid = Laying { operation: &self.operation, fields: &self.overrides, role };
-            live.owner().adopt(laid, registry, capabilities, self.seed)?
+            if let Some(next) = self.next.upgrade() {
+                if !self.overrides.is_empty() || role == Role::Server {
+                    let wanted = "none where a host makes ready for a change; put them into its document";
+                    return Err(InvalidConfig::new("overrides", self.overrides.len(), wanted).into());
+                }
+                live.owner().adopt_next(&self.operation, &next, registry, capabilities, self.seed)?
+            } else {
+                let laid = Laying { operation: &self.operation, fields: &self.overrides, role };
+                live.owner().adopt(laid, registry, capabilities, self.seed)?
+            }
         } else {
             let config = role.over(self.overridden()?, &self.operation)?;
             role.check(&config, &self.operation, capabilities)?;

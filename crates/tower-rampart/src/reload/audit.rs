@@ -105,13 +105,17 @@ pub struct AuditEntry {
 pub(super) struct Audit {
     entries: VecDeque<AuditEntry>,
     capacity: usize,
+    /// How many values became different by all entries together.
+    changes: usize,
 }
 
 impl Audit {
     pub(super) const CAPACITY: usize = 1000;
+    /// The most differences that all entries together keep: one document can make thousands. The last entry keeps all of its own.
+    pub(super) const MOST_CHANGES: usize = 50_000;
 
     pub(super) fn new() -> Self {
-        Self { entries: VecDeque::new(), capacity: Self::CAPACITY }
+        Self { entries: VecDeque::new(), capacity: Self::CAPACITY, changes: 0 }
     }
 
     pub(super) fn push(
@@ -121,20 +125,24 @@ impl Audit {
         changes: &[Change],
         detail: Option<Arc<str>>,
     ) {
-        if self.entries.len() >= self.capacity {
-            self.entries.pop_front();
-        }
-        if self.capacity > 0 {
-            let (by, changes) = (by.clone(), changes.into());
-            self.entries.push_back(AuditEntry { at: clock::wall(), by, action, override_id, changes, detail });
-        }
+        self.changes += changes.len();
+        let (by, changes) = (by.clone(), changes.into());
+        self.entries.push_back(AuditEntry { at: clock::wall(), by, action, override_id, changes, detail });
+        self.forget();
     }
 
     pub(super) fn resize(&mut self, capacity: usize) {
         self.capacity = capacity;
-        let surplus = self.entries.len().saturating_sub(capacity);
-        self.entries.drain(..surplus);
+        self.forget();
         self.entries.shrink_to(capacity);
+    }
+
+    /// Lets the oldest go until both bounds are met.
+    fn forget(&mut self) {
+        while self.entries.len() > self.capacity || (self.changes > Self::MOST_CHANGES && self.entries.len() > 1) {
+            let Some(oldest) = self.entries.pop_front() else { return };
+            self.changes -= oldest.changes.len();
+        }
     }
 
     pub(super) fn all(&self) -> Vec<AuditEntry> {
@@ -144,6 +152,8 @@ impl Audit {
 
 #[cfg(test)]
 mod tests {
+    use tower_rampart_config::{ResilienceConfig, diff};
+
     use super::*;
 
     #[test]
@@ -158,5 +168,22 @@ mod tests {
         audit.resize(0);
         audit.push(&ChangeBy::code("d"), (AuditAction::Reload, None), &[], None);
         assert!(from(&audit).is_empty());
+    }
+
+    #[test]
+    fn large_differences_make_the_ring_shorter() {
+        let [one, other] = ["simple", "production"].map(|it| ResilienceConfig::named(it).unwrap());
+        let change = diff(&one, &other).pop().unwrap();
+        let (half, all) = (vec![change.clone(); Audit::MOST_CHANGES / 2], vec![change; Audit::MOST_CHANGES + 1]);
+        let mut audit = Audit::new();
+        let kept = |audit: &Audit| audit.all().iter().map(|it| it.changes.len()).collect::<Vec<_>>();
+        for _ in 0..5 {
+            audit.push(&ChangeBy::code("a"), (AuditAction::Reload, None), &half, None);
+        }
+        assert_eq!(kept(&audit), [half.len(); 2]);
+        audit.push(&ChangeBy::code("b"), (AuditAction::Reload, None), &[], None);
+        assert_eq!(kept(&audit), [half.len(), half.len(), 0]);
+        audit.push(&ChangeBy::code("c"), (AuditAction::Reload, None), &all, None);
+        assert_eq!(kept(&audit), [all.len()], "the last change is told in full");
     }
 }

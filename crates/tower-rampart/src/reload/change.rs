@@ -76,7 +76,8 @@ impl Resilience {
         self.owner().change(|owner, state| Ok(owner.plan(state.basis.with_document(config.clone()))?.changes))
     }
 
-    /// Who changed the configuration, when and how, or tried to: the last 1000 entries, oldest first.
+    /// Who changed the configuration, when and how, or tried to: the last 1000 entries, oldest first; fewer
+    /// where they hold more than 50 000 differences together.
     pub fn audit(&self) -> Vec<AuditEntry> {
         self.owner().change(|_, state| state.audit.all())
     }

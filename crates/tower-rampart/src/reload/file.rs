@@ -93,6 +93,12 @@ impl Owner {
         by: &ChangeBy,
     ) -> Result<Reloaded, ReloadError> {
         let planned = document.and_then(|document| self.plan(state.basis.with_document(document)));
+        let planned = planned.map_err(|error| match (error, &state.file) {
+            (ReloadError::Config(error), Some(file)) if error.origin().is_none() => {
+                ReloadError::Config(error.with_origin(file.path.display().to_string()))
+            }
+            (error, _) => error,
+        });
         self.settle(state, planned, by, (AuditAction::Reload, None))
     }
 }

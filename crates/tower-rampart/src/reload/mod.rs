@@ -12,6 +12,9 @@
 //! | instead of the document, for a time: another one | [`reload_on`](Resilience::reload_on), [`reload_patch`](Resilience::reload_patch), [`revert`](Resilience::revert), its time to live |
 //! | overrides made at run time, in the order they were made | [`override_operation`](Resilience::override_operation), [`revert`](Resilience::revert), their time to live |
 //!
+//! A program that knows more than its types tell, which operations there is room for, which targets exist, is asked as a [`Host`] before each change, and
+//! builds its new pipelines before calls meet it.
+//!
 //! The library spawns no task: the end of overrides and the watched file are served by [`maintain`](Resilience::maintain), which the program spawns.
 //! Without it an override still ends in time for whoever reads or changes the configuration.
 //!
@@ -44,6 +47,7 @@ mod audit;
 mod change;
 mod error;
 mod file;
+mod host;
 mod maintain;
 mod origin;
 mod overrides;
@@ -58,6 +62,7 @@ mod watch;
 
 pub use audit::{AuditAction, AuditEntry, ChangeBy};
 pub use error::{DroppedOverride, ReloadError, Reloaded};
+pub use host::{Host, Next, Ready};
 pub(crate) use origin::Origin;
 pub use overrides::{Override, OverrideId, UnknownOverrideId};
 pub(crate) use owner::{Laying, Owner};

@@ -105,14 +105,13 @@ impl Owner {
     /// Takes away the overrides whose time is over.
     pub(super) fn expire(&self, state: &mut State, now: Timestamp) {
         while let Some((id, by)) = state.basis.due(now) {
-            match self.plan(state.basis.without(id)) {
-                Ok(plan) => drop(self.commit(state, plan, &by, (AuditAction::Expire, Some(id)))),
-                // A pipeline was built without asking this owner, and cannot serve what lies below the override.
-                Err(error) => {
-                    state.basis.postpone(id, now.after(AGAIN));
-                    self.note_expiry(state);
-                    state.refuse(&by, Some(id), &error);
-                }
+            let planned = self.plan(state.basis.without(id));
+            let ended = planned.and_then(|plan| self.commit(state, plan, &by, (AuditAction::Expire, Some(id))));
+            // A pipeline was built without asking this owner, and cannot serve what lies below the override; or the host cannot, any more.
+            if let Err(error) = ended {
+                state.basis.postpone(id, now.after(AGAIN));
+                self.note_expiry(state);
+                state.refuse(&by, Some(id), &error);
             }
         }
     }
@@ -190,10 +189,9 @@ impl Resilience {
     /// If there is no such override, or no longer.
     pub fn revert(&self, id: OverrideId, by: &ChangeBy) -> Result<Reloaded, ReloadError> {
         self.owner().change(|owner, state| {
-            if !state.basis.has(id) {
-                return Err(ReloadError::UnknownOverride(id));
-            }
-            let done = owner.plan(state.basis.without(id));
+            let is_there = state.basis.has(id);
+            let done =
+                if is_there { owner.plan(state.basis.without(id)) } else { Err(ReloadError::UnknownOverride(id)) };
             owner.settle(state, done, by, (AuditAction::Revert, Some(id)))
         })
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    mem,
+    fmt, mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -22,6 +22,7 @@ use super::{
     AuditAction, ChangeBy, Origin, OverrideId, ReloadError, Reloaded,
     audit::Audit,
     file::Named,
+    host::Attached,
     overrides::Laid,
     plan::{Basis, Plan},
 };
@@ -62,6 +63,8 @@ pub(crate) struct Owner {
     present: ConfigCell<Present>,
     /// The presets that documents can name. Replaced while `state` is held.
     pub(super) presets: ConfigCell<Presets>,
+    /// Who is asked before each change. Held only to look.
+    pub(super) attached: Mutex<Option<Attached>>,
     /// When the next override ends, in nanoseconds of the clock; `u64::MAX` if none does.
     next_expiry: AtomicU64,
     /// Held for a whole change, so that changes come one after another.
@@ -113,6 +116,7 @@ impl Owner {
             registry,
             present: ConfigCell::new(Present { config, etag }),
             presets: ConfigCell::new(Presets::builtin()),
+            attached: Mutex::default(),
             next_expiry: AtomicU64::new(u64::MAX),
             followers: Mutex::default(),
             signal: watch::Sender::new(0),
@@ -170,42 +174,29 @@ impl Owner {
         by: &ChangeBy,
         what: (AuditAction, Option<OverrideId>),
     ) -> Result<Reloaded, ReloadError> {
-        match planned {
-            Ok(plan) => Ok(self.commit(state, plan, by, what)),
-            Err(error) => {
-                let existing = what.1.filter(|_| what.0 != AuditAction::Override);
-                state.refuse(by, existing, &error);
-                Err(error)
-            }
-        }
+        planned.and_then(|plan| self.commit(state, plan, by, what)).inspect_err(|error| {
+            let existing = what.1.filter(|_| what.0 != AuditAction::Override);
+            state.refuse(by, existing, error);
+        })
     }
 
-    /// Swaps every operation that follows. Nothing here can fail: the plan was checked.
+    /// Swaps every operation that follows, once the host is ready. Nothing after that can fail: the plan was checked.
     pub(super) fn commit(
         &self,
         state: &mut State,
         plan: Plan,
         by: &ChangeBy,
         what: (AuditAction, Option<OverrideId>),
-    ) -> Reloaded {
+    ) -> Result<Reloaded, ReloadError> {
+        let ready = self.prepare(state, &plan.config)?;
         let Plan { basis, config, etag, changes, dropped } = plan;
         {
             // Held, so that no operation begins to follow between its old configuration and the swap.
             let followers = lock(&self.followers);
             self.present.store(Present { config: config.clone(), etag: Arc::clone(&etag) });
-            let named: HashSet<&str> = config.operation_names().into_iter().collect();
-            let base = config.base();
-            for machines in followers.iter().filter_map(Weak::upgrade) {
-                let name: &str = machines.operation.name();
-                let own = if named.contains(name) { config.operation(name) } else { base.clone() };
-                if *machines.config() != own {
-                    let untold = machines.reconfigure_untold(own);
-                    if untold.expect("a validated configuration is within the machines' own ranges") {
-                        state.untold.push(machines);
-                    }
-                }
-            }
+            swap_all(&followers, &config, &mut state.untold);
         }
+        ready();
         state.basis = basis;
         self.note_expiry(state);
         let dropping = (!dropped.is_empty()).then(|| {
@@ -216,7 +207,12 @@ impl Owner {
         let detail = dropping.iter().fold(detail, |detail, it| format!("{detail}, {it}"));
         state.events.push(EventKind::Reloaded { detail: detail.into() });
         state.audit.push(by, what, &changes, dropping.map(Arc::from));
-        Reloaded { changes, etag, dropped, override_id: None }
+        Ok(Reloaded { changes, etag, dropped, override_id: None })
+    }
+
+    /// Brings every operation that follows to its part of a configuration.
+    pub(super) fn swap(&self, state: &mut State, config: &ResilienceConfig) {
+        swap_all(&lock(&self.followers), config, &mut state.untold);
     }
 
     /// Lets those who maintain know when the next override ends.
@@ -265,23 +261,37 @@ impl Owner {
             }
             let is_new = basis.code.len() > state.basis.code.len() || basis.servers.len() > state.basis.servers.len();
             // Overrides end, and so does a document that is in force for a time: the pipeline has to serve what lies below them as well.
-            let without_overrides = Basis { overrides: Vec::new(), ..basis.clone() };
-            let lasting = owner.plan(Basis { temporary: None, ..without_overrides.clone() })?.config;
-            let below = owner.plan(without_overrides)?.config;
+            let lasting = owner.plan(basis.lasting())?.config;
+            let below = owner.plan(basis.without_overrides())?.config;
             let plan = owner.plan(basis)?;
-            let can = Capability::ALL
-                .iter()
-                .filter(|it| !owner.host.has(**it))
-                .fold(capabilities, |can, it| can.without(*it));
+            let can = owner.served(capabilities);
             plan.config.check_operation(operation, &can)?;
             below.check_operation(operation, &can)?;
             lasting.check_operation(operation, &can)?;
             let machines = owner.enrol(operation, &plan.config, registry, capabilities, seed)?;
             if is_new {
-                owner.commit(state, plan, &ChangeBy::code(operation), (AuditAction::Override, None));
+                owner.commit(state, plan, &ChangeBy::code(operation), (AuditAction::Override, None))?;
             }
             Ok(machines)
         })
+    }
+
+    /// The machines of a pipeline that a host builds before calls meet this configuration, which was checked.
+    pub(crate) fn adopt_next(
+        &self,
+        operation: &str,
+        next: &ResilienceConfig,
+        registry: &Registry,
+        capabilities: Capabilities,
+        seed: Option<u64>,
+    ) -> Result<Arc<Machines>, BuildError> {
+        next.check_operation(operation, &self.served(capabilities))?;
+        Ok(self.enrol(operation, next, registry, capabilities, seed)?)
+    }
+
+    /// Those of a pipeline's capabilities that the host has too.
+    fn served(&self, capabilities: Capabilities) -> Capabilities {
+        Capability::ALL.iter().filter(|it| !self.host.has(**it)).fold(capabilities, |can, it| can.without(*it))
     }
 
     /// The machines that follow already, which the commit brings to the new configuration, or new ones that have it.
@@ -306,8 +316,16 @@ impl Owner {
 }
 
 impl State {
-    /// Notes a change that was not made.
+    /// Notes a change that was not made, and tells of it if something is wrong with it: whoever came second is told so and nobody else.
     pub(super) fn refuse(&mut self, by: &ChangeBy, id: Option<OverrideId>, error: &ReloadError) {
+        let reason = self.note_refused(by, id, error);
+        if !matches!(error, ReloadError::EtagMismatch { .. } | ReloadError::UnknownOverride(_)) {
+            self.events.push(EventKind::ReloadRefused { reason });
+        }
+    }
+
+    /// Notes a change that was not made, and gives back why, shortened.
+    pub(super) fn note_refused(&mut self, by: &ChangeBy, id: Option<OverrideId>, error: &dyn fmt::Display) -> Arc<str> {
         let mut reason = error.to_string();
         if reason.len() > MOST_OF_A_REASON {
             let end = (0..=MOST_OF_A_REASON).rev().find(|it| reason.is_char_boundary(*it)).unwrap_or(0);
@@ -315,8 +333,24 @@ impl State {
             reason.push('…');
         }
         let reason: Arc<str> = reason.into();
-        self.events.push(EventKind::ReloadRefused { reason: Arc::clone(&reason) });
-        self.audit.push(by, (AuditAction::Refused, id), &[], Some(reason));
+        self.audit.push(by, (AuditAction::Refused, id), &[], Some(Arc::clone(&reason)));
+        reason
+    }
+}
+
+/// Brings machines to their parts of a configuration; those whose circuits have observers to be told are noted.
+fn swap_all(followers: &[Weak<Machines>], config: &ResilienceConfig, untold: &mut Vec<Arc<Machines>>) {
+    let named: HashSet<&str> = config.operation_names().into_iter().collect();
+    let base = config.base();
+    for machines in followers.iter().filter_map(Weak::upgrade) {
+        let name: &str = machines.operation.name();
+        let own = if named.contains(name) { config.operation(name) } else { base.clone() };
+        if *machines.config() != own {
+            let is_untold = machines.reconfigure_untold(own);
+            if is_untold.expect("a validated configuration is within the machines' own ranges") {
+                untold.push(machines);
+            }
+        }
     }
 }
 

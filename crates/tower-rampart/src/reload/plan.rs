@@ -36,6 +36,16 @@ impl Basis {
     pub(super) fn with_document(&self, document: ResilienceConfig) -> Self {
         Self { document, temporary: None, ..self.clone() }
     }
+
+    /// What is left once all overrides of operations have ended.
+    pub(super) fn without_overrides(&self) -> Self {
+        Self { overrides: Vec::new(), ..self.clone() }
+    }
+
+    /// What is left once everything has ended that is in force for a time.
+    pub(super) fn lasting(&self) -> Self {
+        Self { temporary: None, ..self.without_overrides() }
+    }
 }
 
 /// A change that can be made.
@@ -99,6 +109,9 @@ impl Owner {
     /// Checks that the host, and every pipeline that follows, can serve a configuration.
     pub(super) fn check(&self, config: &ResilienceConfig) -> Result<(), ReloadError> {
         config.check(&self.host)?;
+        if let Some(attached) = self.attached() {
+            attached.check(config)?;
+        }
         for machines in self.followers() {
             let can = machines.capabilities();
             // What the host cannot serve was found above, for all operations at once.

@@ -35,7 +35,9 @@ impl Resilience {
         self.owner().change(|owner, state| {
             let mut presets = Presets::clone(&owner.presets.load());
             let name: Arc<str> = preset.name.as_str().into();
-            presets.register(preset)?;
+            presets.register(preset).inspect_err(|error| {
+                state.note_refused(by, None, error);
+            })?;
             owner.presets.store(presets);
             state.audit.push(by, (AuditAction::Preset, None), &[], Some(name));
             Ok(())

@@ -92,15 +92,19 @@ impl Resilience {
     /// A file that cannot be read, or says what is wrong, leaves the configuration as it is: that is an event and in the audit, not an error.
     ///
     /// # Errors
-    /// If the directory of the file cannot be watched.
+    /// If the directory of the file cannot be watched. The file is followed all the same: looked at every 30 seconds, and read by
+    /// [`reload_file`](Self::reload_file).
     pub fn watch(&self, path: impl AsRef<Path>) -> Result<(), WatchError> {
         let path = path.as_ref();
-        let watcher = self.watcher(path)?;
-        *lock(&self.owner().watcher) = Some(watcher);
+        let (watcher, result) = match self.watcher(path) {
+            Ok(watcher) => (Some(watcher), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        *lock(&self.owner().watcher) = watcher;
         self.owner().change(|_, state| state.file = Some(Named::new(path.to_owned())));
         self.owner().signal.send_modify(|_| ());
         self.look_at_file();
-        Ok(())
+        result
     }
 
     fn watcher(&self, path: &Path) -> Result<Watcher, WatchError> {

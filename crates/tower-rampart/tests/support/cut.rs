@@ -45,6 +45,7 @@ pub(crate) async fn a_call_can_be_dropped_at_every_point(make: Make) {
             }
             points += 1;
         }
+        println!("{}: dropped at {points} points", scene.name);
         assert!(points >= scene.points, "{} had {points} points only", scene.name);
         assert!(points < ENOUGH, "{} never ended", scene.name);
     }

@@ -40,6 +40,8 @@ pub(crate) struct Script {
     pub(crate) unready: AtomicU32,
     /// Readiness never comes.
     pub(crate) stuck: AtomicBool,
+    /// Readiness panics, once.
+    pub(crate) panics: AtomicBool,
     /// Readiness fails.
     pub(crate) broken: AtomicBool,
     /// Calls that arrived.
@@ -93,6 +95,13 @@ pub(crate) struct Inner {
     ready: bool,
 }
 
+#[cfg(feature = "http")]
+impl Inner {
+    pub(crate) fn script(&self) -> &Arc<Script> {
+        &self.script
+    }
+}
+
 impl Clone for Inner {
     fn clone(&self) -> Self {
         self.script.inner()
@@ -106,6 +115,7 @@ impl Service<u32> for Inner {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         self.script.asked.fetch_add(1, Ordering::Relaxed);
+        assert!(!self.script.panics.swap(false, Ordering::Relaxed), "planned");
         if self.script.broken.load(Ordering::Relaxed) {
             return Poll::Ready(Err(Failure::NotReady));
         }
@@ -138,6 +148,17 @@ pub(crate) struct Reply {
     script: Arc<Script>,
     plan: Plan,
     request: u32,
+}
+
+#[cfg(feature = "http")]
+impl Reply {
+    /// How often it will be pending.
+    pub(crate) const fn pending(&self) -> u32 {
+        match self.plan {
+            Plan::Answer(pending) | Plan::Fail(pending) | Plan::Panic(pending) => pending,
+            Plan::PanicInCall | Plan::Never => 0,
+        }
+    }
 }
 
 impl Future for Reply {

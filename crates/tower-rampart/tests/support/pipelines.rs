@@ -21,17 +21,17 @@ const EVERY_STAGE: &str = r#"{
 
 /// What differs from the usual, which is that whole calls are counted and nothing waits.
 #[derive(Clone, Copy, Default)]
-struct Scopes {
-    overrides: &'static str,
+pub(super) struct Scopes {
+    pub(super) overrides: &'static str,
     /// Whether calls may stand in a queue.
-    waits: bool,
+    pub(super) waits: bool,
     /// Whether each attempt takes a token.
-    tokens_by_attempt: bool,
+    pub(super) tokens_by_attempt: bool,
     /// Whether each attempt is a sample of the circuit.
-    samples_by_attempt: bool,
+    pub(super) samples_by_attempt: bool,
 }
 
-fn builder(overrides: &str) -> (PresetBuilder, Registry) {
+pub(super) fn builder(overrides: &str) -> (PresetBuilder, Registry) {
     let registry = Registry::new();
     let builder = PresetBuilder::new(Preset::Production)
         .operation("contract")
@@ -73,7 +73,7 @@ fn assert_tokens(it: &OperationSnapshot, scopes: Scopes) {
     }
 }
 
-fn subject_of<L, S>(layer: L, handle: &OperationHandle, scopes: Scopes) -> Subject
+pub(super) fn subject_of<L, S>(layer: L, handle: &OperationHandle, scopes: Scopes) -> Subject
 where
     L: Layer<super::inner::Inner, Service = S> + 'static,
     S: tower::Service<u32, Response = u32, Error = Error<super::inner::Failure>, Future: Send> + Clone + Send + 'static,

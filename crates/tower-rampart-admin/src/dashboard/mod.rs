@@ -1,25 +1,39 @@
-//! Row 6: what an operator sees at one glance, as JSON.
+//! Row 6: what an operator sees at one glance, as JSON; a browser gets the page that shows it, and all else, from `page.rs`.
 
-use http::Method;
+mod page;
+
+use http::{HeaderValue, Method, header::VARY};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
+    accept,
     api::Api,
     circuits,
+    keys::Role,
     moment::{Moment, Present},
     operations::{self, Performance},
-    route::{Asked, Reply, Route},
+    parameter::Parameter,
+    route::{Access, Reply, Route},
 };
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::new(
+    const ACCEPTS: Parameter =
+        Parameter::header("Accept", "`text/html` for the page instead of JSON; it needs no key.");
+    let json = Route::new(
         Method::GET,
         "/dashboard",
         ("dashboard", "dashboard_retrieval"),
-        "What an operator sees at one glance.",
-        dashboard,
-    )]
+        "What an operator sees at one glance, or the page that shows it.",
+        |api, asked| if accept::wants_page(&asked.headers) { page::page(asked) } else { dashboard(api) },
+    )
+    .access(Access::Page(Role::Read))
+    .parameters(const { &[ACCEPTS] })
+    .successes(&[200, 304])
+    .texts(&[page::HTML]);
+    let mut routes = vec![json];
+    routes.extend(page::routes());
+    routes
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -52,7 +66,7 @@ struct Summary {
     total_alerts: usize,
 }
 
-fn dashboard(api: &Api, _asked: &Asked) -> Reply<Dashboard> {
+fn dashboard(api: &Api) -> Reply<Dashboard> {
     let present = Present::read();
     let circuits = circuits::all(api.registry(), present.monotonic);
     let snapshot = api.registry().snapshot().operations;
@@ -76,5 +90,5 @@ fn dashboard(api: &Api, _asked: &Asked) -> Reply<Dashboard> {
         },
         alerts,
     };
-    dashboard.into()
+    Reply::from(dashboard).header(VARY, HeaderValue::from_static("accept"))
 }

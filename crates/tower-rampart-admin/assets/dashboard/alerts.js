@@ -1,0 +1,68 @@
+// What the monitor found to be wrong, and who has seen it.
+
+import { path, post } from "./api.js";
+import { look } from "./connection.js";
+import { button, byId, el } from "./dom.js";
+import { clock, number, visible } from "./format.js";
+import { mayWrite, on, state } from "./state.js";
+import { problem } from "./breakers.js";
+
+const LEVELS = ["critical", "error", "warning", "info"];
+
+export function start() {
+  const count = el("span", { class: "muted small" });
+  const list = el("ul");
+  const past = el("ul");
+  const summary = el("summary", {});
+  const older = el("details", {}, summary, past);
+  const said = el("div", { attrs: { "aria-live": "polite" } });
+  byId("alerts").append(
+    el("div", { class: "head" }, el("h2", { id: "alerts-title" }, "Alerts"), count), said, list, older);
+  let shown = null;
+  const draw = () => {
+    if (!state.alerts) return;
+    const all = state.alerts.alerts;
+    // Whoever is about to press a button must not have it taken away by a redraw that changes nothing.
+    const key = JSON.stringify([all.map((it) => [it.id, it.status, it.acknowledged, it.count]), mayWrite()]);
+    if (key === shown) return;
+    shown = key;
+    const active = all.filter((it) => it.status === "active");
+    active.sort((a, b) => a.acknowledged - b.acknowledged || LEVELS.indexOf(a.level) - LEVELS.indexOf(b.level));
+    const resolved = all.filter((it) => it.status !== "active").slice(0, 30);
+    count.textContent = active.length === 0 ? "none holds at present" : `${active.length} ${active.length === 1 ? "holds" : "hold"} at present`;
+    const focused = document.activeElement?.dataset?.alert;
+    list.replaceChildren(...active.map((it) => item(it, said)));
+    past.replaceChildren(...resolved.map((it) => item(it, said)));
+    summary.textContent = `${resolved.length} resolved lately`;
+    older.hidden = resolved.length === 0;
+    if (focused) list.querySelector(`[data-alert="${CSS.escape(focused)}"]`)?.focus();
+  };
+  on("alerts", draw);
+  on("caller", draw);
+}
+
+function item(it, said) {
+  const isActive = it.status === "active";
+  const times = it.count > 1 ? `, ${number(it.count)} times since ${clock(it.first_seen)}` : "";
+  const when = isActive ? `since ${clock(it.timestamp)}${times}` : `${clock(it.timestamp)} to ${clock(it.resolved_at)}${times}`;
+  const seen = it.acknowledged ? `acknowledged by ${visible(it.acknowledged_by ?? "")} at ${clock(it.acknowledged_at)}` : null;
+  const act = el("div");
+  if (isActive && !it.acknowledged && mayWrite()) {
+    const press = button("Acknowledge", async () => {
+      said.replaceChildren();
+      try {
+        await post(path("monitoring", "alerts", String(it.id), "acknowledge"));
+        look();
+      } catch (error) {
+        said.replaceChildren(problem(error));
+      }
+    });
+    press.dataset.alert = it.id;
+    press.setAttribute("aria-label", `Acknowledge: ${visible(it.description)}`);
+    act.append(press);
+  }
+  return el("li", { class: "alert" },
+    el("span", { class: "badge", data: { level: isActive ? it.level : "resolved" } }, isActive ? it.level : "resolved"),
+    el("div", {}, el("div", { class: "text" }, visible(it.description)), el("small", { class: "muted" }, [when, seen].filter(Boolean).join(" · "))),
+    act);
+}

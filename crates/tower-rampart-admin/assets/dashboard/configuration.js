@@ -1,0 +1,110 @@
+// The configuration that runs, where each value came from, what lies over it for a time, and who changed it. What may take its place is change.js.
+
+import { ask, path } from "./api.js";
+import { problem } from "./breakers.js";
+import { changes } from "./change.js";
+import { confirm } from "./confirm.js";
+import { look } from "./connection.js";
+import { announce, button, byId, el, field, say, select } from "./dom.js";
+import { ago, clock, json, short, span, visible } from "./format.js";
+import { mayWrite, on, state } from "./state.js";
+
+export function start() {
+  const tag = el("span", { class: "muted small" });
+  const scope = el("select");
+  const filter = el("input", { type: "search", placeholder: "part of a field", autocomplete: "off", spellcheck: false });
+  const values = el("tbody");
+  const overrides = el("div", { class: "stack" });
+  const audit = el("ol");
+  const said = el("div", { attrs: { "aria-live": "polite" } });
+  const table = el("table", {}, el("thead", {}, el("tr", {}, ...["Field", "Value", "From"].map((it) => el("th", { attrs: { scope: "col" } }, it)))), values);
+  byId("configuration").append(
+    el("div", { class: "head" }, el("h2", { id: "configuration-title" }, "Configuration"), tag),
+    said, overrides,
+    el("details", { class: "values", open: true }, el("summary", {}, "What runs, and where each value came from"),
+      el("div", { class: "head" }, field("Of", scope), field("Filter", filter)),
+      el("div", { class: "region tall", tabIndex: 0, attrs: { role: "region", "aria-label": "Configuration values" } }, table)),
+    el("details", {}, el("summary", {}, "Who changed what"), el("div", { class: "region tall", tabIndex: 0, attrs: { role: "region", "aria-label": "Audit" } }, audit)));
+
+  const drawValues = () => {
+    const { config } = state;
+    if (!config) return;
+    const of = scope.value;
+    const [document, from] = of === "" ? [config.configuration, config.provenance.base] : [config.operations[of], config.provenance.operations[of]];
+    const wanted = filter.value.trim().toLowerCase();
+    const fits = flat(document ?? {}).filter(([key]) => key.toLowerCase().includes(wanted));
+    values.replaceChildren(...fits.map(([key, value]) =>
+      el("tr", {}, el("td", {}, el("code", {}, visible(key))), el("td", {}, el("code", {}, visible(json(value)))), el("td", { class: "muted small text" }, visible(source(from ?? {}, key))))));
+  };
+  on("config", () => {
+    const { config } = state;
+    if (!config) return;
+    say(byId("preset"), `preset ${visible(config.preset_name)}`);
+    say(tag, `tag ${config.etag.slice(0, 12)}`);
+    const chosen = scope.value;
+    const names = Object.keys(config.operations);
+    scope.replaceChildren(...select([["", "all that are not named below"], ...names.map((it) => [it, short(it)])]).children);
+    scope.value = names.includes(chosen) ? chosen : "";
+    drawValues();
+    drawOverrides(overrides, said);
+    audit.replaceChildren(...(state.audit ?? []).map(entry));
+    if (state.audit?.length === 0) audit.append(el("li", { class: "muted" }, "Nobody changed anything since the start."));
+  });
+  on("caller", () => drawOverrides(overrides, said));
+  scope.addEventListener("change", drawValues);
+  filter.addEventListener("input", drawValues);
+}
+
+/** Each value of a document by its path. Lists are values. */
+function flat(document, prefix = "") {
+  return Object.entries(document).flatMap(([key, value]) => {
+    const path = prefix ? `${prefix}.${key}` : key;
+    const isObject = value !== null && typeof value === "object" && !Array.isArray(value) && Object.keys(value).length > 0;
+    return isObject ? flat(value, path) : [[path, value]];
+  });
+}
+
+/** Where a value came from: what is said of its own path, or of what it lies in. */
+function source(provenance, key) {
+  for (let path = key; path; path = path.includes(".") ? path.slice(0, path.lastIndexOf(".")) : "") {
+    if (path in provenance) return provenance[path];
+  }
+  return "";
+}
+
+function drawOverrides(place, said) {
+  const all = state.config?.overrides ?? [];
+  place.replaceChildren(...all.map((it) => {
+    const what = it.operation === null ? "Another document is in force" : `${short(it.operation)} is overridden`;
+    const ends = it.expires_in_seconds === null ? "until it is reverted" : `for another ${span(it.expires_in_seconds)}`;
+    const node = el("div", { class: "line override" },
+      el("div", { class: "text" }, el("strong", {}, what), ` ${ends}, by ${visible(it.by.who)} since ${clock(it.since)}. `, el("code", {}, short(JSON.stringify(it.fields), 200))));
+    if (mayWrite()) node.append(revertButton(it, said));
+    return node;
+  }));
+}
+
+function revertButton(it, said) {
+  return button("Revert…", async () => {
+    const body = [el("p", {}, it.operation === null ? "The document of before is in force again at once, for all operations." : `${short(it.operation)} runs again as the document says, at once.`)];
+    if (!(await confirm({ title: "Take this override back?", body, yes: "Revert", danger: true }))) return;
+    said.replaceChildren();
+    try {
+      const done = await ask("DELETE", path("config", "overrides", it.id));
+      said.replaceChildren(el("div", { class: "done" }, el("p", {}, "Reverted. This changed:"), changes(done.diff)));
+      announce("Reverted");
+      look();
+    } catch (error) {
+      said.replaceChildren(problem(error));
+    }
+  }, "danger");
+}
+
+function entry(it) {
+  const who = `${visible(it.by.who)} from ${visible(it.by.from)}`;
+  return el("li", { class: "event" },
+    el("time", { dateTime: it.at, title: it.at }, clock(it.at)),
+    el("div", {}, el("strong", {}, it.action.replaceAll("_", " ")), ` by ${who}, ${ago(it.at)}`,
+      it.detail ? el("div", { class: "muted small text" }, visible(it.detail)) : null,
+      it.changes.length > 0 ? changes(it.changes) : null));
+}

@@ -1,0 +1,89 @@
+// What there is to know of one operation, and what can be done about it: below its row, while that is open.
+
+import { ask, get, path } from "./api.js";
+import { forceCloseButton, forceOpenButton, problem, resetButton } from "./breakers.js";
+import { edit } from "./change.js";
+import { trafficChart } from "./charts.js";
+import { el, button, say } from "./dom.js";
+import { ago, clock, millis, number, percent, span } from "./format.js";
+import { lately, samples } from "./history.js";
+import { mayWrite, state } from "./state.js";
+
+/** How often the counts of one operation are asked for, in milliseconds. */
+const EVERY = 4000;
+
+export function detail(name) {
+  const chart = trafficChart("Calls a second of this operation");
+  const facts = el("dl", { class: "facts" });
+  const said = el("div", { attrs: { "aria-live": "polite" } });
+  const actions = el("div", { class: "line" });
+  const judged = el("p", { class: "muted" });
+  const values = new Map();
+  let asked = 0;
+  let metrics = null;
+
+  if (mayWrite()) {
+    if (state.circuits[name]) actions.append(resetButton(name, said), forceOpenButton(name, said), forceCloseButton(name, said));
+    if (state.health.operations[name]) actions.append(button("Change its configuration…", () => edit({ operation_overrides: { [name]: {} } })));
+  }
+  const fact = (label, value) => {
+    if (!values.has(label)) {
+      const node = el("dd", { class: "text" });
+      values.set(label, node);
+      facts.append(el("dt", {}, label), node);
+    }
+    say(values.get(label), value);
+  };
+  const fetchMetrics = async () => {
+    if (!state.health.operations[name] || Date.now() - asked < EVERY) return;
+    asked = Date.now();
+    try {
+      // One that is called like another route is asked for by an escaped letter.
+      const segment = ["prometheus", "reset"].includes(name) ? `%${name.charCodeAt(0).toString(16)}${name.slice(1)}` : path(name);
+      const [counts, check] = await Promise.all([ask("GET", `metrics/${segment}`), get(path("preflight", name))]);
+      metrics = counts.metrics;
+      say(judged, check.passed ? "A call would be admitted now." : `A call would be refused now, by ${check.refusals.map((it) => it.stage).join(" and ")}${check.retry_after ? `; worth another try in ${span(check.retry_after)}` : ""}.`);
+      draw();
+    } catch (error) {
+      if (!said.hasChildNodes()) said.replaceChildren(problem(error));
+    }
+  };
+  const listed = (all) => {
+    const some = Object.entries(all).filter(([, count]) => count > 0);
+    return some.length > 0 ? some.map(([what, count]) => `${what} ${number(count)}`).join(", ") : "none";
+  };
+  const draw = () => {
+    const [operation, circuit] = [state.health.operations[name], state.circuits[name]];
+    const marks = state.events
+      .filter((it) => it.event === "transition" && it.operation === name && !it.metadata.would_be)
+      .map((it) => ({ at: Date.parse(it.timestamp) / 1000, bad: ["open", "forced_open"].includes(it.metadata.to) }));
+    chart.draw(samples(name), marks);
+    if (circuit) {
+      fact("Failures in a row", `${number(circuit.failure_count)}, opens at ${number(circuit.threshold)}`);
+      fact("Recovery timeout", span(circuit.recovery_timeout));
+      fact("Opened", circuit.metrics.circuit_breaker_opens === 1 ? "once" : `${number(circuit.metrics.circuit_breaker_opens)} times`);
+      fact("Last failure", circuit.last_failure ? `${clock(circuit.last_failure)} (${ago(circuit.last_failure)})` : "none");
+    }
+    if (operation) {
+      fact("Mean latency, last minute", millis(lately(name).mean));
+      fact("Health", percent(operation.health_score));
+    }
+    if (metrics) {
+      fact("Calls since start", `${number(metrics.total_calls)} admitted, ${number(metrics.rejected_calls)} refused, ${number(metrics.abandoned_calls)} abandoned`);
+      fact("Last success", metrics.last_success ? `${clock(metrics.last_success)} (${ago(metrics.last_success)})` : "none");
+      fact("Refused by", listed(metrics.rejections));
+      fact("Answers", listed(metrics.classes));
+      fact("Timeouts", listed(metrics.timeouts));
+      fact("Retries", `${number(metrics.retry_attempts)} attempts beyond the first; gave up: ${listed(metrics.retry_stops)}`);
+      fact("Answered by a fallback", number(metrics.fallbacks));
+      fact("Slowest", millis(metrics.latency.max_ms));
+    }
+  };
+  const node = el("div", { class: "stack" },
+    el("div", { class: "detail-grid" }, el("div", { class: "stack" }, chart.node, judged), facts), actions, said);
+  const update = () => {
+    draw();
+    fetchMetrics();
+  };
+  return { node, update };
+}

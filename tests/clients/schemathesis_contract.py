@@ -1,0 +1,86 @@
+"""schemathesis over the OpenAPI document of a management API that traffic runs below: what is sent is made from the document, and every answer is held
+against it. How it is told what to do is in contract.toml and contract_hooks.py."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from support import Service, check, dies_with_parent, main
+
+HERE = pathlib.Path(__file__).resolve().parent
+# The longest that one run may take, in seconds.
+LONGEST = 300
+# What an answer's own shape is, whatever it answers.
+SHAPES = [
+    "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
+    "response_headers_conformance", "allow_header_conformance",
+]
+
+
+def schemathesis(stack, service, examples, *arguments, **environment):
+    """Runs it; the answers by operation and status."""
+    folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    document = folder / "openapi.json"
+    document.write_bytes(service.get("/openapi.json"))
+    answers = folder / "answers.json"
+    environment = os.environ | environment | {
+        "CONTRACT_HOOKS": str(HERE / "contract_hooks.py"), "CONTRACT_ANSWERS": str(answers),
+        "PYTHONPATH": str(HERE),
+    }
+    program = pathlib.Path(sys.executable).parent / "schemathesis"
+    # One worker: CPython 3.11's `ast.parse`, which Hypothesis calls, is not safe in several threads.
+    command = [program, "--config-file", HERE / "contract.toml", "run", document, "--url", service.url, "--no-color",
+               "--workers", "1", "--max-examples", str(examples), *arguments]
+    done = subprocess.run(
+        command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=LONGEST,
+        preexec_fn=dies_with_parent,
+    )
+    if done.returncode != 0:
+        print(done.stdout, file=sys.stderr)
+    assert done.returncode == 0, f"schemathesis ended with {done.returncode}"
+    return json.loads(answers.read_text())
+
+
+def operations(service):
+    document = json.loads(service.get("/openapi.json"))
+    return {f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item}
+
+
+def statuses(answers):
+    return {status for counts in answers.values() for status in counts}
+
+
+@check
+def whoever_may_write_gets_what_the_document_says(stack):
+    service = Service(stack)
+    answers = schemathesis(stack, service, 12, CONTRACT_KEY=service.WRITER)
+    asked = operations(service)
+    assert len(asked) >= 51 and set(answers) == asked, asked ^ set(answers)
+    never = {it for it in asked if not {"200", "201"} & set(answers[it])} - UNMET
+    assert not never, f"nothing succeeded at {never}"
+    print(f"schemathesis: {sum(sum(it.values()) for it in answers.values())} requests to {len(asked)} operations")
+
+
+# A number that names an override cannot be guessed.
+UNMET = {"DELETE /config/overrides/{id}"}
+
+
+@check
+def whoever_has_no_key_gets_nothing_and_no_error_of_the_server(stack):
+    service = Service(stack)
+    checks = ",".join([*SHAPES, "nobody_is_let_in"])
+    answers = schemathesis(stack, service, 3, "--checks", checks, CONTRACT_KEY="", CONTRACT_NOBODY="1")
+    assert set(answers) == operations(service), answers
+
+
+@check
+def whoever_asks_too_often_is_told_so_as_the_document_says(stack):
+    service = Service(stack, limits="default")
+    answers = schemathesis(stack, service, 3, "--checks", ",".join(SHAPES), "--phases", "coverage", CONTRACT_KEY=service.WRITER)
+    assert {"200", "429"} <= statuses(answers), statuses(answers)
+
+
+main("schemathesis")

@@ -1,0 +1,140 @@
+//! What one sees: circuits that open, servers that go, names that would do harm, a thousand operations.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tower_rampart::{Resilience, breaker::State, clock::now};
+use tower_rampart_tests::shop::{Behind, READER, Shop, WRITER, keyed};
+
+use crate::page::Page;
+
+const DOWN: Behind = Behind { latency: Duration::from_millis(2), failing: 1.0 };
+
+/// Opens after five failures in a row, and stays open for longer than a story.
+fn payments() -> Shop {
+    let document =
+        r#"{"preset": "simple", "retry_attempts": 1, "circuit_breaker_threshold": 5, "recovery_timeout": 300}"#;
+    Shop::open(&Resilience::from_json(document).unwrap(), &keyed(), &["payments", "catalog"], 0)
+}
+
+#[tokio::test]
+async fn circuit_that_opens_under_traffic_is_seen_within_two_seconds() {
+    let mut shop = payments();
+    shop.customers("payments", 25.0);
+    shop.customers("catalog", 10.0);
+    let page = Page::open(&shop, READER).await;
+    page.state("payments", "closed").await;
+    let breaker = shop.resilience().handle("payments").unwrap();
+    shop.put_behind("payments", DOWN);
+    while breaker.breaker().state() != State::Open {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let opened = now();
+    page.state("payments", "open").await;
+    let took = now().since(opened);
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
+    page.says("#headline", "1 circuit is open").await;
+    page.says("#timeline", "payments is open").await;
+    page.says("#alerts", "Circuit breaker 'payments' is open").await;
+    let told = page.browser.run("return [document.querySelector('#announcer').textContent, document.title]", json!([]));
+    assert_eq!(told.await, json!(["payments is open", "(1 open) rampart"]));
+    page.state("catalog", "closed").await;
+    assert_eq!(page.browser.errors().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn server_that_is_gone_is_said_to_be_and_its_return_is_noticed() {
+    let mut shop = payments();
+    shop.customers("payments", 20.0);
+    let page = Page::open(&shop, READER).await;
+    page.state("payments", "closed").await;
+    shop.kill();
+    page.says("#banner", "Disconnected since").await;
+    page.says("#banner", "may be stale").await;
+    page.says("#link", "Disconnected").await;
+    let stale = page.browser.run("return document.querySelector('main').hasAttribute('data-stale')", json!([])).await;
+    assert_eq!(stale, true);
+    shop.reopen();
+    page.live().await;
+    let gone = "return !document.querySelector('#banner').checkVisibility()";
+    page.browser.until("the banner goes", gone, json!([])).await;
+    // Events come in again too.
+    shop.put_behind("payments", DOWN);
+    page.state("payments", "open").await;
+    page.says("#timeline", "payments is open").await;
+}
+
+#[tokio::test]
+async fn hostile_names_are_text_and_break_nothing() {
+    let image = "<img src=x onerror=\"window.harm=1\">";
+    let script = "</script><script>window.harm=2</script>";
+    let turned = "pay\u{202e}stnem\u{200b}";
+    let long = "m".repeat(500);
+    let names = [image, script, turned, &long, "${window.harm=3}", "../..", "a b/c?d#e%2f"];
+    let shop = Shop::open(&Resilience::from_preset("simple").unwrap(), &keyed(), &names, 0);
+    for name in names {
+        shop.call(name).await;
+    }
+    let page = Page::open(&shop, WRITER).await;
+    for shown in [image, script, "pay\\u{202e}stnem\\u{200b}", &long, "a b/c?d#e%2f"] {
+        page.state(shown, "closed").await;
+        page.unfold(shown).await;
+    }
+    for width in [1440, 375] {
+        page.browser.shape(width, false).await;
+        page.assert_fits(&format!("{width} px")).await;
+    }
+    // What is done to them is done to the right one.
+    page.click("tr.detail", "Force open…").await;
+    page.says("dialog h2", "Refuse every call of").await;
+    page.click("dialog", "Force open").await;
+    page.says(".done", "is forced open until").await;
+    let harm = "return [typeof window.harm, document.images.length, document.scripts.length]";
+    assert_eq!(page.browser.run(harm, json!([])).await, json!(["undefined", 0, 1]));
+    assert_eq!(page.browser.errors().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_thousand_operations_are_shown_in_pages_and_found_by_a_filter() {
+    // Besides them there is the one that stands for all for which there is no room.
+    let names: Vec<String> = (0..999).map(|it| format!("operation-{it:04}")).collect();
+    let document =
+        r#"{"preset": "simple", "retry_attempts": 1, "circuit_breaker_threshold": 1, "recovery_timeout": 300}"#;
+    let resilience = Resilience::from_json(document).unwrap();
+    let shop = Shop::open(&resilience, &keyed(), &names.iter().map(String::as_str).collect::<Vec<_>>(), 0);
+    for name in &names {
+        resilience.operation(name).run(|| async { Ok::<_, std::io::Error>(()) }).await.unwrap();
+    }
+    shop.put_behind("operation-0777", DOWN);
+    shop.call("operation-0777").await;
+    let page = Page::open(&shop, READER).await;
+    let first = "const rows = document.querySelectorAll('tr.row'); return [rows.length, rows[0].querySelector('bdi').textContent]";
+    page.state("operation-0777", "open").await;
+    assert_eq!(page.browser.run(first, json!([])).await, json!([50, "operation-0777"]), "the worst is the first");
+    page.click("#operations", "Show 50 more of 950").await;
+    assert_eq!(page.browser.run(first, json!([])).await, json!([100, "operation-0777"]));
+    let filter = "const it = document.querySelector('#operations input'); it.value = arguments[0];
+        it.dispatchEvent(new Event('input')); return document.querySelectorAll('tr.row').length";
+    assert_eq!(page.browser.run(filter, json!(["ration-01"])).await, 50);
+    assert_eq!(page.browser.run(filter, json!(["0123"])).await, 1);
+    assert_eq!(page.browser.run(filter, json!(["nothing is called so"])).await, 0);
+    page.says("#operations", "No name fits the filter").await;
+}
+
+#[tokio::test]
+async fn page_asks_its_own_server_and_seldom() {
+    let shop = Shop::busy(0);
+    let page = Page::open(&shop, WRITER).await;
+    page.unfold("checkout").await;
+    page.says("tr.detail", "A call would be admitted now").await;
+    let began = page.browser.run("performance.clearResourceTimings(); return performance.now()", json!([])).await;
+    let later = "return performance.now() > arguments[0] + 6000";
+    page.browser.until("six seconds are over", later, json!([began])).await;
+    // The default limit lets a caller ask 20 times a second; a handful of open pages must live within it.
+    let asked = page.browser.run("return performance.getEntriesByType('resource').length", json!([])).await;
+    assert!((3..=18).contains(&asked.as_u64().unwrap()), "{asked} requests in six seconds");
+    let elsewhere = "return performance.getEntries().map((it) => it.name)
+        .filter((it) => it.includes('://') && new URL(it).origin !== location.origin)";
+    assert_eq!(page.browser.run(elsewhere, json!([])).await, json!([]));
+    assert_eq!(page.browser.errors().await, Vec::<String>::new());
+}

@@ -1,0 +1,154 @@
+//! What one does: reset a circuit, by mouse and by keyboard alone; compare a change, apply it, take it back. That it took effect is read from the traffic.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::json;
+use tower_rampart::Resilience;
+use tower_rampart_tests::shop::{Behind, Shop, WRITER, keyed};
+
+use crate::{browser::keys, page::Page};
+
+const DOWN: Behind = Behind { latency: Duration::ZERO, failing: 1.0 };
+const WELL: Behind = Behind { latency: Duration::ZERO, failing: 0.0 };
+
+async fn with_open_circuit() -> Shop {
+    let document =
+        r#"{"preset": "simple", "retry_attempts": 1, "circuit_breaker_threshold": 2, "recovery_timeout": 300}"#;
+    let shop = Shop::open(&Resilience::from_json(document).unwrap(), &keyed(), &["payments"], 0);
+    shop.put_behind("payments", DOWN);
+    for _ in 0..2 {
+        assert_eq!(shop.call("payments").await, (StatusCode::BAD_GATEWAY, 1));
+    }
+    shop.put_behind("payments", WELL);
+    assert_eq!(shop.call("payments").await, (StatusCode::SERVICE_UNAVAILABLE, 0), "it is open");
+    shop
+}
+
+#[tokio::test]
+async fn operator_resets_a_circuit_and_traffic_passes() {
+    let shop = with_open_circuit().await;
+    let page = Page::open(&shop, WRITER).await;
+    page.state("payments", "open").await;
+    page.click("tr.row", "Reset…").await;
+    page.says("dialog", "every call is admitted again").await;
+    page.click("dialog", "Cancel").await;
+    assert_eq!(shop.call("payments").await, (StatusCode::SERVICE_UNAVAILABLE, 0), "nothing was done");
+    page.click("tr.row", "Reset…").await;
+    page.click("dialog", "Reset").await;
+    page.state("payments", "closed").await;
+    assert_eq!(shop.call("payments").await, (StatusCode::OK, 1));
+    page.says("#headline", "closed").await;
+}
+
+#[tokio::test]
+async fn keyboard_alone_reaches_the_reset_and_does_it() {
+    let shop = with_open_circuit().await;
+    let page = Page::open(&shop, WRITER).await;
+    page.state("payments", "open").await;
+    page.browser.run("document.activeElement.blur(); window.scrollTo(0, 0)", json!([])).await;
+    let focused = "const it = document.activeElement; return [it.textContent, getComputedStyle(it).outlineStyle, it.closest('dialog') !== null]";
+    let tab_to = async |text: &str| {
+        for _ in 0..60 {
+            page.browser.press(keys::TAB).await;
+            let it = page.browser.run(focused, json!([])).await;
+            if it[0] == text {
+                return it;
+            }
+        }
+        panic!("{text} cannot be reached");
+    };
+    assert_eq!(tab_to("Reset…").await, json!(["Reset…", "solid", false]), "and its focus is seen");
+    page.browser.press(keys::ENTER).await;
+    page.says("dialog", "Reset the circuit of payments?").await;
+    assert_eq!(page.browser.run(focused, json!([])).await[0], "Cancel", "a key that is pressed twice does nothing");
+    assert_eq!(tab_to("Reset").await, json!(["Reset", "solid", true]));
+    page.browser.press(keys::ENTER).await;
+    page.state("payments", "closed").await;
+    assert_eq!(shop.call("payments").await, (StatusCode::OK, 1));
+}
+
+#[tokio::test]
+async fn operator_forces_a_circuit_open_for_a_time() {
+    let document = r#"{"preset": "simple", "retry_attempts": 1}"#;
+    let shop = Shop::open(&Resilience::from_json(document).unwrap(), &keyed(), &["payments"], 0);
+    assert_eq!(shop.call("payments").await, (StatusCode::OK, 1));
+    let page = Page::open(&shop, WRITER).await;
+    page.unfold("payments").await;
+    page.click("tr.detail", "Force open…").await;
+    page.says("dialog", "Every call is refused at once").await;
+    page.says("dialog", "the circuit is reset by itself").await;
+    page.click("dialog", "Force open").await;
+    page.state("payments", "forced_open").await;
+    assert_eq!(shop.call("payments").await, (StatusCode::SERVICE_UNAVAILABLE, 0));
+    page.says("tr.row", "refuses all calls until").await;
+    page.click("tr.detail", "Reset…").await;
+    page.click("dialog", "Reset").await;
+    page.state("payments", "closed").await;
+    assert_eq!(shop.call("payments").await, (StatusCode::OK, 1));
+}
+
+#[tokio::test]
+async fn operator_compares_a_change_applies_it_and_takes_it_back() {
+    let document = r#"{
+        "preset": "simple", "circuit_breaker_threshold": 20,
+        "operation_overrides": {"import": {"retry": {
+            "max_attempts": 3, "backoff": {"base": 0, "min": 0, "max": 0}, "jitter": {"kind": "none"}
+        }}}
+    }"#;
+    let shop = Shop::open(&Resilience::from_json(document).unwrap(), &keyed(), &["import"], 0);
+    shop.put_behind("import", DOWN);
+    assert_eq!(shop.call("import").await.1, 3);
+    let page = Page::open(&shop, WRITER).await;
+    let patch = |attempts: u32| json!({"operation_overrides": {"import": {"retry": {"max_attempts": attempts}}}});
+
+    page.write(&patch(1000)).await;
+    page.click("#change", "Dry run").await;
+    page.says("#change .problem", "operation_overrides.import.retry.max_attempts").await;
+    page.says("#change .problem", "(got 1000)").await;
+
+    page.write(&patch(1)).await;
+    page.click("#change", "Dry run").await;
+    page.says("#change", "1 value would differ. Nothing was changed.").await;
+    assert_eq!(
+        page.text("#change .diff tbody").await.split_whitespace().collect::<Vec<_>>(),
+        ["import", "retry.max_attempts", "3", "→", "1"]
+    );
+    assert_eq!(shop.call("import").await.1, 3, "a dry run changes nothing");
+
+    let lasting =
+        "const it = document.querySelector('#change select'); it.value = '3600'; it.dispatchEvent(new Event('change'))";
+    page.browser.run(lasting, json!([])).await;
+    page.click("#change", "Apply…").await;
+    page.says("dialog", "It runs for 1 hour").await;
+    page.click("dialog", "Apply").await;
+    page.says("#change .done", "Applied until").await;
+    assert_eq!(shop.call("import").await.1, 1, "traffic meets it");
+
+    page.says("#configuration", "Another document is in force").await;
+    page.click("#configuration", "Revert…").await;
+    page.says("dialog", "The document of before is in force again").await;
+    page.click("dialog", "Revert").await;
+    page.says("#configuration .done", "Reverted").await;
+    assert_eq!(shop.call("import").await.1, 3, "as before");
+    let audit = "document.querySelectorAll('#configuration details').forEach((it) => (it.open = true))";
+    page.browser.run(audit, json!([])).await;
+    page.says("#configuration", "revert by alice").await;
+}
+
+#[tokio::test]
+async fn change_that_somebody_else_overtook_is_not_applied() {
+    let document = r#"{"preset": "simple", "retry_attempts": 2}"#;
+    let shop = Shop::open(&Resilience::from_json(document).unwrap(), &keyed(), &["import"], 0);
+    let page = Page::open(&shop, WRITER).await;
+    page.write(&json!({"retry_attempts": 4})).await;
+    page.click("#change", "Dry run").await;
+    page.says("#change", "would differ").await;
+    let by = tower_rampart::reload::ChangeBy::code("story");
+    shop.resilience().reload_json(r#"{"preset": "simple", "retry_attempts": 3}"#, &by).unwrap();
+    let etag = shop.resilience().etag();
+    page.click("#change", "Apply…").await;
+    page.click("dialog", "Apply").await;
+    page.says("#change", "Somebody changed the configuration since your dry run").await;
+    assert_eq!(shop.resilience().etag(), etag);
+}

@@ -1,0 +1,41 @@
+//! How the page looks with realistic traffic, at both widths and in both themes: nothing is wider than the window. With `DASHBOARD_PICTURES=DIRECTORY` it
+//! waits for a minute of traffic, and writes the pictures of the documentation there.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde_json::json;
+use tower_rampart_tests::shop::{Behind, Shop, WRITER};
+
+use crate::page::Page;
+
+#[tokio::test]
+async fn page_fits_its_window_in_both_themes() {
+    let directory = std::env::var_os("DASHBOARD_PICTURES").map(PathBuf::from);
+    let traffic = Duration::from_secs(if directory.is_some() { 60 } else { 4 });
+    let shop = Shop::busy(0);
+    let page = Page::open(&shop, WRITER).await;
+    tokio::time::sleep(traffic).await;
+    shop.put_behind("payments", Behind { latency: Duration::from_millis(60), failing: 1.0 });
+    page.state("payments", "open").await;
+    page.unfold("payments").await;
+    page.says("tr.detail", "would be refused now").await;
+    page.write(&json!({"operation_overrides": {"recommendations": {"retry_attempts": 1}}})).await;
+    page.click("#change", "Dry run").await;
+    page.says("#change", "would differ").await;
+    tokio::time::sleep(traffic / 4).await;
+    for width in [1440, 375] {
+        for (is_dark, theme) in [(false, "light"), (true, "dark")] {
+            page.browser.shape(width, is_dark).await;
+            page.browser.run("document.activeElement.blur(); window.scrollTo(0, 0)", json!([])).await;
+            // The charts are drawn anew for the width and the colours.
+            let drawn = "return document.querySelector('.chart canvas').clientWidth <= document.querySelector('.chart').clientWidth";
+            page.browser.until("the charts are drawn anew", drawn, json!([])).await;
+            page.assert_fits(&format!("{width} px, {theme}")).await;
+            if let Some(directory) = &directory {
+                let picture = page.browser.picture().await;
+                std::fs::write(directory.join(format!("dashboard-{width}-{theme}.png")), picture).unwrap();
+            }
+        }
+    }
+    assert_eq!(page.browser.errors().await, Vec::<String>::new());
+}
