@@ -69,13 +69,13 @@ fn main() -> Result<ExitCode, Failure> {
     }
     println!("\n| a call of the whole pipeline, ns | alone | with a scraper | ratio |\n|---|---|---|---|");
     for path in ["/metrics/prometheus", "/metrics"] {
-        let (alone, scraped, scrapes) = beside(&runtime, &resilience, &app, path)?;
+        let (alone, scraped, asked) = beside(&runtime, &resilience, &app, path)?;
         println!(
-            "| while {path} is asked for, {scrapes} times in all | {alone:.1} | {scraped:.1} | {:.3} |",
+            "| while {path} is asked for, {asked} times in all | {alone:.1} | {scraped:.1} | {:.3} |",
             scraped / alone
         );
         lines.push(
-            json!({"what": format!("beside {path}"), "alone_ns": alone, "scraped_ns": scraped, "scrapes": scrapes}),
+            json!({"what": format!("beside {path}"), "alone_ns": alone, "scraped_ns": scraped, "scrapes": asked}),
         );
     }
     println!();
@@ -146,16 +146,15 @@ async fn through_socket(address: SocketAddr, path: &str) -> Result<(Duration, Du
             if read == 0 {
                 return Err("the connection ended".into());
             }
-            left = Some(match left {
-                Some(left) => usize::saturating_sub(left, read),
-                None => {
-                    head.extend_from_slice(&buffer[..read]);
-                    let Some(end) = head.windows(4).position(|it| it == b"\r\n\r\n") else { continue };
-                    let length = String::from_utf8_lossy(&head[..end]).to_ascii_lowercase();
-                    let length = length.split("content-length: ").nth(1).and_then(|it| it.lines().next()?.parse().ok());
-                    let length: usize = length.ok_or("an answer without a length")?;
-                    (end + 4 + length).saturating_sub(head.len())
-                }
+            left = Some(if let Some(left) = left {
+                usize::saturating_sub(left, read)
+            } else {
+                head.extend_from_slice(&buffer[..read]);
+                let Some(end) = head.windows(4).position(|it| it == b"\r\n\r\n") else { continue };
+                let length = String::from_utf8_lossy(&head[..end]).to_ascii_lowercase();
+                let length = length.split("content-length: ").nth(1).and_then(|it| it.lines().next()?.parse().ok());
+                let length: usize = length.ok_or("an answer without a length")?;
+                (end + 4 + length).saturating_sub(head.len())
             });
         }
         took.push(now().duration_since(began));
@@ -199,7 +198,7 @@ fn beside(
             }
         })
     };
-    let (mut alone, mut scraped) = (Vec::new(), Vec::new());
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         stopped.store(true, Ordering::Relaxed);
         // The last scrape ends.
@@ -207,7 +206,7 @@ fn beside(
         alone.push(round());
         stopped.store(false, Ordering::Relaxed);
         thread::park_timeout(Duration::from_millis(5));
-        scraped.push(round());
+        beside.push(round());
     }
     ended.store(true, Ordering::Relaxed);
     runtime.block_on(scraper)?;
@@ -215,5 +214,5 @@ fn beside(
         all.sort_by(f64::total_cmp);
         all[all.len() / 2]
     };
-    Ok((median(alone), median(scraped), looks.load(Ordering::Relaxed)))
+    Ok((median(alone), median(beside), looks.load(Ordering::Relaxed)))
 }

@@ -225,7 +225,7 @@ async fn names_of_operations_that_nobody_knows_leave_no_trace() {
     );
     let mut text = String::new();
     for name in &names {
-        text += &format!("GET / HTTP/1.1\r\nHost: a\r\nx-resilience-operation: {name}\r\n\r\n");
+        text.extend(["GET / HTTP/1.1\r\nHost: a\r\nx-resilience-operation: ", name, "\r\n\r\n"]);
     }
     text += "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let answer = talk(gateway.address(), text).await;

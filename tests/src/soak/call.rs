@@ -75,8 +75,7 @@ impl Plan {
     /// Nothing that could go wrong while all are well.
     pub(crate) fn healthy(call: u64, chance: &mut Chance) -> Self {
         let play = chance.weighted(&[(8, Play::Plain), (1, Play::Chunked), (1, Play::Upload)]);
-        let plan = Self::any(call, false, chance);
-        Self { play, cut: Cut::Never, operation: None, ..plan }
+        Self { play, cut: Cut::Never, operation: None, ..Self::any(call, false, chance) }
     }
 
     /// A small call of an operation.
@@ -204,20 +203,20 @@ fn judge_head(response: &Response<Incoming>, plan: &Plan, well: bool, tally: &Ta
     let owner = response.headers().get("x-call").map(|value| value.to_str().ok().and_then(|text| text.parse().ok()));
     tally.add(|counts| {
         *counts.answers.entry(status).or_default() += 1;
-        let play = plan.play.name();
+        let what = plan.play.name();
         match owner {
             Some(call) => {
                 counts.from_upstream += 1;
                 if call != Some(plan.call) {
-                    counts.complain(format!("{play} got the answer to another call"));
+                    counts.complain(format!("{what} got the answer to another call"));
                 }
                 if plan.play.status() != Some(status) {
-                    counts.complain(format!("{play} got {status} from the upstream"));
+                    counts.complain(format!("{what} got {status} from the upstream"));
                 }
             }
-            None if well => counts.complain(format!("{play} got {status} though all were well")),
-            None if !matches!(status, 429 | 502..=504) && !(status == 203 && plan.operation == Some(SPARE)) => {
-                counts.complain(format!("{play} got {status} from the process in front"));
+            None if well => counts.complain(format!("{what} got {status} though all were well")),
+            None if !(matches!(status, 429 | 502..=504) || status == 203 && plan.operation == Some(SPARE)) => {
+                counts.complain(format!("{what} got {status} from the process in front"));
             }
             None => {}
         }
@@ -261,11 +260,11 @@ async fn answered(response: Response<Incoming>, plan: &Plan, well: bool, tally: 
     }
     tally.add(|counts| {
         counts.whole += 1;
-        let play = plan.play.name();
+        let what = plan.play.name();
         if is_upstreams && plan.play.breaks_body() {
-            counts.complain(format!("{play} came as a whole answer of {} bytes", text.len()));
+            counts.complain(format!("{what} came as a whole answer of {} bytes", text.len()));
         } else if is_upstreams && !is_body(&text, plan) || is_spare && text != SPARE_BODY.as_bytes() {
-            counts.complain(format!("{play} came with a body that is not its own, of {} bytes", text.len()));
+            counts.complain(format!("{what} came with a body that is not its own, of {} bytes", text.len()));
         }
     });
     After::Keep

@@ -105,11 +105,11 @@ async fn forward(State(shared): State<Arc<Shared>>, mut request: Request<Body>) 
             response.headers_mut().remove(TRANSFER_ENCODING);
             response.map(Body::new)
         }
-        Err(error) => refused(error),
+        Err(error) => refused(&error),
     }
 }
 
-fn refused(error: tower_rampart::Error<legacy::Error>) -> Response {
+fn refused(error: &tower_rampart::Error<legacy::Error>) -> Response {
     match error.rejection() {
         Some(rejection) => response_of(rejection.clone()),
         None => StatusCode::BAD_GATEWAY.into_response(),

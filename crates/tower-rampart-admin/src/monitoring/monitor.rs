@@ -282,25 +282,14 @@ impl Monitor {
     }
 
     /// What happens from now on, message by message, until [`close`](Self::close); before it, what happened since the event that `last_event_id` names, at most
-    /// the last [`MOST_REPLAYED`](super::MOST_REPLAYED) events.
+    /// the last [`MOST_REPLAYED`](super::MOST_REPLAYED) events. Whoever names no event is first told of the `latest` that are kept, oldest first.
     ///
     /// # Errors
     /// [`Refused::TooManyClients`].
     ///
     /// # Cancel safety
     /// Dropped, it gives its place back.
-    pub fn follow(&self, last_event_id: Option<&str>) -> Result<impl Stream<Item = Message> + Send + use<>, Refused> {
-        self.follow_after(last_event_id, 0)
-    }
-
-    /// The same as [`follow`](Self::follow), but whoever names no event is first told of the `latest` that are kept, oldest first.
-    ///
-    /// # Errors
-    /// [`Refused::TooManyClients`].
-    ///
-    /// # Cancel safety
-    /// Dropped, it gives its place back.
-    pub fn follow_after(
+    pub fn follow(
         &self,
         last_event_id: Option<&str>,
         latest: usize,

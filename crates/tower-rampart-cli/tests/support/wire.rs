@@ -58,12 +58,12 @@ impl Parrot {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
                 let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
                 tokio::spawn(async move {
-                    let (mut head, mut piece) = (Vec::new(), [0; 4096]);
-                    while !head.windows(4).any(|it| it == b"\r\n\r\n") {
+                    let (mut request, mut piece) = (Vec::new(), [0; 4096]);
+                    while !request.windows(4).any(|it| it == b"\r\n\r\n") {
                         let Ok(count @ 1..) = stream.read(&mut piece).await else { return };
-                        head.extend_from_slice(&piece[..count]);
+                        request.extend_from_slice(&piece[..count]);
                     }
-                    log.lock().expect("a lock").push(String::from_utf8_lossy(&head).into_owned());
+                    log.lock().expect("a lock").push(String::from_utf8_lossy(&request).into_owned());
                     // The reader may not want all of it.
                     let _ = stream.write_all(&answer).await;
                 });
