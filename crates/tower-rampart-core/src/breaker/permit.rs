@@ -3,7 +3,7 @@
 use std::{num::NonZeroU64, time::Duration};
 
 use super::{State, counters::Witness};
-use crate::Timestamp;
+use crate::{Timestamp, invalid::MAX_COUNT};
 
 /// The leave to make one call, given back through [`Breaker::record`](super::Breaker::record) exactly once.
 ///
@@ -25,6 +25,9 @@ const UNCOUNTED: u64 = 1;
 const COUNTED: u64 = 2;
 /// Its outcome is counted, and it holds a slot (24 bits).
 const PROBE: u64 = 3;
+
+// Every slot has room: a configuration with more is not accepted.
+const _: () = assert!(MAX_COUNT < 1 << 24);
 
 impl Permit {
     #[inline]
@@ -78,7 +81,7 @@ impl Permit {
         Self::closed(0, started)
     }
 
-    /// Of a call that probes a half-open breaker. Slots stay below 2^24: there are no more than `half_open_max_calls`, at most a million.
+    /// Of a call that probes a half-open breaker; its slot is one of at most `half_open_max_calls`.
     pub(super) const fn probe(generation: u32, started: Timestamp, slot: u32) -> Self {
         Self::new(generation, slot as u64, PROBE, started)
     }
@@ -119,8 +122,8 @@ mod tests {
         let witness = Witness { stripe: 15, successful: u16::MAX };
         let permit = Permit::witnessed(u32::MAX, Timestamp::ZERO, witness);
         assert_eq!((permit.generation(), permit.witness(), permit.slot()), (u32::MAX, Some(witness), None));
-        let probe = Permit::probe(7, Timestamp::from_nanos(9), 999_999);
-        assert_eq!((probe.generation(), probe.witness(), probe.slot()), (7, None, Some(999_999)));
+        let probe = Permit::probe(7, Timestamp::from_nanos(9), MAX_COUNT - 1);
+        assert_eq!((probe.generation(), probe.witness(), probe.slot()), (7, None, Some(MAX_COUNT - 1)));
         assert!(probe.is_counted() && probe.is_probe() && probe.started == Timestamp::from_nanos(9));
         assert!(!Permit::uncounted().is_counted() && Permit::closed(1, Timestamp::MAX).witness().is_none());
     }

@@ -53,7 +53,8 @@ pub(super) struct Machine {
     config: Arc<Config>,
     mode: Mode,
     phase: Phase,
-    /// Grows with every change of phase or mode, and begins again after four thousand million; zero is never current.
+    /// Grows with every change of phase or mode, and begins again at one after four thousand million; zero is never current. A call that was in flight
+    /// for exactly so many changes is one sample too many of the present: a probe is not even that, as it is known by its slot and its time too.
     generation: u32,
     runs: Runs,
     /// Rounds of probes that failed since the circuit was last closed.
@@ -399,3 +400,7 @@ impl Phase {
 #[cfg(test)]
 #[cfg(not(loom))]
 mod explore;
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod generations;

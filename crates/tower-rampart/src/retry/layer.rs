@@ -9,7 +9,7 @@ use tower_rampart_core::{
     retry::{Budget, Seeds},
 };
 
-use super::{Cloned, Config, Handle, Retry, Plan, Shared};
+use super::{Cloned, Config, Handle, Plan, Retry, Shared};
 use crate::classify::{Auto, DefaultClassifier, Given, IntoClassifier};
 
 /// Applies retries to services; see the [module](super).
