@@ -1,7 +1,7 @@
 //! How the page looks with realistic traffic, at both widths and in both themes: nothing is wider than the window. With `DASHBOARD_PICTURES=DIRECTORY` it
 //! waits for a minute of traffic, and writes the pictures of the documentation there.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use serde_json::json;
 use tower_rampart_tests::shop::{Behind, Shop, WRITER};
@@ -10,8 +10,7 @@ use crate::page::Page;
 
 #[tokio::test]
 async fn page_fits_its_window_in_both_themes() {
-    let directory = std::env::var_os("DASHBOARD_PICTURES").map(PathBuf::from);
-    let traffic = Duration::from_secs(if directory.is_some() { 60 } else { 4 });
+    let traffic = Duration::from_secs(if std::env::var_os("DASHBOARD_PICTURES").is_some() { 60 } else { 4 });
     let shop = Shop::busy(0);
     let page = Page::open(&shop, WRITER).await;
     tokio::time::sleep(traffic).await;
@@ -31,10 +30,7 @@ async fn page_fits_its_window_in_both_themes() {
             let drawn = "return document.querySelector('.chart canvas').clientWidth <= document.querySelector('.chart').clientWidth";
             page.browser.until("the charts are drawn anew", drawn, json!([])).await;
             page.assert_fits(&format!("{width} px, {theme}")).await;
-            if let Some(directory) = &directory {
-                let picture = page.browser.picture().await;
-                std::fs::write(directory.join(format!("dashboard-{width}-{theme}.png")), picture).unwrap();
-            }
+            page.browser.keep(&format!("dashboard-{width}-{theme}")).await;
         }
     }
     assert_eq!(page.browser.errors().await, Vec::<String>::new());
