@@ -49,7 +49,7 @@ export function resetButton(name, said) {
 }
 
 function forced(name, word, text, title, says, said) {
-  return command(name, word, text, "danger", said, async () => {
+  return command(name, word, text, "", said, async () => {
     const lasting = select([...DURATIONS, ["", "until somebody resets it"]], { value: "900" });
     const end = el("p", { class: "muted" });
     const tell = () => (end.textContent = lasting.value ? `After that, at ${clock(serverNow() + lasting.value * 1000)}, the circuit is reset by itself.` : "Nothing ends this by itself.");

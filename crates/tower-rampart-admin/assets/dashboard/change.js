@@ -93,7 +93,7 @@ function build() {
       return [el("div", { class: "done" }, el("p", {}, `Applied${until}.`), changes(result.diff)), ...dropped, ...back];
     });
     offer();
-  }, "danger");
+  });
   const offer = () => {
     apply.disabled = compared === null || compared.diff.length === 0 || compared.text !== text.value || compared.kind !== kind();
   };

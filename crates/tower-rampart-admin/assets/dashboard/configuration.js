@@ -80,7 +80,7 @@ function drawOverrides(place, said) {
   place.replaceChildren(...all.map((it) => {
     const what = it.operation === null ? "Another document is in force" : `${short(it.operation)} is overridden`;
     const ends = it.expires_in_seconds === null ? "until it is reverted" : `until ${clock(Date.parse(state.config.timestamp) + it.expires_in_seconds * 1000)}`;
-    const node = el("div", { class: "line override" },
+    const node = el("div", { class: "override" },
       el("div", { class: "text" }, el("strong", {}, what), ` ${ends}, by ${visible(it.by.who)} since ${clock(it.since)}. `, el("code", {}, short(JSON.stringify(it.fields), 200))));
     if (mayWrite()) node.append(revertButton(it, said));
     return node;
@@ -100,5 +100,5 @@ function revertButton(it, said) {
     } catch (error) {
       said.replaceChildren(problem(error));
     }
-  }, "danger");
+  });
 }
