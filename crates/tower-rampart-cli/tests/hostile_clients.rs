@@ -56,13 +56,12 @@ async fn clients_that_never_come_to_the_end_of_a_head_are_closed_and_keep_nobody
             loop {
                 match tokio::time::timeout(Duration::from_millis(500), stream.read(&mut piece)).await {
                     Ok(Ok(0) | Err(_)) => return,
-                    Ok(Ok(_)) => {}
                     Err(_) if dribbles => {
                         if stream.write_all(b"y").await.is_err() {
                             return;
                         }
                     }
-                    Err(_) => {}
+                    Ok(Ok(_)) | Err(_) => {}
                 }
             }
         });
