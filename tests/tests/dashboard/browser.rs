@@ -11,7 +11,9 @@ use tokio::{
 use tower_rampart::clock::now;
 
 /// How long a browser may take that shares its processors with others.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to begin: it reads some hundred megabytes of itself.
+const START: Duration = Duration::from_secs(180);
 
 /// What WebDriver calls the keys that write nothing.
 pub(crate) mod keys {
@@ -46,7 +48,7 @@ impl Browser {
         };
         // It must not stand still because nobody reads.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
+        let client = reqwest::Client::builder().no_proxy().timeout(START).build().expect("a client");
         let mut browser = Self { client, session: format!("http://127.0.0.1:{port}/session"), _driver: driver };
         // The sandbox wants a user who is not root; the only pages that are shown are ours.
         let arguments =
