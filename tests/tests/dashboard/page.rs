@@ -67,7 +67,7 @@ impl Page {
     pub(crate) async fn click(&self, within: &str, text: &str) {
         let click = format!(
             "{SHOWN} const it = [...document.querySelectorAll(arguments[0] + ' button')]
-               .find((it) => it.textContent === arguments[1] && shown(it) && !it.disabled);
+               .find((it) => it.textContent === arguments[1] && shown(it) && !it.disabled && it.ariaBusy !== 'true');
              it?.click(); return Boolean(it)"
         );
         self.browser.until(&format!("a button {text} in {within}"), &click, json!([within, text])).await;
