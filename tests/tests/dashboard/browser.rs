@@ -4,6 +4,7 @@
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
@@ -26,8 +27,21 @@ pub(crate) mod keys {
 pub(crate) struct Browser {
     client: reqwest::Client,
     session: String,
-    /// Ends with this, and the browser with it.
+    /// The browser's process, which outlives its driver.
+    process: Option<u64>,
+    /// What the browser keeps.
+    _profile: TempDir,
+    /// Ends with this.
     _driver: Child,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(process) = self.process {
+            let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status();
+            drop(killed);
+        }
+    }
 }
 
 impl Browser {
@@ -49,16 +63,27 @@ impl Browser {
         // It must not stand still because nobody reads.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let client = reqwest::Client::builder().no_proxy().timeout(START).build().expect("a client");
-        let mut browser = Self { client, session: format!("http://127.0.0.1:{port}/session"), _driver: driver };
+        let profile = tempfile::tempdir().expect("a directory");
+        let directory = format!("--user-data-dir={}", profile.path().display());
+        let session = format!("http://127.0.0.1:{port}/session");
+        let mut browser = Self { client, session, process: None, _profile: profile, _driver: driver };
         // The sandbox wants a user who is not root; the only pages that are shown are ours.
-        let arguments =
-            ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"];
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            &directory,
+        ];
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "goog:loggingPrefs": {"browser": "ALL"},
             "goog:chromeOptions": {"args": arguments},
         }}});
         let made = browser.post("", &capabilities).await;
+        browser.process = made["capabilities"]["goog:processID"].as_u64();
+        assert!(browser.process.is_some(), "the driver names the browser's process: {made}");
         browser.session = format!("{}/{}", browser.session, made["sessionId"].as_str().expect("a session has an id"));
         browser
     }
