@@ -1,13 +1,18 @@
 """schemathesis over the OpenAPI document of a management API that traffic runs below: what is sent is made from the document, and every answer is held
 against it. How it is told what to do is in contract.toml and contract_hooks.py."""
 
+import ast
+import gc
 import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
+import one_parser
 from support import Service, check, dies_with_parent, main
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -31,7 +36,7 @@ def schemathesis(stack, service, examples, *arguments, **environment):
         "PYTHONPATH": str(HERE),
     }
     program = pathlib.Path(sys.executable).parent / "schemathesis"
-    # One worker: CPython 3.11's `ast.parse`, which Hypothesis calls, is not safe in several threads.
+    # One worker: more than that wait for Python's lock, and the seed would say nothing about the order.
     command = [program, "--config-file", HERE / "contract.toml", "run", document, "--url", service.url, "--no-color",
                "--workers", "1", "--max-examples", str(examples), *arguments]
     done = subprocess.run(
@@ -81,6 +86,46 @@ def whoever_asks_too_often_is_told_so_as_the_document_says(stack):
     service = Service(stack, limits="default")
     answers = schemathesis(stack, service, 3, "--checks", ",".join(SHAPES), "--phases", "coverage", CONTRACT_KEY=service.WRITER)
     assert {"200", "429"} <= statuses(answers), statuses(answers)
+
+
+class Circle:
+    """Only a collection ends it, and then runs Python code, during which the interpreter may let another thread in."""
+
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        sum(range(5))
+
+
+def parse_for(seconds, depth, failed):
+    """Parses without pause that many calls down; what fails is added to the list."""
+    if depth > 0:
+        return parse_for(seconds, depth - 1, failed)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        Circle()
+        try:
+            ast.parse("f(lambda x: [x + 1 for y in z if (y, (x, [1, 2, {3: 4}]))])\n" * 60)
+        except SystemError as error:
+            failed.append(error)
+
+
+@check
+def source_is_parsed_in_several_threads_without_an_error_of_the_interpreter(stack):
+    stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+    stack.callback(gc.set_threshold, *gc.get_threshold())
+    stack.callback(setattr, ast, "parse", ast.parse)
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(20)
+    one_parser.keep()
+    failed = []
+    threads = [threading.Thread(target=parse_for, args=(2, 40 * it, failed)) for it in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed, f"{len(failed)} times: {failed[0]}"
 
 
 main("schemathesis")
