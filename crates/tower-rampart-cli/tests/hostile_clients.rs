@@ -55,7 +55,7 @@ async fn clients_that_never_come_to_the_end_of_a_head_are_closed_and_keep_nobody
     let admin = gateway.admin.split_once("://").expect("a URL").1.parse().expect("an address");
     for number in 0..120 {
         let bytes = beginnings[number % beginnings.len()];
-        let address = if number / beginnings.len() % 4 == 0 { admin } else { gateway.address() };
+        let address = if (number / beginnings.len()).is_multiple_of(4) { admin } else { gateway.address() };
         let mut stream = begin_at(address, bytes).await;
         // Half of those amid a field dribble on.
         let dribbles = bytes.ends_with(b": ") && number % 12 < 6;

@@ -163,9 +163,9 @@ async fn body_of_another_length_than_it_says_is_no_beginning_of_the_next_request
     let (upstream, gateway) = here().await;
     let smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
     for (length, body) in [("0", &smuggled[..]), ("4", smuggled), ("999", smuggled)] {
-        let head = fields(&[(":method", "POST"), SCHEME, PATH, AUTHORITY, ("content-length", length)]);
+        let block = fields(&[(":method", "POST"), SCHEME, PATH, AUTHORITY, ("content-length", length)]);
         // An answer may come before the body does.
-        let _ = outcome(&gateway, &[frame(1, 0x4, 1, &head), frame(0, 0x1, 1, body)]).await;
+        let _ = outcome(&gateway, &[frame(1, 0x4, 1, &block), frame(0, 0x1, 1, body)]).await;
         assert_eq!(get(&format!("{}/next", gateway.url)).await.text(), "here");
         let heard = upstream.heard();
         assert!(heard.iter().all(|head| head.starts_with("POST / ") || head.starts_with("GET /next ")), "{heard:?}");
