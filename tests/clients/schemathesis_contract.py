@@ -16,8 +16,8 @@ import one_parser
 from support import Service, check, dies_with_parent, main
 
 HERE = pathlib.Path(__file__).resolve().parent
-# The longest that one run may take, in seconds.
-LONGEST = 300
+# The longest that one run may take, in seconds: two minutes on two cores, and several times that where others use them too.
+LONGEST = 600
 # What an answer's own shape is, whatever it answers.
 SHAPES = [
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
@@ -64,11 +64,13 @@ def whoever_may_write_gets_what_the_document_says(stack):
     answers = schemathesis(stack, service, 12, CONTRACT_KEY=service.WRITER)
     asked = operations(service)
     assert len(asked) >= 51 and set(answers) == asked, asked ^ set(answers)
-    never = {it for it in asked if not {"200", "201"} & set(answers[it])} - UNMET
+    never = {it for it in asked if not SUCCESSES & set(answers[it])} - UNMET
     assert not never, f"nothing succeeded at {never}"
     print(f"schemathesis: {sum(sum(it.values()) for it in answers.values())} requests to {len(asked)} operations")
 
 
+# What a route answers where nothing is wrong; 308 leads to the dashboard.
+SUCCESSES = {"200", "201", "308"}
 # A number that names an override cannot be guessed.
 UNMET = {"DELETE /config/overrides/{id}"}
 
@@ -77,15 +79,21 @@ UNMET = {"DELETE /config/overrides/{id}"}
 def whoever_has_no_key_gets_nothing_and_no_error_of_the_server(stack):
     service = Service(stack)
     checks = ",".join([*SHAPES, "nobody_is_let_in"])
-    answers = schemathesis(stack, service, 3, "--checks", checks, CONTRACT_KEY="", CONTRACT_NOBODY="1")
+    # They are refused before anything is read: a few of what is made, right and wrong, tell as much as all of it.
+    answers = schemathesis(
+        stack, service, 6, "--checks", checks, "--phases", "fuzzing", CONTRACT_KEY="", CONTRACT_NOBODY="1",
+    )
     assert set(answers) == operations(service), answers
 
 
 @check
 def whoever_asks_too_often_is_told_so_as_the_document_says(stack):
-    service = Service(stack, limits="default")
-    answers = schemathesis(stack, service, 3, "--checks", ",".join(SHAPES), "--phases", "coverage", CONTRACT_KEY=service.WRITER)
-    assert {"200", "429"} <= statuses(answers), statuses(answers)
+    service = Service(stack, limits="tight")
+    answers = schemathesis(
+        stack, service, 6, "--checks", ",".join(SHAPES), "--phases", "fuzzing", CONTRACT_KEY=service.WRITER,
+    )
+    told = [it for it, counts in answers.items() if "429" in counts]
+    assert "200" in statuses(answers) and len(told) > len(answers) / 2, answers
 
 
 class Circle:

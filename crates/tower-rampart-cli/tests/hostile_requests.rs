@@ -211,6 +211,16 @@ async fn tunnels_are_not_opened_over_either_version() {
 }
 
 #[tokio::test]
+async fn what_operators_ask_for_is_asked_of_the_upstream_where_clients_ask() {
+    let (backend, seen) = recorder();
+    let gateway = Gateway::start(backend.address, &[]);
+    for path in ["/metrics", "/health", "/internal/resilience/config", "/internal/resilience/dashboard"] {
+        assert_eq!(get(&format!("{}{path}", gateway.url)).await.text(), "fine");
+        assert_eq!(take(&seen), [format!("GET {path} 0")]);
+    }
+}
+
+#[tokio::test]
 async fn names_of_operations_that_nobody_knows_leave_no_trace() {
     let (backend, seen) = recorder();
     let gateway = Gateway::start(backend.address, &[]);

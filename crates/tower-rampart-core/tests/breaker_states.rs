@@ -5,11 +5,11 @@ mod breaker_support;
 
 use std::time::Duration;
 
-use breaker_support::{at, breaker, call, calls, ms, reasons};
+use breaker_support::{at, breaker, call, calls, config, ms, reasons};
 use tower_rampart_core::{
     Outcome::{Abandoned, Failure, Ignored, Success},
     Timestamp,
-    breaker::{Config, HalfOpenPolicy, Refused, State, TransitionReason, Window},
+    breaker::{Breaker, Config, HalfOpenPolicy, Refused, State, TransitionReason, Window},
 };
 
 /// No clock, for calls that must not need one.
@@ -306,6 +306,20 @@ fn straggler_of_an_older_generation_is_counted_and_moves_nothing() {
     assert_eq!((snapshot.successful, snapshot.failed, snapshot.consecutive_failures), (2, 4, 0));
 }
 
+#[test]
+fn seed_alone_decides_the_jitter_of_the_recovery_times() {
+    let waits = |seed| {
+        let jittered = config(|it| it.recovery_jitter = 0.5);
+        let breaker = Breaker::new("test", jittered).unwrap().with_seed(seed);
+        [(); 4].map(|()| {
+            breaker.trip(at(0));
+            breaker.retry_after(at(0)).unwrap()
+        })
+    };
+    assert_eq!(waits(7), waits(7));
+    assert_ne!(waits(7), waits(8));
+}
+
 // Half open
 
 #[test]
@@ -316,6 +330,20 @@ fn half_open_admits_as_many_at_once_as_it_may_and_says_no_time() {
     let refused = Refused { state: State::HalfOpen, retry_after: None };
     assert_eq!(breaker.try_acquire(at(100)), Err(refused));
     assert_eq!(breaker.peek(at(100)), Err(refused));
+}
+
+#[test]
+fn a_million_probes_at_once_each_have_a_slot() {
+    const MOST: u32 = 1_000_000;
+    let breaker = breaker(|it| (it.half_open_max_calls, it.success_threshold) = (MOST, MOST));
+    breaker.trip(at(0));
+    let probes: Vec<_> = (0..MOST).map(|_| breaker.try_acquire(at(100)).unwrap()).collect();
+    assert!(breaker.try_acquire(at(100)).is_err());
+    for probe in probes {
+        assert_eq!(breaker.state(at(100)), State::HalfOpen);
+        breaker.record(probe, Success, None, at(100));
+    }
+    assert_eq!(breaker.state(at(100)), State::Closed);
 }
 
 #[test]

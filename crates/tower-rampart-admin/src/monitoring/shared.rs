@@ -81,12 +81,13 @@ impl Inner {
                 let now = self.clock.now();
                 let Some(record) = Record::of_traffic(kind, now) else { return };
                 let mut state = self.lock();
+                // First what happened, then what is wrong because of it.
+                state.keep(record.operation(&event.operation));
                 match kind {
                     EventKind::CountersReset => state.traffic.was_reset(&event.operation, event.at),
                     EventKind::Transition { to, would_be: false, .. } => state.moved(&event.operation, *to, now),
                     _ => {}
                 }
-                state.keep(record.operation(&event.operation));
             }
         }
     }

@@ -30,6 +30,7 @@
 
 mod audience;
 mod caution;
+mod commands;
 mod config;
 mod counters;
 mod permit;
