@@ -15,7 +15,9 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn at_work(server: &Server) -> Vec<Node> {
     let mut nodes = Node::fleet(3, &config(&server.url()), quota(200.0));
     all_shared(&nodes).await;
-    nodes.iter_mut().for_each(|it| it.call(2));
+    for node in &mut nodes {
+        node.call(2);
+    }
     tokio::time::sleep(SECOND).await;
     nodes
 }
@@ -125,7 +127,9 @@ async fn never_there_is_the_share_from_the_first_call_on() {
     for node in &nodes {
         node.until_local(Reason::Unreachable).await;
     }
-    nodes.iter_mut().for_each(|it| it.call(2));
+    for node in &mut nodes {
+        node.call(2);
+    }
     tokio::time::sleep(SECOND).await;
     assert_near(rate(&nodes, 3 * SECOND).await, 40.0, 0.05);
 }

@@ -28,17 +28,15 @@ impl Server {
     /// One with further options, as on its command line.
     pub(crate) fn with(options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        for _ in 0..10 {
+        let start = || {
             let directory = tempfile::tempdir().expect("there is room for a directory");
             let port = free_port();
             let child = launch(port, &options, &directory);
             let mut server = Self { child, port, options: options.clone(), directory };
-            if server.answers() {
-                return server;
-            }
-            // Somebody else took the port in between.
-        }
-        panic!("redis-server does not answer: is it installed?");
+            server.answers().then_some(server)
+        };
+        // Somebody else may take the port in between.
+        (0..10).find_map(|_| start()).expect("redis-server answers, if it is installed")
     }
 
     pub(crate) fn url(&self) -> String {
@@ -166,7 +164,7 @@ impl Impostor {
 }
 
 fn answer_all(mut stream: TcpStream, words: &Mutex<String>) {
-    let mut request = [0; 65_536];
+    let mut request = vec![0; 65_536];
     while let Ok(read) = stream.read(&mut request)
         && read > 0
     {

@@ -14,7 +14,9 @@ async fn three_nodes_hold_one_limit_within_two_percent() {
     let server = Server::start();
     let mut nodes = Node::fleet(3, &config(&server.url()), quota(100.0));
     all_shared(&nodes).await;
-    nodes.iter_mut().for_each(|it| it.call(2));
+    for node in &mut nodes {
+        node.call(2);
+    }
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_near(rate(&nodes, Duration::from_secs(10)).await, 100.0, 0.02);
     for node in &nodes {
@@ -38,7 +40,9 @@ async fn below_the_limit_no_call_is_refused() {
     let mut nodes = Node::fleet(2, &config(&server.url()), quota(2000.0));
     all_shared(&nodes).await;
     // Each asks for 500 a second, which is more than its own share of 200.
-    nodes.iter_mut().for_each(|it| it.call(1));
+    for node in &mut nodes {
+        node.call(1);
+    }
     tokio::time::sleep(Duration::from_secs(2)).await;
     for node in &nodes {
         assert_eq!(node.refused(), 0);
@@ -63,7 +67,9 @@ async fn a_limit_that_is_lowered_under_load_is_the_new_one() {
     let server = Server::start();
     let mut nodes = Node::fleet(2, &config(&server.url()), quota(200.0));
     all_shared(&nodes).await;
-    nodes.iter_mut().for_each(|it| it.call(2));
+    for node in &mut nodes {
+        node.call(2);
+    }
     tokio::time::sleep(Duration::from_secs(1)).await;
     for node in &nodes {
         node.limiter.reconfigure(quota(50.0), crate::clock::now()).expect("it is valid");
@@ -79,7 +85,9 @@ async fn fleets_of_different_prefixes_do_not_meet() {
     other.prefix = "other".into();
     let mut nodes = vec![Node::start(config(&server.url()), quota(100.0)), Node::start(other, quota(100.0))];
     all_shared(&nodes).await;
-    nodes.iter_mut().for_each(|it| it.call(2));
+    for node in &mut nodes {
+        node.call(2);
+    }
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_near(rate(&nodes, Duration::from_secs(3)).await, 200.0, 0.05);
 }
