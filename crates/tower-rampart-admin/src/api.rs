@@ -15,6 +15,7 @@ use crate::{
     moment::Present,
     monitoring::Monitor,
     performance::Benchmarks,
+    redis::RedisSource,
 };
 
 /// Requests that are worked on at once, those among them that nobody waits for any more; the others wait, within their time.
@@ -39,6 +40,7 @@ struct Inner {
     monitor: Monitor,
     benchmarks: Benchmarks,
     metrics: Option<MetricsSource>,
+    redis: Option<RedisSource>,
 }
 
 impl Api {
@@ -58,6 +60,7 @@ impl Api {
             started: Present::read(),
             keys: config.ring.map_or_else(|| Arc::new(ConfigCell::new(config.keys)), |ring| ring.shared()),
             metrics: config.metrics,
+            redis: config.redis,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -73,6 +76,11 @@ impl Api {
     /// The keys that are known now.
     pub(crate) fn keys(&self) -> Arc<Keys> {
         self.inner.keys.load()
+    }
+
+    /// How the fleet stands, where there is one.
+    pub(crate) fn redis(&self) -> Option<&RedisSource> {
+        self.inner.redis.as_ref()
     }
 
     /// The metrics of the registry and of the program around.

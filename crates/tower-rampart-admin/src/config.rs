@@ -14,6 +14,7 @@ use crate::{
     key_ring::KeyRing,
     keys::{Key, KeyError, Keys},
     monitoring::Monitor,
+    redis::{RedisSource, RedisState},
 };
 
 /// Why there is no management API.
@@ -70,6 +71,7 @@ pub struct AdminConfig {
     pub(crate) validations_per_hour: u32,
     pub(crate) monitor: Option<Monitor>,
     pub(crate) metrics: Option<MetricsSource>,
+    pub(crate) redis: Option<RedisSource>,
 }
 
 impl Default for AdminConfig {
@@ -92,6 +94,7 @@ impl AdminConfig {
             validations_per_hour: 1000,
             monitor: None,
             metrics: None,
+            redis: None,
         }
     }
 
@@ -199,6 +202,13 @@ impl AdminConfig {
     #[must_use]
     pub fn metrics_source(mut self, source: impl Fn(MetricsFormat, &mut String) + Send + Sync + 'static) -> Self {
         self.metrics = Some(MetricsSource::new(source));
+        self
+    }
+
+    /// Shows how the fleet stands that limits are held with, in `/health/detailed`.
+    #[must_use]
+    pub fn redis_source(mut self, source: impl Fn() -> RedisState + Send + Sync + 'static) -> Self {
+        self.redis = Some(RedisSource::new(source));
         self
     }
 

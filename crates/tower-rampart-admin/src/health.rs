@@ -14,6 +14,7 @@ use crate::{
     moment::{Moment, Present, Seconds},
     operations::{self, OperationSummary},
     parameter::Parameter,
+    redis::{RedisSource, RedisState},
     route::{Access, Asked, Reply, Route},
 };
 
@@ -171,7 +172,46 @@ struct Bounds {
 struct Redis {
     /// Whether limits are shared with other processes over Redis.
     configured: bool,
+    /// `not_configured`, `shared`, or `local`: each process is held to its share.
     state: &'static str,
+    /// Why it is local.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// For how many seconds it has been local.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_for: Option<Seconds>,
+    #[serde(flatten)]
+    fleet: Option<FleetPart>,
+}
+
+/// What this process is in its fleet.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "FleetPart")]
+struct FleetPart {
+    /// What it is called.
+    node: String,
+    /// The limits that are held with the fleet.
+    limits: usize,
+    /// What it may take of each on its own, 0 to 1.
+    local_share: f64,
+    /// Operations whose circuits are open in most of the fleet.
+    open_elsewhere: Vec<String>,
+}
+
+impl Redis {
+    fn read(source: Option<&RedisSource>, present: Present) -> Self {
+        let Some(source) = source else {
+            return Self { configured: false, state: "not_configured", reason: None, local_for: None, fleet: None };
+        };
+        let RedisState { local, node, limits, local_share, open_elsewhere } = source.read();
+        Self {
+            configured: true,
+            state: if local.is_some() { "local" } else { "shared" },
+            reason: local.map(|(_, reason)| reason),
+            local_for: local.map(|(since, _)| Seconds(present.monotonic.since(since))),
+            fleet: Some(FleetPart { node, limits, local_share, open_elsewhere }),
+        }
+    }
 }
 
 fn detailed(api: &Api, asked: &Asked) -> Reply<DetailedHealth> {
@@ -201,7 +241,7 @@ fn detailed(api: &Api, asked: &Asked) -> Reply<DetailedHealth> {
         uptime_seconds: Seconds(Duration::from_secs(present.monotonic.since(api.started().monotonic).as_secs())),
         started_at: api.started().wall,
         version: env!("CARGO_PKG_VERSION"),
-        redis: Redis { configured: false, state: "not_configured" },
+        redis: Redis::read(api.redis(), present),
         alerts: operations::alerts(api),
         health,
     };

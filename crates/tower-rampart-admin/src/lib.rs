@@ -48,6 +48,7 @@ mod operations;
 mod parameter;
 pub mod performance;
 mod print;
+mod redis;
 mod refusal;
 mod route;
 mod settings;
@@ -63,6 +64,7 @@ pub use exposition::MetricsFormat;
 pub use key_file::KeyFileError;
 pub use key_ring::KeyRing;
 pub use keys::{Key, KeyError, Role};
+pub use redis::RedisState;
 pub use site::MOUNT;
 
 /// The routes of the management API, with paths such as `/health`: nest them where they belong, by default at `/internal/resilience`.

@@ -61,6 +61,8 @@ struct OperationSignals {
     rate_remaining: Option<f64>,
     /// Seconds until the rate limit is as full as it gets.
     rate_reset: Option<Seconds>,
+    /// Whether the rate limit is held with a fleet now, or to this process's share of it; null without a fleet.
+    rate_shared: Option<bool>,
     /// Retries that the budget would pay for now.
     retry_budget: Option<f64>,
     p50_ms: f64,
@@ -84,6 +86,7 @@ impl From<Signals> for OperationSignals {
             queue_depth: it.queue_depth,
             rate_remaining: it.rate_remaining,
             rate_reset: it.rate_reset.map(Seconds),
+            rate_shared: it.rate_shared,
             retry_budget: it.retry_budget,
             p50_ms: millis(it.p50),
             p95_ms: millis(it.p95),

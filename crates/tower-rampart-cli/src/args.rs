@@ -14,7 +14,7 @@ use crate::{
         CompletionsOptions, ManOptions, MigrateOptions, PresetsOptions, RecommendOptions, ValidateOptions, notes,
     },
     failure::{USAGE_OR_IO, one_line},
-    serve::Target,
+    serve::{RedisOptions, Target},
     simulate::{self, SimulateOptions},
 };
 
@@ -126,6 +126,9 @@ What is changed there is checked as a file is, and is not written to it: a file 
 document put there, also one for a time; overrides of operations stay above. With --api-key-file /health is open without its \
 details, and all else needs a key (`Authorization: Bearer KEY` or `X-API-Key: KEY`): give Prometheus one that may read, as its \
 `authorization.credentials_file`. Without, it is for loopback, asked by that name, and not for pages of other sites.
+With --redis all gateways of the same Redis and prefix hold the rate limits of the document together: each leases tokens ahead, so that no \
+request waits for Redis. Away, slow, full or wrong, it is done without: each gateway is held to its share (--redis-local-share), at \
+once, until Redis is back. /health/detailed, the log and `rampart_redis_shared` say which it is.
 SIGTERM and SIGINT finish what is in flight, upgraded connections too (at most 30 seconds); a second one ends at once.";
 
 /// How the gateway runs.
@@ -155,6 +158,8 @@ pub(crate) struct ServeOptions {
     pub(crate) api_key_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) transport: TransportOptions,
+    #[command(flatten)]
+    pub(crate) redis: RedisOptions,
 }
 
 /// How connections are made, on both sides of the gateway.
@@ -224,8 +229,8 @@ mod tests {
         assert!(malformed.contains("--upstream"), "{malformed}");
         let both = complaint_of(&["rampart", "serve", "--upstream", "http://a", "--preset", "simple", "--config", "x"]);
         assert!(both.contains("cannot be used with"), "{both}");
-        let unknown = complaint_of(&["rampart", "serve", "--upstream", "http://a", "--redis", "x"]);
-        assert!(unknown.contains("--redis"), "{unknown}");
+        let unknown = complaint_of(&["rampart", "serve", "--upstream", "http://a", "--redish", "x"]);
+        assert!(unknown.contains("--redish"), "{unknown}");
         for line in [missing, malformed, both, unknown] {
             assert!(!line.contains('\n'));
         }

@@ -69,6 +69,13 @@ pub enum EventKind {
     },
     /// The counters that the snapshot shows were set to zero.
     CountersReset,
+    /// The rate limits of a fleet are held together from now on, or each process is held to its share.
+    Fleet {
+        /// Whether they are held together.
+        is_shared: bool,
+        /// Why.
+        detail: Arc<str>,
+    },
 }
 
 impl Event {
@@ -87,6 +94,7 @@ impl EventKind {
             Self::Reloaded { .. } => "reloaded",
             Self::ReloadRefused { .. } => "reload_refused",
             Self::CountersReset => "counters_reset",
+            Self::Fleet { .. } => "fleet",
         }
     }
 }
@@ -111,6 +119,8 @@ impl fmt::Display for EventKind {
             Self::Reloaded { detail } => write!(f, "configuration reloaded: {detail}"),
             Self::ReloadRefused { reason } => write!(f, "reload refused: {reason}"),
             Self::CountersReset => f.write_str("counters reset"),
+            Self::Fleet { is_shared: true, detail } => write!(f, "rate limits are the fleet's: {detail}"),
+            Self::Fleet { is_shared: false, detail } => write!(f, "rate limits are this process's share: {detail}"),
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Signals {
     pub rate_remaining: Option<f64>,
     /// How long until the rate limiter has its whole burst again, or a pause is over.
     pub rate_reset: Option<Duration>,
+    /// Whether the rate limit is held with a fleet now (`true`), or to this process's share of the fleet's; `None` if it is in none.
+    pub rate_shared: Option<bool>,
     /// Tokens of a model API that the rate limiter would admit now.
     pub tokens_remaining: Option<f64>,
     /// Retries that the budget would pay for now.
@@ -105,6 +107,7 @@ impl From<&OperationSnapshot> for Signals {
                 + it.tokens.map_or(0, |tokens| tokens.queued),
             rate_remaining: it.rate.filter(|rate| rate.burst < u32::MAX).map(|rate| rate.remaining),
             rate_reset: it.rate.map(|rate| rate.reset_after),
+            rate_shared: it.rate.and_then(|rate| rate.shared),
             tokens_remaining: it.tokens.map(|tokens| tokens.remaining),
             retry_budget: it.retry_budget,
             p50: it.latency.p50,

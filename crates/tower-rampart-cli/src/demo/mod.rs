@@ -25,7 +25,7 @@ use self::{
 use crate::{
     args::{DemoOptions, TransportOptions},
     failure::Failure,
-    serve::{Plan, Running, document::capabilities},
+    serve::{Plan, RedisOptions, Running, document::capabilities},
 };
 
 /// The configuration of the gateway: production, with times that fit into a demonstration of seconds.
@@ -108,6 +108,7 @@ async fn start_gateway(upstream: SocketAddr, standby: SocketAddr) -> Result<Runn
         admin_listen: any,
         api_key_file: None,
         transport: TransportOptions::default(),
+        redis: RedisOptions::default(),
     })
     .await?;
     running.maintain();

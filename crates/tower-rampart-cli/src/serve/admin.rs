@@ -8,11 +8,13 @@ use hyper::body::Incoming;
 use tokio::signal::unix::Signal;
 use tower::ServiceExt as _;
 use tower_rampart::Resilience;
-use tower_rampart_admin::{AdminConfig, AdminError, KeyRing, monitoring::Monitor, site};
+use tower_rampart_admin::{AdminConfig, AdminError, KeyRing, MetricsFormat, monitoring::Monitor, site};
+use tower_rampart_redis::Fleet;
 
 use super::{
     body::AnswerBody,
     counters::Counters,
+    fleet,
     listener::{Handler, Peer},
     look::Look,
 };
@@ -35,6 +37,25 @@ pub(crate) struct Operating {
     pub(crate) keys: Option<KeyFile>,
 }
 
+/// What is shown beside what the registry has.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbers {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) fleet: Option<Fleet>,
+}
+
+impl Numbers {
+    fn writer(self) -> impl Fn(MetricsFormat, &mut String) + Send + Sync + 'static {
+        let Self { counters, fleet } = self;
+        move |format, text| {
+            counters.write(format, text);
+            if let Some(fleet) = &fleet {
+                fleet.write_metrics(format == MetricsFormat::OpenMetrics, text);
+            }
+        }
+    }
+}
+
 impl Admin {
     /// Over what traffic runs on, for whoever has one of the keys, or else for this machine alone.
     ///
@@ -42,15 +63,18 @@ impl Admin {
     /// If the key file is refused, or there is none and `address` can be reached from elsewhere.
     pub(crate) fn new(
         resilience: &Resilience,
-        counters: Arc<Counters>,
+        numbers: Numbers,
         address: SocketAddr,
         key_file: Option<&Path>,
     ) -> Result<(Self, Operating), Failure> {
         let keys = key_file.map(KeyFile::open).transpose()?;
         let monitor = Monitor::new(resilience);
-        let config = AdminConfig::new()
-            .monitor(monitor.clone())
-            .metrics_source(move |format, text| counters.write(format, text));
+        let fleet = numbers.fleet.clone();
+        let config = AdminConfig::new().monitor(monitor.clone()).metrics_source(numbers.writer());
+        let config = match fleet {
+            Some(fleet) => config.redis_source(move || fleet::state(&fleet)),
+            None => config,
+        };
         let config = keys.iter().fold(config, |config, keys| config.key_ring(&keys.ring));
         let refused = |error: AdminError| match error {
             AdminError::Exposed { .. } => Failure::new(format!("{error} (--api-key-file, --admin-listen)")),

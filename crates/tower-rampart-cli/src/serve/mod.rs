@@ -7,6 +7,7 @@ mod connect;
 mod counters;
 pub(crate) mod document;
 mod explanation;
+mod fleet;
 mod gateway;
 mod headers;
 mod linger;
@@ -33,6 +34,7 @@ use serde_json::json;
 use tokio::{net::TcpStream, signal::unix::SignalKind};
 
 pub(crate) use self::{
+    fleet::RedisOptions,
     running::{Plan, Running},
     target::Target,
 };
@@ -57,6 +59,7 @@ pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure
         admin_listen: options.admin_listen,
         api_key_file: options.api_key_file.clone(),
         transport: options.transport.clone(),
+        redis: options.redis.clone(),
     };
     let targets = std::iter::once(&options.upstream).chain(&options.fallback_upstream);
     for target in targets.clone() {

@@ -18,11 +18,13 @@ use tokio::{
 use tower_rampart::{Registry, Resilience};
 use tower_rampart_admin::{MOUNT, monitoring::Monitor};
 use tower_rampart_core::event::EventKind;
+use tower_rampart_redis::Fleet;
 
 use super::{
-    admin::{Admin, KeyFile, Operating},
+    admin::{Admin, KeyFile, Numbers, Operating},
     connect::Clients,
     counters::Counters,
+    fleet::RedisOptions,
     gateway::Gateway,
     listener::{self, Handler},
     live::Live,
@@ -46,6 +48,7 @@ pub(crate) struct Plan {
     pub(crate) admin_listen: SocketAddr,
     pub(crate) api_key_file: Option<PathBuf>,
     pub(crate) transport: TransportOptions,
+    pub(crate) redis: RedisOptions,
 }
 
 /// A gateway that accepts connections until it is stopped or dropped.
@@ -56,6 +59,7 @@ pub(crate) struct Running {
     resilience: Resilience,
     counters: Arc<Counters>,
     monitor: Monitor,
+    fleet: Option<Fleet>,
     /// Until it is followed.
     keys: Option<KeyFile>,
     tls: Option<Arc<Tls>>,
@@ -76,8 +80,10 @@ impl Running {
     /// are of no use.
     pub(crate) async fn start(plan: Plan) -> Result<Self, Failure> {
         let (resilience, counters) = (plan.resilience, Arc::new(Counters::default()));
+        let fleet = plan.redis.fleet(resilience.registry())?;
+        let numbers = Numbers { counters: Arc::clone(&counters), fleet: fleet.clone() };
         let (admin, Operating { monitor, keys }) =
-            Admin::new(&resilience, Arc::clone(&counters), plan.admin_listen, plan.api_key_file.as_deref())?;
+            Admin::new(&resilience, numbers, plan.admin_listen, plan.api_key_file.as_deref())?;
         let clients = Clients::new(&plan.transport)?;
         for target in std::iter::once(&plan.upstream).chain(&plan.fallbacks) {
             clients.check(target)?;
@@ -105,6 +111,7 @@ impl Running {
             resilience,
             counters: Arc::clone(&counters),
             monitor,
+            fleet,
             keys,
             tls: tls.clone(),
             graceful: Arc::new(GracefulShutdown::new()),
@@ -138,9 +145,12 @@ impl Running {
         }
     }
 
-    /// Does from now on what has to happen by itself: overrides end, alerts come and go.
+    /// Does from now on what has to happen by itself: overrides end, alerts come and go, limits are held with others.
     pub(crate) fn maintain(&mut self) {
         self.followers.spawn(self.monitor.maintain(Monitor::EVERY));
+        if let Some(fleet) = &self.fleet {
+            self.followers.spawn(fleet.clone().maintain());
+        }
         let mut maintained = Box::pin(self.resilience.maintain());
         // Begun here, so that what touches a file that is named after this is noticed.
         if maintained.as_mut().now_or_never().is_none() {

@@ -1,6 +1,6 @@
 //! What operators and reloads tell a breaker; what calls ask of it is in `shared`.
 
-use super::{Breaker, Config, state::Machine, transition::Change};
+use super::{Breaker, Config, TransitionReason, state::Machine, transition::Change};
 use crate::{InvalidConfig, Timestamp, sync::lock};
 
 impl Breaker {
@@ -14,7 +14,7 @@ impl Breaker {
 
     /// Opens it as if a rule had held, whatever the state, so that it recovers by itself; if it is open, its recovery time begins anew.
     pub fn trip(&self, now: Timestamp) {
-        self.command(now, |machine| machine.trip(now));
+        self.command(now, |machine| machine.trip(TransitionReason::Tripped, now));
     }
 
     /// Refuses every call until another command comes.

@@ -29,6 +29,7 @@
 //! ```
 
 mod audience;
+mod caution;
 mod commands;
 mod config;
 mod counters;

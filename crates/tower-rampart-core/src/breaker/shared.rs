@@ -54,6 +54,8 @@ pub struct Breaker {
 
 pub(super) struct Core {
     pub(super) machine: Machine,
+    /// Until when one failure opens it.
+    pub(super) cautious_until: Timestamp,
     /// The successes that had been counted at the last failure.
     pub(super) successes_before: u64,
     /// Boxed, because most breakers have none.
@@ -77,7 +79,7 @@ impl Breaker {
             name,
             config,
             counters: Counters::new(),
-            core: Mutex::new(Core { machine, successes_before: 0, audience: None }),
+            core: Mutex::new(Core { machine, cautious_until: Timestamp::ZERO, successes_before: 0, audience: None }),
         })
     }
 
@@ -228,7 +230,8 @@ impl Breaker {
             Outcome::Success if !recorded.current => core.successes_before += 1,
             _ => {}
         }
-        self.publish(core, recorded.change, now);
+        let change = recorded.change.or_else(|| core.caution(outcome, recorded, now));
+        self.publish(core, change, now);
     }
 
     /// The state at `now`: half open as soon as the recovery time has passed.

@@ -241,8 +241,8 @@ impl Machine {
     }
 
     /// Opens as if a rule had held, from whatever state; an open circuit begins its recovery time anew.
-    pub(super) fn trip(&mut self, now: Timestamp) -> Option<Change> {
-        self.shift(TransitionReason::Tripped, |machine| {
+    pub(super) fn trip(&mut self, reason: TransitionReason, now: Timestamp) -> Option<Change> {
+        self.shift(reason, |machine| {
             machine.mode = Mode::Normal;
             machine.open(None, now);
         })

@@ -35,6 +35,8 @@ pub enum TransitionReason {
     SlowCallRate,
     /// So many calls were abandoned that they counted as failures.
     AbandonedCalls,
+    /// A call failed while most of the fleet had opened its circuits; see [`Breaker::be_cautious`](super::Breaker::be_cautious).
+    FleetOpen,
     /// The recovery time was over when a call came.
     RecoveryElapsed,
     /// The probes succeeded.
@@ -65,6 +67,7 @@ impl TransitionReason {
             Self::FailureRate => "failure_rate",
             Self::SlowCallRate => "slow_call_rate",
             Self::AbandonedCalls => "abandoned_calls",
+            Self::FleetOpen => "fleet_open",
             Self::RecoveryElapsed => "recovery_elapsed",
             Self::ProbesSucceeded => "probes_succeeded",
             Self::ProbesFailed => "probes_failed",

@@ -21,7 +21,7 @@ impl Exceeded {
     pub(super) const NEVER: Self = Self { retry_after: None, reason: RateLimitReason::CostAboveBurst };
 
     /// The quota is used up for this long.
-    pub(super) const fn after(wait: Duration) -> Self {
+    pub const fn after(wait: Duration) -> Self {
         Self { retry_after: Some(wait), reason: RateLimitReason::Exceeded }
     }
 

@@ -6,6 +6,7 @@ use super::{
     Algorithm, Config,
     exceeded::Exceeded,
     gcra::Gcra,
+    leased::Leased,
     pace::Pace,
     receipt::{Mark, Place, Receipt},
     sliding_log::SlidingLog,
@@ -23,6 +24,8 @@ pub(super) enum Machine {
     TokenBucket(TokenBucket),
     FixedWindow(FixedWindow),
     SlidingLog(SlidingLog),
+    /// A part of what a fleet holds together, whatever the algorithm.
+    Leased(Box<Leased>),
 }
 
 impl Machine {
@@ -40,10 +43,24 @@ impl Machine {
             (&mut *self, config.algorithm, config.quota.is_unlimited())
         {
             log.resize(Span::new(config.quota));
+        } else if let Self::Leased(leased) = self {
+            leased.convert(config, now);
         } else {
             *self = Self::holding(self.nano_tokens(now), config, now);
             mark.new_account();
         }
+    }
+
+    /// Becomes the part of a fleet's limit that holds what this machine held, as far as the share goes.
+    pub(super) fn lease(&mut self, config: &Config, share: f64, mark: &mut Mark, now: Timestamp) {
+        *self = Self::Leased(Box::new(Leased::new(config, share, self.nano_tokens(now), now)));
+        mark.new_account();
+    }
+
+    /// Becomes a machine of its own that holds what its part of the fleet's held.
+    pub(super) fn own(&mut self, config: &Config, mark: &mut Mark, now: Timestamp) {
+        *self = Self::holding(self.nano_tokens(now), config, now);
+        mark.new_account();
     }
 
     fn holding(nano_tokens: i128, config: &Config, now: Timestamp) -> Self {
@@ -68,10 +85,14 @@ impl Machine {
             Self::TokenBucket(bucket) => bucket.burst(),
             Self::FixedWindow(window) => window.limit(),
             Self::SlidingLog(log) => log.limit(),
+            Self::Leased(leased) => leased.capacity(),
         }
     }
 
     pub(super) fn try_take(&mut self, cost: u32, now: Timestamp) -> Result<Place, Exceeded> {
+        if let Self::Leased(leased) = self {
+            leased.ask(cost);
+        }
         self.check(cost, now)?;
         Ok(match self {
             Self::Gcra(gcra, pace) => {
@@ -81,6 +102,10 @@ impl Machine {
             Self::TokenBucket(bucket) => bucket.take(cost),
             Self::FixedWindow(window) => window.take(cost),
             Self::SlidingLog(log) => log.take(cost, now),
+            Self::Leased(leased) => {
+                leased.take(cost, now);
+                Place::default()
+            }
         })
     }
 
@@ -102,6 +127,7 @@ impl Machine {
             Self::TokenBucket(bucket) => bucket.wait(cost, now),
             Self::FixedWindow(window) => window.wait(cost, now),
             Self::SlidingLog(log) => log.wait(cost, now),
+            Self::Leased(leased) => leased.wait(cost, now),
         }
     }
 
@@ -112,6 +138,7 @@ impl Machine {
             Self::TokenBucket(bucket) => bucket.clone().wait(cost, then),
             Self::FixedWindow(window) => window.clone().wait(cost, then),
             Self::SlidingLog(log) => log.wait_later(cost, then),
+            Self::Leased(leased) => leased.wait(cost, then),
         }
     }
 
@@ -122,6 +149,7 @@ impl Machine {
             Self::TokenBucket(bucket) => bucket.owe(tokens, now),
             Self::FixedWindow(window) => window.owe(tokens, now),
             Self::SlidingLog(log) => log.owe(tokens, now),
+            Self::Leased(leased) => leased.owe(tokens, now),
         }
     }
 
@@ -137,13 +165,18 @@ impl Machine {
             Self::TokenBucket(bucket) => bucket.lower_to(tokens, now),
             Self::FixedWindow(window) => window.lower_to(tokens, now),
             Self::SlidingLog(log) => log.lower_to(tokens, now),
+            Self::Leased(leased) => leased.lower_to(tokens, now),
         }
         true
     }
 
     /// Whether it has no quota of its own.
     pub(super) fn is_unlimited(&self) -> bool {
-        matches!(self, Self::Gcra(_, pace) if pace.is_unlimited())
+        match self {
+            Self::Gcra(_, pace) => pace.is_unlimited(),
+            Self::Leased(leased) => leased.is_unlimited(),
+            _ => false,
+        }
     }
 
     /// Gives back what a call has not used up of its last `part`. Nothing if another quota has come since, under which its place says nothing.
@@ -174,6 +207,10 @@ impl Machine {
                 log.give_back(place, part, now);
                 0
             }
+            Self::Leased(leased) => {
+                leased.give_back(part, now);
+                0
+            }
         };
         mark.returned(beneath);
     }
@@ -185,6 +222,7 @@ impl Machine {
             Self::TokenBucket(bucket) => bucket.nano_tokens(now),
             Self::FixedWindow(window) => i128::from(window.tokens(now)) * i128::from(NANO),
             Self::SlidingLog(log) => i128::from(log.tokens(now)) * i128::from(NANO),
+            Self::Leased(leased) => leased.nano_tokens(now),
         }
     }
 
@@ -195,6 +233,7 @@ impl Machine {
             Self::TokenBucket(bucket) => bucket.reset_after(now),
             Self::FixedWindow(window) => window.reset_after(now),
             Self::SlidingLog(log) => log.reset_after(now),
+            Self::Leased(leased) => leased.reset_after(now),
         }
     }
 }

@@ -4,9 +4,11 @@
 
 mod config;
 mod exceeded;
+mod fleet;
 mod gcra;
 mod lane;
 mod learn;
+mod leased;
 mod limiter;
 mod machine;
 mod pace;
@@ -19,6 +21,7 @@ mod window;
 pub use config::{Algorithm, Config, ModelConfig, OnLimit, Quota, Scope, Unit, default_burst};
 pub use exceeded::Exceeded;
 pub use learn::Learnt;
+pub use leased::{Account, Supply};
 pub use limiter::RateLimiter;
 pub use receipt::Receipt;
 pub use waiting::{Admission, Ticket, Turn};

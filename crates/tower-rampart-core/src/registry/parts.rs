@@ -35,6 +35,8 @@ pub struct RateSnapshot {
     pub reset_after: Duration,
     /// Calls that wait for their turn.
     pub queued: usize,
+    /// Whether it is held with a fleet now, or to this process's share of the fleet's; `None` if it is in none.
+    pub shared: Option<bool>,
 }
 
 /// What a concurrency limiter has in hand.
@@ -56,6 +58,7 @@ impl RateSnapshot {
             burst: limiter.config().most_at_once(),
             reset_after: limiter.reset_after(now),
             queued: limiter.queued(),
+            shared: limiter.in_fleet(),
         }
     }
 

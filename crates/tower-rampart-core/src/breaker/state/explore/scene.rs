@@ -6,7 +6,7 @@ use super::super::{
     super::{Config, HalfOpenPolicy, Permit, Refused, State, word},
     Machine, Phase,
 };
-use crate::{Outcome, Timestamp};
+use crate::{Outcome, Timestamp, breaker::TransitionReason};
 
 /// One step of time: every boundary is a whole number of these after something that happened.
 const UNIT: Duration = Duration::from_millis(1);
@@ -175,7 +175,7 @@ impl Scene {
             Event::Command(command) => {
                 match command {
                     Command::Reset => self.machine.reset(),
-                    Command::Trip => self.machine.trip(self.now),
+                    Command::Trip => self.machine.trip(TransitionReason::Tripped, self.now),
                     Command::ForceOpen => self.machine.force_open(),
                     Command::ForceClose => self.machine.force_close(),
                     Command::Disable => self.machine.disable(),

@@ -1,0 +1,105 @@
+//! One question to Redis and what is learnt from its answer, whoever asks: what the server's clock shows, how much is owed, how long it took.
+
+use tower_rampart_core::Timestamp;
+
+use crate::{
+    fleet::{Fleet, lock},
+    limit::Entry,
+    mode::{Fault, Reason},
+    script::{Answer, Request},
+    units::Units,
+};
+
+/// How the clocks stand: what the server's showed when its answer was read, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    server: u64,
+    read: Timestamp,
+}
+
+impl Clocks {
+    /// What the server's clock shows at least.
+    fn server(&self, now: Timestamp) -> u64 {
+        self.server.saturating_add(micros(now, self.read))
+    }
+}
+
+fn micros(now: Timestamp, then: Timestamp) -> u64 {
+    u64::try_from(now.since(then).as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Fleet {
+    /// Asks about one limit.
+    pub(crate) async fn ask(&self, entry: &Entry, mut request: Request) -> Result<Answer, Fault> {
+        request.seen = entry.seen();
+        let answer = self.send(&entry.key, request).await?;
+        entry.saw(answer.seen);
+        self.counters().exchanged(answer.granted, request.owed, request.returned.0);
+        Ok(answer)
+    }
+
+    /// Asks about a limit that was due, and tells its limiter.
+    pub(crate) async fn exchange(&self, entry: &Entry, request: Request) -> Result<(), Fault> {
+        let asked_at = self.now();
+        match self.ask(entry, request).await {
+            Ok(answer) => {
+                entry.settle(&request, &answer, self.config(), asked_at, self.now());
+                Ok(())
+            }
+            Err(fault) => {
+                entry.failed(&request);
+                if fault.of_key {
+                    // The others are not to suffer from what is in one place.
+                    self.counters().failed(fault.reason);
+                    entry.limiter.fleet_lost();
+                    return Ok(());
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Whether Redis answers, knows the time and lets us write.
+    pub(crate) async fn probe(&self) -> Result<(), Fault> {
+        let sent = self.now();
+        let clock: (u64, u64) = self
+            .link()
+            .within(|mut connection| async move {
+                redis::cmd("TIME").query_async(&mut connection).await.map_err(Fault::from)
+            })
+            .await?;
+        let (seconds, rest) = clock;
+        if seconds == 0 || seconds > u64::from(u32::MAX) || rest >= 1_000_000 {
+            return Err(Fault::new(Reason::Nonsense, "no time of day"));
+        }
+        self.counters().answered(self.now().since(sent));
+        self.saw_clock(seconds * 1_000_000 + rest);
+        let key = format!("{}:{{}}:probe", self.config().prefix);
+        self.send(&key, Request::new(Units::ONE)).await.map(drop)
+    }
+
+    async fn send(&self, key: &str, mut request: Request) -> Result<Answer, Fault> {
+        let sent = self.now();
+        request.until = self.until(sent);
+        let scripts = self.scripts();
+        let request = &request;
+        let answer = self
+            .link()
+            .within(|mut connection| async move { scripts.ask(&mut connection, key, request).await })
+            .await?;
+        self.counters().answered(self.now().since(sent));
+        self.saw_clock(answer.seen.at);
+        Ok(answer)
+    }
+
+    /// When nobody waits any more for the answer to what is sent now, by the server's clock: what it carries out later would be paid for twice.
+    pub(crate) fn until(&self, now: Timestamp) -> Option<u64> {
+        let patience = u64::try_from(self.config().timeout.as_micros()).unwrap_or(u64::MAX);
+        let clocks = *lock(self.clocks());
+        clocks.map(|clocks| clocks.server(now).saturating_add(patience))
+    }
+
+    pub(crate) fn saw_clock(&self, server: u64) {
+        *lock(self.clocks()) = Some(Clocks { server, read: self.now() });
+    }
+}

@@ -1,0 +1,235 @@
+//! The handle of a fleet: what is in it, how it stands, and what everybody is told when that changes. Who drives it is in `maintain`.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+use tower_rampart_core::{
+    InvalidConfig, Timestamp,
+    event::{Event, EventKind},
+    rate::RateLimiter,
+    registry::Registry,
+    rejection::Name,
+};
+
+use crate::{
+    Config, Counts, Error, Hint, Limit, Mode, Reason, counters::Counters, exchange::Clocks, hints::Circuits,
+    limit::Entry, link::Link, mode::Fault, script::Scripts,
+};
+
+/// Locks a mutex whether or not a thread panicked while it held it: no section here leaves its data half changed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The rate limits of a registry, held together with other processes. Clones are the same fleet.
+#[derive(Clone)]
+pub struct Fleet {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    registry: Registry,
+    link: Link,
+    scripts: Scripts,
+    entries: Mutex<Arc<[Arc<Entry>]>>,
+    mode: Mutex<Mode>,
+    clocks: Mutex<Option<Clocks>>,
+    circuits: Arc<Circuits>,
+    counters: Counters,
+    lost: Notify,
+}
+
+/// How a fleet stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Who limits.
+    pub mode: Mode,
+    /// The limits in it.
+    pub limits: usize,
+    /// What was counted.
+    pub counts: Counts,
+}
+
+impl Fleet {
+    /// A fleet of the limiters that the registry's operations have, now and later. Nothing happens before it is
+    /// [maintained](Fleet::maintain).
+    ///
+    /// # Errors
+    /// A value out of its range, or an address that cannot be used.
+    pub fn new(config: Config, registry: Registry) -> Result<Self, Error> {
+        config.check()?;
+        let mode = Mode::Local { since: registry.now(), reason: Reason::Starting };
+        let circuits = Arc::new(Circuits::default());
+        circuits.follow(&registry);
+        let inner = Inner {
+            link: Link::new(&config)?,
+            config,
+            registry,
+            scripts: Scripts::new(),
+            entries: Mutex::new(Arc::new([])),
+            mode: Mutex::new(mode),
+            clocks: Mutex::new(None),
+            circuits,
+            counters: Counters::default(),
+            lost: Notify::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Who limits at the moment.
+    pub fn mode(&self) -> Mode {
+        *lock(&self.inner.mode)
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> Status {
+        Status { mode: self.mode(), limits: self.entries().len(), counts: self.inner.counters.read() }
+    }
+
+    /// Takes a limiter into the fleet that no operation of the registry has. Limiters of the same name are one limit.
+    ///
+    /// # Errors
+    /// None that a configuration which passed [`Config::check`] meets.
+    pub fn attach(&self, name: &str, limiter: Arc<RateLimiter>) -> Result<Limit, InvalidConfig> {
+        let entry = self.join(self.key(name, "rate"), limiter, true)?;
+        let mut entries = lock(&self.inner.entries);
+        *entries = entries.iter().filter(|it| it.key != entry.key).cloned().chain([Arc::clone(&entry)]).collect();
+        drop(entries);
+        Ok(Limit { fleet: self.clone(), entry })
+    }
+
+    /// The limit of an operation, once it is known.
+    pub fn limit(&self, operation: &str) -> Option<Limit> {
+        let key = self.key(operation, "rate");
+        let entry = self.entries().iter().find(|it| it.key == key).cloned()?;
+        Some(Limit { fleet: self.clone(), entry })
+    }
+
+    /// What the fleet says of the circuit of an operation; `None` while nothing is known, or not lately.
+    pub fn hint(&self, operation: &str) -> Option<Hint> {
+        self.inner.circuits.hint(operation, self.config().hints.lasting, self.now())
+    }
+
+    /// What the fleet says of all circuits that something is known of, by name.
+    pub fn hints(&self) -> Vec<(Name, Hint)> {
+        self.inner.circuits.all(self.config().hints.lasting, self.now())
+    }
+
+    /// Looks which limiters the registry has, takes new ones in, and lets those go that are no more.
+    pub(crate) fn discover(&self) {
+        let known = self.entries();
+        let mut found: Vec<Arc<Entry>> = known.iter().filter(|it| it.is_kept).cloned().collect();
+        for operation in self.inner.registry.operations() {
+            let limiters = [(operation.rate_limiter(), "rate"), (operation.token_limiter(), "tokens")];
+            for (limiter, kind) in limiters {
+                let Some(limiter) = limiter else { continue };
+                let key = self.key(operation.name(), kind);
+                if found.iter().any(|it| it.key == key) {
+                    continue;
+                }
+                let same = known.iter().find(|it| it.key == key && Arc::ptr_eq(&it.limiter, &limiter));
+                let entry = same.map_or_else(|| self.join(key, limiter, false), |it| Ok(Arc::clone(it)));
+                found.extend(entry);
+            }
+        }
+        *lock(&self.inner.entries) = found.into();
+    }
+
+    fn join(&self, key: String, limiter: Arc<RateLimiter>, is_kept: bool) -> Result<Arc<Entry>, InvalidConfig> {
+        limiter.join_fleet(self.inner.config.local_share, self.now())?;
+        Ok(Arc::new(Entry::new(key, limiter, is_kept)))
+    }
+
+    /// The braces make a cluster keep all keys of an operation on one node.
+    pub(crate) fn key(&self, name: &str, kind: &str) -> String {
+        format!("{}:{{{name}}}:{kind}", self.inner.config.prefix)
+    }
+
+    /// Nobody answers for the fleet any more: all limiters live on their shares from now on.
+    pub(crate) fn lose(&self, fault: &Fault) {
+        self.inner.counters.failed(fault.reason);
+        let now = self.now();
+        let was = {
+            let mut mode = lock(&self.inner.mode);
+            let since = match *mode {
+                Mode::Shared => now,
+                Mode::Local { since, .. } => since,
+            };
+            std::mem::replace(&mut *mode, Mode::Local { since, reason: fault.reason })
+        };
+        if was == Mode::Shared {
+            self.inner.counters.went_local();
+            self.inner.lost.notify_one();
+            self.entries().iter().for_each(|it| it.limiter.fleet_lost());
+            self.tell(false, &fault.detail, now);
+        } else if matches!(was, Mode::Local { reason: Reason::Starting, .. }) {
+            self.tell(false, &fault.detail, now);
+        }
+    }
+
+    /// Redis answers again.
+    pub(crate) fn regain(&self) {
+        let was = std::mem::replace(&mut *lock(&self.inner.mode), Mode::Shared);
+        self.entries().iter().for_each(|it| it.hurry());
+        if was != Mode::Shared {
+            self.tell(true, "redis answers", self.now());
+        }
+    }
+
+    fn tell(&self, is_shared: bool, detail: &str, now: Timestamp) {
+        let kind = EventKind::Fleet { is_shared, detail: detail.into() };
+        self.inner.registry.emit(&Event::new(now, "*".into(), kind));
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.registry.now()
+    }
+
+    pub(crate) fn entries(&self) -> Arc<[Arc<Entry>]> {
+        Arc::clone(&lock(&self.inner.entries))
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.inner.link
+    }
+
+    pub(crate) fn scripts(&self) -> &Scripts {
+        &self.inner.scripts
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    pub(crate) fn clocks(&self) -> &Mutex<Option<Clocks>> {
+        &self.inner.clocks
+    }
+
+    pub(crate) fn circuits(&self) -> &Circuits {
+        &self.inner.circuits
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    pub(crate) fn lost(&self) -> &Notify {
+        &self.inner.lost
+    }
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet").field("mode", &self.mode()).field("config", self.config()).finish_non_exhaustive()
+    }
+}

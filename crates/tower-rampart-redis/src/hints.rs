@@ -1,0 +1,191 @@
+//! The exchange of hints: each process says how its circuits stand, hears how many others are open, and is told by pub/sub when to ask again.
+//! What a message says is only which circuit to ask about, and only circuits that are here are asked about.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tower_rampart_core::{
+    Timestamp,
+    breaker::{Breaker, State, TransitionReason},
+    event::{Event, EventKind},
+    registry::Registry,
+    rejection::Name,
+};
+
+use crate::{Fleet, Mode, fleet::lock, hint::Hint, mode::Fault, script::Question};
+
+/// The pause before another attempt where nothing else says when.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What is known of the fleet's circuits.
+#[derive(Debug, Default)]
+pub(crate) struct Circuits {
+    state: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    hints: HashMap<Name, Hint>,
+    /// Circuits that opened because others had: they are no word of their own.
+    followers: HashSet<Name>,
+    /// Circuits to ask about at once.
+    due: HashSet<Name>,
+}
+
+impl Circuits {
+    /// Follows the transitions of all circuits of the registry.
+    pub(crate) fn follow(self: &Arc<Self>, registry: &Registry) {
+        let circuits = Arc::downgrade(self);
+        registry.on_event(move |event: &Event| {
+            let EventKind::Transition { to, reason, would_be: false, .. } = event.kind else { return };
+            let Some(circuits) = circuits.upgrade() else { return };
+            let mut known = lock(&circuits.state);
+            match (reason, to) {
+                (TransitionReason::FleetOpen, _) => drop(known.followers.insert(Name::clone(&event.operation))),
+                // While its own probes run they say nothing yet; what they find is a word of its own.
+                (_, State::HalfOpen) => {}
+                _ => drop(known.followers.remove(&event.operation)),
+            }
+            known.due.insert(Name::clone(&event.operation));
+        });
+    }
+
+    /// What is known of one circuit and still counts.
+    pub(crate) fn hint(&self, operation: &str, lasting: Duration, now: Timestamp) -> Option<Hint> {
+        lock(&self.state).hints.get(operation).copied().filter(|it| now.since(it.at) < lasting)
+    }
+
+    /// What is known of all and still counts, by name.
+    pub(crate) fn all(&self, lasting: Duration, now: Timestamp) -> Vec<(Name, Hint)> {
+        let known = lock(&self.state);
+        let fresh = known.hints.iter().filter(|(_, it)| now.since(it.at) < lasting);
+        let mut all: Vec<_> = fresh.map(|(name, hint)| (Name::clone(name), *hint)).collect();
+        drop(known);
+        all.sort_by(|one, other| one.0.cmp(&other.0));
+        all
+    }
+
+    /// Somebody's circuit changed. Only names that are known here are kept, so that messages of strangers fill nothing.
+    fn is_due(&self, operation: &str) {
+        let mut known = lock(&self.state);
+        if let Some((name, _)) = known.hints.get_key_value(operation) {
+            let name = Name::clone(name);
+            known.due.insert(name);
+        }
+    }
+
+    fn is_follower(&self, operation: &Name) -> bool {
+        lock(&self.state).followers.contains(operation)
+    }
+
+    fn take_due(&self) -> HashSet<Name> {
+        std::mem::take(&mut lock(&self.state).due)
+    }
+
+    fn learn(&self, operation: &Name, hint: Hint) {
+        lock(&self.state).hints.insert(Name::clone(operation), hint);
+    }
+
+    fn keep(&self, is_there: impl Fn(&Name) -> bool) {
+        let mut known = lock(&self.state);
+        known.hints.retain(|name, _| is_there(name));
+        known.followers.retain(&is_there);
+    }
+}
+
+impl Fleet {
+    /// Exchanges hints; never ends. What fails here is tried again, and takes no part in whether Redis counts as away.
+    pub(crate) async fn exchange_hints(&self) {
+        if !self.config().hints.enabled {
+            std::future::pending::<()>().await;
+        }
+        loop {
+            if self.mode() == Mode::Shared {
+                self.listen().await;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Until the subscription breaks, or Redis is away.
+    async fn listen(&self) {
+        let config = self.config();
+        let channel = self.channel();
+        let Ok(mut messages) = self.link().subscribe(&channel).await else { return };
+        let mut tick = interval(config.interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = self.now();
+        while self.mode() == Mode::Shared {
+            tokio::select! {
+                _ = tick.tick() => {
+                    let now = self.now();
+                    let due = self.circuits().take_due();
+                    if now >= next {
+                        next = now.after(config.hints.every);
+                        self.say(|_| true).await;
+                    } else if !due.is_empty() {
+                        self.say(|name| due.contains(name)).await;
+                    }
+                }
+                message = messages.next() => match message.map(|it| it.get_payload::<String>()) {
+                    Some(Ok(name)) => self.circuits().is_due(&name),
+                    // Whatever that was, it names no circuit.
+                    Some(Err(_)) => {}
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Says how circuits stand, and hears what the others say of them.
+    async fn say(&self, of: impl Fn(&Name) -> bool) {
+        let operations = self.registry().operations();
+        let here: HashSet<Name> = operations.iter().map(|it| Name::clone(it.name())).collect();
+        self.circuits().keep(|name| here.contains(name));
+        let breakers = operations.iter().filter(|it| of(it.name())).filter_map(|it| Some((it.name(), it.breaker()?)));
+        let mut running: FuturesUnordered<_> =
+            breakers.map(|(name, breaker)| async move { self.exchange_hint(name, &breaker).await }).collect();
+        while let Some(result) = running.next().await {
+            if let Err(fault) = result {
+                self.counters().failed(fault.reason);
+            }
+        }
+    }
+
+    async fn exchange_hint(&self, operation: &Name, breaker: &Breaker) -> Result<(), Fault> {
+        let (config, now) = (self.config(), self.now());
+        // A circuit that an operator holds open, or that only followed, is no witness.
+        let is_open =
+            matches!(breaker.state(now), State::Open | State::HalfOpen) && !self.circuits().is_follower(operation);
+        let question = Question {
+            keys: [self.key(operation, "nodes"), self.key(operation, "open")],
+            node: &config.node,
+            is_open,
+            lasting: config.hints.lasting,
+            channel: &self.channel(),
+            operation,
+            until: self.until(now),
+        };
+        let scripts = self.scripts();
+        let question = &question;
+        let answer =
+            self.link().within(|mut connection| async move { scripts.hint(&mut connection, question).await }).await?;
+        let now = self.now();
+        let (hint, clock) = Hint::read(&answer, is_open, &config.hints, now)?;
+        self.saw_clock(clock);
+        self.circuits().learn(operation, hint);
+        if config.hints.caution {
+            breaker.be_cautious(if hint.fleet_open { now.after(config.hints.lasting) } else { Timestamp::ZERO });
+        }
+        Ok(())
+    }
+
+    fn channel(&self) -> String {
+        format!("{}:circuits", self.config().prefix)
+    }
+}

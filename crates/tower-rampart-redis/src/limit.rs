@@ -1,0 +1,189 @@
+//! One limit of a fleet: when it has something to tell Redis, and what the answer means for its limiter. What is asked for a single call is here
+//! too; how it is sent is in `exchange`.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tower_rampart_core::{
+    Timestamp,
+    rate::{Exceeded, RateLimiter, Receipt, Supply},
+};
+
+use crate::{
+    Config, Fleet, Mode,
+    demand::Demand,
+    fleet::lock,
+    script::{Answer, Request, Seen},
+    units::Units,
+};
+
+/// The longest pause of a limit that was given nothing, beyond what Redis told it to wait.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest time that a limit does not look whether somebody gave back what he did not need.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
+
+/// One limit of a fleet, for calls that ask Redis each.
+#[derive(Clone)]
+pub struct Limit {
+    pub(crate) fleet: Fleet,
+    pub(crate) entry: Arc<Entry>,
+}
+
+impl Limit {
+    /// Asks Redis for `cost` tokens, for this call alone: strict, a round trip a call, and some allocations.
+    ///
+    /// Waits no longer than [`Config::timeout`] and answers for itself, from the process's share, when Redis does not. A pause that was
+    /// learnt from answers, and calls that wait for their turn, are not looked at.
+    ///
+    /// # Errors
+    /// Says when to come back.
+    ///
+    /// # Cancel safety
+    /// Dropped, the tokens may have been taken; nobody gets them, and time makes up for them.
+    pub async fn acquire(&self, cost: u32) -> Result<Receipt, Exceeded> {
+        let limiter = &self.entry.limiter;
+        let units = self.entry.units();
+        let asks = limiter.is_enabled() && !units.is_unlimited() && u64::from(cost) <= units.burst;
+        if !asks {
+            return limiter.try_acquire(cost, self.fleet.now());
+        }
+        if self.fleet.mode() == Mode::Shared {
+            let tokens = u64::from(cost);
+            let request = Request { wanted: tokens, least: tokens, ..Request::new(units) };
+            match self.fleet.ask(&self.entry, request).await {
+                Ok(answer) if answer.granted == tokens => return Ok(limiter.fleet_receipt(cost)),
+                Ok(answer) => return Err(Exceeded::after(answer.wait)),
+                Err(fault) => self.fleet.lose(&fault),
+            }
+        }
+        self.fleet.counters().decided_locally();
+        limiter.try_acquire(cost, self.fleet.now())
+    }
+
+    /// The limiter, for calls that do not wait for Redis.
+    pub fn limiter(&self) -> &Arc<RateLimiter> {
+        &self.entry.limiter
+    }
+}
+
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limit").field("key", &self.entry.key).finish_non_exhaustive()
+    }
+}
+
+/// A limiter in a fleet.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) limiter: Arc<RateLimiter>,
+    /// It stays, whatever the registry has.
+    pub(crate) is_kept: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    demand: Demand,
+    /// Taken out of the limiter's account and not paid for.
+    owed: u64,
+    asked: u64,
+    largest: u64,
+    /// Something is asked at the next opportunity, if only how it stands.
+    is_urgent: bool,
+    next: Timestamp,
+    /// Requests in a row that were given nothing.
+    misses: u32,
+    seen: Option<Seen>,
+}
+
+impl Entry {
+    pub(crate) fn new(key: String, limiter: Arc<RateLimiter>, is_kept: bool) -> Self {
+        let state = State { is_urgent: true, ..State::default() };
+        Self { key, limiter, is_kept, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn units(&self) -> Units {
+        Units::of(&self.limiter.config())
+    }
+
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        lock(&self.state).seen
+    }
+
+    /// Asks at the next opportunity.
+    pub(crate) fn hurry(&self) {
+        lock(&self.state).is_urgent = true;
+    }
+
+    /// What there is to ask now, if anything.
+    pub(crate) fn due(&self, config: &Config, now: Timestamp) -> Option<Request> {
+        let account = self.limiter.fleet_account(now)?;
+        let units = self.units();
+        let mut state = lock(&self.state);
+        state.demand.observe(account.asked, now);
+        state.owed += account.owed;
+        state.asked += account.asked;
+        state.largest = state.largest.max(account.largest.into());
+        let must = state.owed > 0 || state.is_urgent;
+        if account.is_dry && !must && now < state.next {
+            return None;
+        }
+        let ahead = if config.lead.is_zero() { 0 } else { state.demand.within(config.lead) };
+        let (asked, largest) = (std::mem::take(&mut state.asked), std::mem::take(&mut state.largest));
+        let needed = match (asked > 0 || account.waiting > 0, account.is_dry) {
+            (true, true) => ahead.max(largest).max(account.waiting),
+            (true, false) => ahead + account.waiting,
+            (false, _) => 0,
+        };
+        let mut request = Request::new(units);
+        request.wanted = needed.min(units.burst).saturating_sub(account.stock);
+        let is_held = account.stock_age >= config.lease / 2;
+        if request.wanted == 0 && is_held && account.stock > needed.max(ahead) {
+            let surplus = account.stock - needed.max(ahead);
+            request.returned = (self.limiter.fleet_withdraw(surplus), account.stock_age);
+        }
+        if !must && !account.is_dry && request.wanted == 0 && request.returned.0 == 0 {
+            return None;
+        }
+        state.is_urgent = false;
+        request.owed = std::mem::take(&mut state.owed);
+        Some(request)
+    }
+
+    /// What Redis answered to a request that was due.
+    pub(crate) fn settle(
+        &self,
+        request: &Request,
+        answer: &Answer,
+        config: &Config,
+        asked_at: Timestamp,
+        now: Timestamp,
+    ) {
+        let dry_for = (answer.free == 0).then_some(answer.wait);
+        {
+            let mut state = lock(&self.state);
+            let missed = request.wanted > 0 && answer.granted == 0;
+            state.misses = if missed { state.misses.saturating_add(1) } else { 0 };
+            let most = LONGEST_PAUSE.min(request.units.full() / 4).max(config.interval);
+            let pause = (config.interval / 2 * (1 << state.misses.min(6))).min(most);
+            state.next = now.after(answer.wait.min(LONGEST_SILENCE).max(pause));
+        }
+        let supply =
+            Supply { granted: answer.granted, asked_at, lasting: config.lease, dry_for, news_for: config.lease };
+        self.limiter.fleet_supply(&supply, now);
+    }
+
+    /// A request that was due was not answered. Whether it was carried out is unknown: what is owed stays owed.
+    pub(crate) fn failed(&self, request: &Request) {
+        self.limiter.fleet_unpaid(request.owed);
+        self.hurry();
+    }
+
+    pub(crate) fn saw(&self, seen: Seen) {
+        lock(&self.state).seen = Some(seen);
+    }
+}
