@@ -31,6 +31,7 @@
 mod audience;
 mod config;
 mod counters;
+mod keyed;
 mod permit;
 mod probes;
 mod recovery;

@@ -5,6 +5,7 @@
 mod config;
 mod exceeded;
 mod gcra;
+mod keyed;
 mod lane;
 mod learn;
 mod limiter;
@@ -18,6 +19,7 @@ mod window;
 
 pub use config::{Algorithm, Config, ModelConfig, OnLimit, Quota, Scope, Unit, default_burst};
 pub use exceeded::Exceeded;
+pub use keyed::{Account, KeyLimit, KeyedConfig, KeyedRateLimiter};
 pub use learn::Learnt;
 pub use limiter::RateLimiter;
 pub use receipt::Receipt;
