@@ -26,16 +26,19 @@ impl Timestamp {
     }
 
     /// Nanoseconds since the origin.
+    #[inline]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// The time from `earlier` to `self`; zero if `earlier` is not earlier.
+    #[inline]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
     /// The point `by` after `self`, or [`Timestamp::MAX`].
+    #[inline]
     pub fn after(self, by: Duration) -> Self {
         Self(self.0.saturating_add(nanos(by)))
     }
@@ -47,6 +50,7 @@ impl Timestamp {
 }
 
 /// The nanoseconds of a duration, saturating at `u64::MAX` (about 584 years).
+#[inline]
 pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -58,12 +62,14 @@ pub trait Now {
 }
 
 impl Now for Timestamp {
+    #[inline]
     fn now(&self) -> Timestamp {
         *self
     }
 }
 
 impl<F: Fn() -> Timestamp> Now for F {
+    #[inline]
     fn now(&self) -> Timestamp {
         self()
     }

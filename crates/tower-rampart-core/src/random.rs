@@ -1,6 +1,7 @@
 //! Seeded randomness for every jitter: small, fast and reproducible. Not for secrets.
 
 use std::{
+    cell::Cell,
     fmt,
     hash::{BuildHasher as _, RandomState},
     time::Duration,
@@ -53,6 +54,8 @@ const fn mix(state: u64) -> u64 {
 
 /// A source of seeds, shared by threads: each call of a stage takes one for its own generator, so that no generator is shared.
 ///
+/// Seeds that need not be reproducible come from a sequence of each thread's own, so that taking one disturbs no other thread.
+///
 /// # Examples
 /// ```
 /// use tower_rampart_core::retry::Seeds;
@@ -61,23 +64,48 @@ const fn mix(state: u64) -> u64 {
 /// assert_eq!(one.next(), other.next());
 /// assert_ne!(one.next(), one.next());
 /// ```
-pub struct Seeds(AtomicU64);
+pub struct Seeds {
+    /// The state of a reproducible sequence; `None`: each thread has its own.
+    shared: Option<AtomicU64>,
+}
 
 impl Seeds {
     /// A reproducible source: the same seed gives the same sequence.
     pub fn new(seed: u64) -> Self {
-        Self(AtomicU64::new(seed))
+        Self { shared: Some(AtomicU64::new(seed)) }
     }
 
-    /// A source that differs from process to process, seeded as the standard library seeds its hash maps.
-    pub fn from_entropy() -> Self {
-        Self::new(RandomState::new().hash_one(STEP))
+    /// A source that differs from process to process and from thread to thread, seeded as the standard library seeds its hash maps.
+    pub const fn from_entropy() -> Self {
+        Self { shared: None }
     }
 
     /// The next seed.
+    #[inline]
     pub fn next(&self) -> u64 {
-        mix(self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP))
+        match &self.shared {
+            Some(state) => mix(state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP)),
+            None => of_this_thread(),
+        }
     }
+}
+
+/// The next number of this thread's own sequence.
+#[inline]
+fn of_this_thread() -> u64 {
+    thread_local! {
+        /// Zero before it is seeded; should it come around to zero, it is seeded anew.
+        static STATE: Cell<u64> = const { Cell::new(0) };
+    }
+    STATE.with(|state| {
+        let mut random = SplitMix64::new(state.get());
+        if random.0 == 0 {
+            random = SplitMix64::new(RandomState::new().hash_one(STEP));
+        }
+        let next = random.next();
+        state.set(random.0);
+        next
+    })
 }
 
 impl fmt::Debug for Seeds {
@@ -107,6 +135,17 @@ mod tests {
         }
         assert!(drawn.iter().all(|it| *it <= 3));
         assert_eq!(random.up_to(0), 0);
+    }
+
+    #[test]
+    fn seeds_of_threads_differ() {
+        let seeds = Seeds::from_entropy();
+        let drawn = || [seeds.next(), seeds.next()];
+        let there = std::thread::scope(|scope| scope.spawn(drawn).join().unwrap());
+        let mut all = [drawn(), there].concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 4);
     }
 
     #[test]

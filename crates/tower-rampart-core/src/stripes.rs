@@ -21,6 +21,7 @@ impl<T> Stripes<T> {
     }
 
     /// The stripe of this thread.
+    #[inline]
     pub(crate) fn mine(&self) -> &T {
         // The number of stripes is a power of two, so that the mask keeps the index inside.
         &self.0[thread() & (self.0.len() - 1)]
@@ -57,17 +58,19 @@ pub(crate) const fn count() -> usize {
 }
 
 /// The number of this thread: threads are numbered as they come, so that a few threads never share a stripe.
+#[inline]
 pub(crate) fn thread() -> usize {
     // Not loom's atomics: they exist only inside a model, and the number decides nothing but where a count is kept.
     static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     thread_local! {
         static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
     }
-    NUMBER.with(|number| {
-        if number.get() == usize::MAX {
+    NUMBER.with(|number| match number.get() {
+        usize::MAX => {
             number.set(NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) & (usize::MAX >> 1));
+            number.get()
         }
-        number.get()
+        known => known,
     })
 }
 

@@ -319,6 +319,20 @@ fn half_open_admits_as_many_at_once_as_it_may_and_says_no_time() {
 }
 
 #[test]
+fn a_million_probes_at_once_each_have_a_slot() {
+    const MOST: u32 = 1_000_000;
+    let breaker = breaker(|it| (it.half_open_max_calls, it.success_threshold) = (MOST, MOST));
+    breaker.trip(at(0));
+    let probes: Vec<_> = (0..MOST).map(|_| breaker.try_acquire(at(100)).unwrap()).collect();
+    assert!(breaker.try_acquire(at(100)).is_err());
+    for probe in probes {
+        assert_eq!(breaker.state(at(100)), State::HalfOpen);
+        breaker.record(probe, Success, None, at(100));
+    }
+    assert_eq!(breaker.state(at(100)), State::Closed);
+}
+
+#[test]
 fn dropped_and_ignored_probes_give_their_slot_back_without_a_verdict() {
     for outcome in [Abandoned, Ignored] {
         let breaker = breaker(|_| {});

@@ -56,6 +56,7 @@ impl Counters {
         Self { stripes: (0..stripes).map(|_| Stripe::default()).collect() }
     }
 
+    #[inline]
     pub(super) fn end(&self, outcome: Outcome) {
         let stripe = self.mine();
         let total = match outcome {
@@ -68,6 +69,7 @@ impl Counters {
     }
 
     /// Remembers how many successes this thread has counted.
+    #[inline]
     pub(super) fn witness(&self) -> Witness {
         let index = place(stripes::thread(), self.stripes.len());
         // No more stripes than sixteen; of the count the last bits tell whether it moved.
@@ -88,10 +90,12 @@ impl Counters {
         self.mine().slow.fetch_add(1, Ordering::Relaxed);
     }
 
+    #[inline]
     fn mine(&self) -> &Stripe {
         self.at(place(stripes::thread(), self.stripes.len()))
     }
 
+    #[inline]
     fn at(&self, index: usize) -> &Stripe {
         // The number of stripes is a power of two, so that the mask keeps the index inside.
         &self.stripes[index & (self.stripes.len() - 1)]

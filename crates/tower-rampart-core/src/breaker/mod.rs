@@ -29,6 +29,7 @@
 //! ```
 
 mod audience;
+mod commands;
 mod config;
 mod counters;
 mod keyed;

@@ -1,9 +1,9 @@
 //! What [`Breaker::try_acquire`](super::Breaker::try_acquire) answers: a [`Permit`] to call, or [`Refused`].
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use super::{State, counters::Witness};
-use crate::Timestamp;
+use crate::{Timestamp, invalid::MAX_COUNT};
 
 /// The leave to make one call, given back through [`Breaker::record`](super::Breaker::record) exactly once.
 ///
@@ -12,51 +12,67 @@ use crate::Timestamp;
 #[must_use = "a permit that is never recorded holds its probe slot until `half_open_max_wait`"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
-    /// The generation that admitted the call; zero belongs to none, so that the outcome is counted and not judged.
-    pub(super) generation: u64,
+    /// From the highest bit: the generation that admitted the call (32 bits), what its kind has to say (24), the kind (8). Two words pass from
+    /// function to function in registers, where a struct of many small fields would be put together in memory and be waited for.
+    word: NonZeroU64,
     /// When the call was admitted; [`Timestamp::MAX`] if nobody needed to know.
     pub(super) started: Timestamp,
-    /// The probe slot that it holds, or [`Permit::NO_SLOT`].
-    pub(super) slot: u32,
-    /// What had succeeded when a closed breaker admitted the call, in two parts for its size.
-    successful: u16,
-    stripe: u8,
-    /// Whether its outcome is counted at all.
-    pub(super) counted: bool,
 }
 
+/// Its outcome is not counted.
+const UNCOUNTED: u64 = 1;
+/// Its outcome is counted; with the witness of what had succeeded, if there is one: the stripe plus one (8 bits), the successes (16).
+const COUNTED: u64 = 2;
+/// Its outcome is counted, and it holds a slot (24 bits).
+const PROBE: u64 = 3;
+
+// Every slot has room: a configuration with more is not accepted.
+const _: () = assert!(MAX_COUNT < 1 << 24);
+
 impl Permit {
-    pub(super) const NO_SLOT: u32 = u32::MAX;
-    const NO_STRIPE: u8 = u8::MAX;
+    #[inline]
+    const fn new(generation: u32, said: u64, kind: u64, started: Timestamp) -> Self {
+        let word = (generation as u64) << 32 | (said & 0xff_ffff) << 8 | kind;
+        Self { word: NonZeroU64::new(word).expect("no kind is zero"), started }
+    }
+
+    const fn said(&self) -> u32 {
+        (self.word.get() as u32) >> 8
+    }
+
+    const fn kind(&self) -> u64 {
+        self.word.get() & 0xff
+    }
+
+    /// The generation that admitted the call; zero belongs to none, so that the outcome is counted and not judged.
+    #[inline]
+    pub(super) const fn generation(&self) -> u32 {
+        (self.word.get() >> 32) as u32
+    }
 
     /// Of a call that passes a breaker which is off.
+    #[inline]
     pub(super) const fn uncounted() -> Self {
-        Self {
-            generation: 0,
-            started: Timestamp::MAX,
-            slot: Self::NO_SLOT,
-            successful: 0,
-            stripe: Self::NO_STRIPE,
-            counted: false,
-        }
+        Self::new(0, 0, UNCOUNTED, Timestamp::MAX)
     }
 
     /// Of a call that passes a closed breaker.
-    pub(super) const fn closed(generation: u64, started: Timestamp) -> Self {
-        Self { generation, started, slot: Self::NO_SLOT, successful: 0, stripe: Self::NO_STRIPE, counted: true }
+    #[inline]
+    pub(super) const fn closed(generation: u32, started: Timestamp) -> Self {
+        Self::new(generation, 0, COUNTED, started)
     }
 
     /// The same, with what had succeeded by then.
-    pub(super) const fn witnessed(mut self, witness: Witness) -> Self {
-        (self.successful, self.stripe) = (witness.successful, witness.stripe);
-        self
+    #[inline]
+    pub(super) const fn witnessed(generation: u32, started: Timestamp, witness: Witness) -> Self {
+        Self::new(generation, (witness.stripe as u64 + 1) << 16 | witness.successful as u64, COUNTED, started)
     }
 
     /// What had succeeded when a closed breaker admitted the call.
     pub(super) const fn witness(&self) -> Option<Witness> {
-        match self.stripe {
-            Self::NO_STRIPE => None,
-            stripe => Some(Witness { stripe, successful: self.successful }),
+        match (self.kind(), self.said() >> 16) {
+            (COUNTED, stripe @ 1..) => Some(Witness { stripe: stripe as u8 - 1, successful: self.said() as u16 }),
+            _ => None,
         }
     }
 
@@ -65,14 +81,25 @@ impl Permit {
         Self::closed(0, started)
     }
 
-    /// Of a call that probes a half-open breaker.
-    pub(super) const fn probe(generation: u64, started: Timestamp, slot: u32) -> Self {
-        Self { generation, started, slot, successful: 0, stripe: Self::NO_STRIPE, counted: true }
+    /// Of a call that probes a half-open breaker; its slot is one of at most `half_open_max_calls`.
+    pub(super) const fn probe(generation: u32, started: Timestamp, slot: u32) -> Self {
+        Self::new(generation, slot as u64, PROBE, started)
+    }
+
+    /// The probe slot that it holds, if it is a probe.
+    pub(super) const fn slot(&self) -> Option<u32> {
+        if self.is_probe() { Some(self.said()) } else { None }
+    }
+
+    /// Whether its outcome is counted at all.
+    #[inline]
+    pub(super) const fn is_counted(&self) -> bool {
+        self.kind() != UNCOUNTED
     }
 
     /// Whether the call is a probe of a half-open breaker.
     pub const fn is_probe(&self) -> bool {
-        self.slot != Self::NO_SLOT
+        self.kind() == PROBE
     }
 }
 
@@ -84,4 +111,25 @@ pub struct Refused {
     pub state: State,
     /// When a call is admitted; `None` while half open with all slots taken and while forced open, as nobody can know.
     pub retry_after: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_comes_back_as_it_went_in() {
+        let witness = Witness { stripe: 15, successful: u16::MAX };
+        let permit = Permit::witnessed(u32::MAX, Timestamp::ZERO, witness);
+        assert_eq!((permit.generation(), permit.witness(), permit.slot()), (u32::MAX, Some(witness), None));
+        let probe = Permit::probe(7, Timestamp::from_nanos(9), MAX_COUNT - 1);
+        assert_eq!((probe.generation(), probe.witness(), probe.slot()), (7, None, Some(MAX_COUNT - 1)));
+        assert!(probe.is_counted() && probe.is_probe() && probe.started == Timestamp::from_nanos(9));
+        assert!(!Permit::uncounted().is_counted() && Permit::closed(1, Timestamp::MAX).witness().is_none());
+    }
+
+    #[test]
+    fn a_permit_is_two_words_also_where_there_may_be_none() {
+        assert_eq!((size_of::<Permit>(), size_of::<Option<Permit>>()), (16, 16));
+    }
 }

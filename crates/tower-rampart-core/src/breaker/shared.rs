@@ -1,4 +1,5 @@
 //! The breaker that threads share: the machine of `state` behind a short lock, an atomic summary that spares most calls the lock, totals, observers.
+//! What operators and reloads tell it is in `commands`.
 
 use std::{
     fmt,
@@ -46,15 +47,15 @@ pub struct Breaker {
     /// The end of the recovery time, in nanoseconds; published before the word that says open.
     open_until: AtomicU64,
     name: Name,
-    config: ConfigCell<Config>,
-    counters: Counters,
-    core: Mutex<Core>,
+    pub(super) config: ConfigCell<Config>,
+    pub(super) counters: Counters,
+    pub(super) core: Mutex<Core>,
 }
 
-struct Core {
-    machine: Machine,
+pub(super) struct Core {
+    pub(super) machine: Machine,
     /// The successes that had been counted at the last failure.
-    successes_before: u64,
+    pub(super) successes_before: u64,
     /// Boxed, because most breakers have none.
     audience: Option<Box<Audience>>,
 }
@@ -98,19 +99,21 @@ impl Breaker {
     }
 
     /// How it counts an answer: [`Config::outcome`] of the present configuration, which is not even loaded if it names no class or code.
+    #[inline]
     pub fn outcome(&self, verdict: &Verdict) -> Outcome {
-        if self.word().has(LISTS) {
-            self.config.with(|config| config.outcome(verdict))
-        } else {
-            plain_outcome(verdict.class.kind())
-        }
+        if self.word().has(LISTS) { self.listed_outcome(verdict) } else { plain_outcome(verdict.class.kind()) }
+    }
+
+    #[inline(never)]
+    fn listed_outcome(&self, verdict: &Verdict) -> Outcome {
+        self.config.with(|config| config.outcome(verdict))
     }
 
     /// Admits or refuses one call. Reads the clock unless it is closed and no call needs to be timed.
     ///
     /// # Errors
     /// Says in which state it refused, and when to come back if that is known.
-    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    #[inline]
     pub fn try_acquire(&self, now: impl Now) -> Result<Permit, Refused> {
         let word = self.word();
         if word.has(ADMITS) {
@@ -118,8 +121,14 @@ impl Breaker {
                 return Ok(Permit::uncounted());
             }
             let started = if word.has(TIMED) { now.now() } else { Timestamp::MAX };
-            return Ok(Permit::closed(word.generation(), started).witnessed(self.counters.witness()));
+            return Ok(Permit::witnessed(word.generation(), started, self.counters.witness()));
         }
+        self.try_acquire_open(word, now)
+    }
+
+    #[inline(never)]
+    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    fn try_acquire_open(&self, word: Word, now: impl Now) -> Result<Permit, Refused> {
         let answer = match word.state() {
             State::ForcedOpen => Err(Refused { state: State::ForcedOpen, retry_after: None }),
             State::Open => {
@@ -149,12 +158,17 @@ impl Breaker {
     /// # Errors
     /// As [`Breaker::try_acquire`].
     #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    #[inline]
     pub fn peek(&self, now: impl Now) -> Result<(), Refused> {
         let word = self.word();
         if word.has(ADMITS) {
             return Ok(());
         }
-        let now = now.now();
+        self.peek_open(word, now.now())
+    }
+
+    #[inline(never)]
+    fn peek_open(&self, word: Word, now: Timestamp) -> Result<(), Refused> {
         match (word.state(), self.open_for(now)) {
             (State::Open, Some(wait)) => Err(Refused { state: State::Open, retry_after: Some(wait) }),
             _ => lock(&self.core).machine.peek(now),
@@ -168,19 +182,25 @@ impl Breaker {
     ///
     /// `retry_after` is the server's hint: if this outcome opens the circuit, it stays open at least that long, up to `recovery_timeout_max`.
     /// The clock is read unless the outcome changes nothing but a total.
-    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    #[inline]
     pub fn record(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: impl Now) {
-        if !permit.counted {
+        let word = self.word();
+        let harmless = matches!(outcome, Outcome::Success | Outcome::Ignored);
+        if harmless && word.has(QUIET) && word.generation() == permit.generation() {
+            self.counters.end(outcome);
+            return;
+        }
+        self.record_loud(permit, outcome, retry_after, now);
+    }
+
+    #[inline(never)]
+    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    fn record_loud(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: impl Now) {
+        if !permit.is_counted() {
             return;
         }
         if outcome == Outcome::Abandoned && permit.witness().is_some_and(|it| self.counters.moved_since(it)) {
             // The service answered others meanwhile: that this caller left says nothing about it.
-            self.counters.end(outcome);
-            return;
-        }
-        let word = self.word();
-        let harmless = matches!(outcome, Outcome::Success | Outcome::Ignored);
-        if harmless && word.has(QUIET) && word.generation() == permit.generation {
             self.counters.end(outcome);
             return;
         }
@@ -264,72 +284,6 @@ impl Breaker {
         lock(&self.core).machine.changes().all
     }
 
-    /// Closes it, whatever the state, and forgets windows, runs and grown recovery times. Totals stay.
-    pub fn reset(&self, now: Timestamp) {
-        let mut core = lock(&self.core);
-        let change = core.machine.reset();
-        core.successes_before = self.counters.successful();
-        self.publish(core, change, now);
-    }
-
-    /// Opens it as if a rule had held, whatever the state, so that it recovers by itself; if it is open, its recovery time begins anew.
-    pub fn trip(&self, now: Timestamp) {
-        self.command(now, |machine| machine.trip(now));
-    }
-
-    /// Refuses every call until another command comes.
-    pub fn force_open(&self, now: Timestamp) {
-        self.command(now, Machine::force_open);
-    }
-
-    /// Admits and counts every call, whatever fails, until another command comes.
-    pub fn force_close(&self, now: Timestamp) {
-        self.command(now, Machine::force_close);
-    }
-
-    /// Admits every call and counts none, until another command comes.
-    pub fn disable(&self, now: Timestamp) {
-        self.command(now, Machine::disable);
-    }
-
-    /// Admits, counts and judges every call without refusing any: observers are told what would have been, until another command comes.
-    pub fn metrics_only(&self, now: Timestamp) {
-        self.command(now, Machine::metrics_only);
-    }
-
-    /// Goes on under another configuration: state, runs, totals, the present recovery time and the probes in flight are kept.
-    ///
-    /// The window is kept with what fits: a smaller count window has the newest outcomes, a time window those that are young enough; between the two kinds
-    /// the shares are carried over, into a time window as if they had happened now. A window that no rule needed before starts empty.
-    /// The new rules are evaluated with the next outcome, the new recovery time applies from the next opening on.
-    ///
-    /// # Errors
-    /// Names the first field out of its range; nothing has changed then.
-    pub fn reconfigure(&self, config: Config, now: Timestamp) -> Result<(), InvalidConfig> {
-        if self.reconfigure_untold(config, now)? {
-            self.tell();
-        }
-        Ok(())
-    }
-
-    /// Does the same for callers that hold locks which observers may want: if the answer is `true`, they have to [`tell`](Self::tell) once they
-    /// hold none, and nobody else will.
-    ///
-    /// # Errors
-    /// Names the first field out of its range; nothing has changed then.
-    pub fn reconfigure_untold(&self, config: Config, now: Timestamp) -> Result<bool, InvalidConfig> {
-        config.check()?;
-        let mut core = lock(&self.core);
-        self.config.store(config);
-        let change = core.machine.reconfigure(self.config.load(), now);
-        Ok(self.keep(&mut core, change, now))
-    }
-
-    /// Tells the observers what [`reconfigure_untold`](Self::reconfigure_untold) kept for them.
-    pub fn tell(&self) {
-        self.deliver(lock(&self.core));
-    }
-
     /// Tells `observer` every transition from now on, one after another in their order.
     ///
     /// It runs outside any lock, on the thread that made the transition or on one that is telling an earlier one, so it may call this breaker.
@@ -339,12 +293,7 @@ impl Breaker {
         core.audience.get_or_insert_default().add(Arc::new(observer));
     }
 
-    fn command(&self, now: Timestamp, command: impl FnOnce(&mut Machine) -> Option<Change>) {
-        let mut core = lock(&self.core);
-        let change = command(&mut core.machine);
-        self.publish(core, change, now);
-    }
-
+    #[inline]
     fn word(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
     }
@@ -356,14 +305,14 @@ impl Breaker {
     }
 
     /// Makes the machine's change seen, releases it, and tells the observers.
-    fn publish(&self, mut core: MutexGuard<'_, Core>, change: Option<Change>, now: Timestamp) {
+    pub(super) fn publish(&self, mut core: MutexGuard<'_, Core>, change: Option<Change>, now: Timestamp) {
         if self.keep(&mut core, change, now) {
             self.deliver(core);
         }
     }
 
     /// Makes the machine's change seen, and keeps it for the observers; whether the caller has to tell them.
-    fn keep(&self, core: &mut Core, change: Option<Change>, now: Timestamp) -> bool {
+    pub(super) fn keep(&self, core: &mut Core, change: Option<Change>, now: Timestamp) -> bool {
         if let Some(until) = core.machine.open_until() {
             self.open_until.store(until.as_nanos(), Ordering::Release);
         }
@@ -378,7 +327,7 @@ impl Breaker {
         audience.keep(Transition { name, from, to, at: now, reason, would_be })
     }
 
-    fn deliver<'a>(&'a self, mut core: MutexGuard<'a, Core>) {
+    pub(super) fn deliver<'a>(&'a self, mut core: MutexGuard<'a, Core>) {
         while let Some((transition, observers)) = core.audience.as_deref_mut().and_then(Audience::next) {
             drop(core);
             for observer in observers.iter() {

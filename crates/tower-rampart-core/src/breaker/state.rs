@@ -53,8 +53,9 @@ pub(super) struct Machine {
     config: Arc<Config>,
     mode: Mode,
     phase: Phase,
-    /// Grows with every change of phase or mode; zero is never current.
-    generation: u64,
+    /// Grows with every change of phase or mode, and begins again at one after four thousand million; zero is never current. A call that was in flight
+    /// for exactly so many changes is one sample too many of the present: a probe is not even that, as it is known by its slot and its time too.
+    generation: u32,
     runs: Runs,
     /// Rounds of probes that failed since the circuit was last closed.
     failed_rounds: u32,
@@ -158,7 +159,7 @@ impl Machine {
             Outcome::Failure => self.last_failure = self.last_failure.max(Some(now)),
             Outcome::Ignored | Outcome::Abandoned => {}
         }
-        if permit.generation != self.generation {
+        if permit.generation() != self.generation {
             return Recorded { slow, current: false, change: None };
         }
         match self.phase {
@@ -208,7 +209,8 @@ impl Machine {
         let Phase::HalfOpen(round) = &mut self.phase else {
             return Recorded { slow, current: false, change: None };
         };
-        let current = round.probes.release(permit.slot, permit.started, now, config.half_open_max_wait);
+        let max_wait = config.half_open_max_wait;
+        let current = permit.slot().is_some_and(|slot| round.probes.release(slot, permit.started, now, max_wait));
         if !current {
             return Recorded { slow, current, change: None };
         }
@@ -296,7 +298,7 @@ impl Machine {
     }
 
     fn enter(&mut self, phase: Phase) {
-        self.generation += 1;
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
         self.phase = phase;
     }
 
@@ -398,3 +400,7 @@ impl Phase {
 #[cfg(test)]
 #[cfg(not(loom))]
 mod explore;
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod generations;

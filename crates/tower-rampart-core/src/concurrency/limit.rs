@@ -111,6 +111,7 @@ impl Limiter {
     }
 
     /// Whether it limits at all.
+    #[inline]
     pub fn is_enabled(&self) -> bool {
         self.enabled.load(Ordering::Relaxed)
     }
@@ -126,6 +127,7 @@ impl Limiter {
     }
 
     /// The limit.
+    #[inline]
     pub fn max_inflight(&self) -> u32 {
         self.max_inflight.load(Ordering::Relaxed)
     }
@@ -134,6 +136,7 @@ impl Limiter {
     ///
     /// # Errors
     /// No permit is free, or others were here before.
+    #[inline]
     pub fn try_acquire(&self) -> Result<Permit, Full> {
         if !self.is_enabled() {
             return Ok(Permit { counted: false });
@@ -159,6 +162,7 @@ impl Limiter {
 
     /// Gives a permit back. If anybody waits, it goes to the head of the queue, which is woken.
     #[expect(clippy::needless_pass_by_value, reason = "a permit is given back only once")]
+    #[inline]
     pub fn release(&self, permit: Permit) {
         if !permit.counted {
             return;

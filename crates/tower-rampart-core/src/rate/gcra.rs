@@ -34,6 +34,7 @@ impl Gcra {
     }
 
     /// The state after a call of this cost.
+    #[inline]
     pub(super) fn take(self, pace: &Pace, cost: u32, now: Timestamp) -> Result<Self, Exceeded> {
         if cost > pace.burst {
             return Err(Exceeded::NEVER);
@@ -67,6 +68,7 @@ impl Gcra {
     }
 
     /// Where a call stands that has led to this state.
+    #[inline]
     pub(super) fn place(self, pace: &Pace, now: Timestamp) -> Place {
         Place { taken: pace.ticks(now), full_at: self.tat }
     }

@@ -40,6 +40,7 @@ impl Lane {
     }
 
     /// Takes tokens if they are there; `None` if the lane is sealed.
+    #[inline]
     pub(super) fn try_take(&self, cost: u32, now: Timestamp) -> Option<Result<Receipt, Exceeded>> {
         let mut word = self.word.load(Ordering::Acquire);
         while word != SEALED {
@@ -101,6 +102,7 @@ impl Lane {
         self.word.store(encode(gcra, epoch), Ordering::Release);
     }
 
+    #[inline]
     fn pace(&self) -> Pace {
         let interval = self.interval.load(Ordering::Acquire);
         let shape = self.shape.load(Ordering::Acquire);
@@ -108,10 +110,12 @@ impl Lane {
     }
 }
 
+#[inline]
 fn state(word: u64) -> Gcra {
     Gcra { tat: word >> EPOCH_BITS }
 }
 
+#[inline]
 fn encode(gcra: Gcra, epoch: u64) -> u64 {
     gcra.tat << EPOCH_BITS | epoch
 }

@@ -103,11 +103,13 @@ impl RateLimiter {
     }
 
     /// Whether it limits at all.
+    #[inline]
     pub fn is_enabled(&self) -> bool {
         self.enabled.load(Ordering::Relaxed)
     }
 
     /// Whether a call that is not admitted at once waits instead of being refused.
+    #[inline]
     pub fn waits(&self) -> bool {
         self.waits.load(Ordering::Relaxed)
     }
@@ -116,14 +118,21 @@ impl RateLimiter {
     ///
     /// # Errors
     /// Says when the call would be admitted, those who wait served first; a refusal takes nothing.
+    #[inline]
     pub fn try_acquire(&self, cost: u32, now: Timestamp) -> Result<Receipt, Exceeded> {
         if !self.is_enabled() {
             return Ok(Receipt::default());
         }
         match self.lane.try_take(cost, now) {
             Some(answer) => answer,
-            None => self.seal().try_take(cost, now),
+            None => self.try_acquire_sealed(cost, now),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn try_acquire_sealed(&self, cost: u32, now: Timestamp) -> Result<Receipt, Exceeded> {
+        self.seal().try_take(cost, now)
     }
 
     /// Whether [`RateLimiter::try_acquire`] would admit the call now. Takes nothing.

@@ -50,11 +50,13 @@ impl Pace {
     /// The time in which an empty bucket fills, in ticks.
     ///
     /// At most 2^60, but for a pace that the lane reads while it changes and then discards: therefore it saturates.
+    #[inline]
     pub(super) fn full(&self) -> u64 {
         self.worth(self.burst.into())
     }
 
     /// What so many tokens are worth, in ticks; saturates, because the tokens of a whole queue may be asked for.
+    #[inline]
     pub(super) fn worth(&self, tokens: u64) -> u64 {
         self.interval.saturating_mul(tokens)
     }
@@ -82,6 +84,7 @@ impl Pace {
     }
 
     /// A point in time in ticks, such that a full refill from there on still fits.
+    #[inline]
     pub(super) fn ticks(&self, now: Timestamp) -> u64 {
         let nanos = now.as_nanos();
         let ticks = match u32::try_from(self.shift) {

@@ -96,6 +96,7 @@ fn moment(kept: u64) -> Option<Timestamp> {
     kept.checked_sub(1).map(Timestamp::from_nanos)
 }
 
+#[inline]
 fn count(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
 }
@@ -105,10 +106,12 @@ impl Counters {
         Self { stripes: Stripes::new(stripes::MOST, Stripe::default), rare: Rare::default() }
     }
 
+    #[inline]
     pub(super) fn started(&self) {
         count(&self.stripes.mine().started, 1);
     }
 
+    #[inline]
     pub(super) fn finished(&self, outcome: Outcome, class: ClassKind, latency: Duration, at: Timestamp) {
         let stripe = self.stripes.mine();
         match outcome {
@@ -133,6 +136,7 @@ impl Counters {
         count(&self.stripes.mine().rejected[stage as usize], 1);
     }
 
+    #[inline]
     pub(super) fn attempts(&self, attempts: u32) {
         if attempts > 0 {
             count(&self.stripes.mine().reached, 1);
@@ -238,6 +242,7 @@ impl Totals {
     }
 
     /// Calls that ended, whichever way.
+    #[inline]
     pub(super) fn finished(&self) -> u64 {
         Outcome::ALL.into_iter().map(|it| self.outcome(it)).sum()
     }
@@ -248,6 +253,7 @@ impl Totals {
     }
 
     /// Attempts that reached the service behind.
+    #[inline]
     pub(super) fn attempts(&self) -> u64 {
         self.reached.saturating_add(self.further_attempts)
     }

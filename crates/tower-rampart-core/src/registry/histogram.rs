@@ -27,6 +27,7 @@ pub(super) const BUCKETS: usize = ((LAST - FIRST) << BITS) as usize + 2;
 const MAX_STRIPES: usize = 4;
 
 /// The bucket of a latency.
+#[inline]
 fn bucket(nanos: u64) -> usize {
     // One less, because the upper edge belongs to the bucket: `le` means "less or equal".
     let value = nanos.saturating_sub(1);
@@ -71,6 +72,7 @@ impl Histogram {
     }
 
     /// Adds one latency.
+    #[inline]
     pub(super) fn record(&self, latency: Duration) {
         let nanos = nanos(latency);
         let stripe = self.stripes.mine();

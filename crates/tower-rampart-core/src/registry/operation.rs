@@ -80,6 +80,7 @@ impl Operation {
     }
 
     /// Counts a call that starts: it is in flight until [`finished`](Self::finished) or [`abandoned`](Self::abandoned) ends it, exactly one of them once.
+    #[inline]
     pub fn started(&self) {
         self.counters.started();
     }
@@ -88,6 +89,7 @@ impl Operation {
     ///
     /// The latency enters the histogram unless the class is [`ClassKind::Ignored`], because a refusal of this suite says nothing about
     /// the service behind. [`Outcome::Abandoned`] is counted as by [`abandoned`](Self::abandoned).
+    #[inline]
     pub fn finished(&self, outcome: Outcome, class: ClassKind, latency: Duration, at: Timestamp) {
         if class != ClassKind::Ignored && outcome != Outcome::Abandoned {
             self.latencies.record(latency);
@@ -122,6 +124,7 @@ impl Operation {
     }
 
     /// Counts the attempts of one call that reached the service behind: said once for each call, when it is over.
+    #[inline]
     pub fn attempts(&self, attempts: u32) {
         self.counters.attempts(attempts);
     }

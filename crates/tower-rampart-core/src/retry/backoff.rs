@@ -59,6 +59,12 @@ impl Delays {
         }
     }
 
+    /// The same schedule with other waits where they are drawn.
+    #[inline]
+    pub(super) fn seeded(&self, seed: u64) -> Self {
+        Self { random: SplitMix64::new(seed), ..*self }
+    }
+
     /// What is added to a server's hint: uniform in `0..=hint/10`, nothing where jitter is off.
     ///
     /// Positive only, so that no client comes before the time that the server named, and clients told the same time do not come together.

@@ -81,6 +81,7 @@ impl Budget {
     }
 
     /// Adds what a first attempt deposits. At most one atomic addition; nothing if the bucket is full.
+    #[inline]
     pub fn deposit(&self) {
         let ratio = self.ratio.load(Ordering::Relaxed);
         if ratio > 0 && self.enabled.load(Ordering::Relaxed) {
@@ -142,6 +143,7 @@ impl Budget {
         Ok(())
     }
 
+    #[inline]
     fn add(&self, amount: u64) {
         let has_room = self.level.load(Ordering::Relaxed) < self.capacity.load(Ordering::Relaxed);
         if has_room {

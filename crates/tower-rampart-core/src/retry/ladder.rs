@@ -100,6 +100,13 @@ impl Attempts {
         }
     }
 
+    /// The same walk, from its beginning, with the waits of another seed. Cheaper than a new one where the configuration stays the same.
+    #[must_use]
+    #[inline]
+    pub fn seeded(&self, seed: u64) -> Self {
+        Self { delays: self.delays.seeded(seed), ..*self }
+    }
+
     /// The number of the present attempt, 1 for the first.
     pub fn attempt(&self) -> u32 {
         self.attempt
@@ -114,6 +121,7 @@ impl Attempts {
     ///
     /// The clock is only read when all but time and budget speak for another attempt. A server's hint is taken from the class.
     /// A budget that is not given is not paid.
+    #[inline]
     pub fn decide(
         &mut self,
         verdict: &Verdict,
@@ -122,10 +130,14 @@ impl Attempts {
         deadline: Option<Timestamp>,
         budget: Option<&Budget>,
     ) -> Decision {
+        if verdict.class == Class::Success && verdict.retry.is_none() {
+            return Decision::Accept;
+        }
         self.decide_with_hint(verdict, request, now, deadline, budget, verdict.class.retry_after())
     }
 
     /// Decides with a hint that the class does not carry, such as the wait named by a refusal of this suite's own rate limiter.
+    #[inline(never)]
     #[expect(clippy::needless_pass_by_value, reason = "a timestamp or a closure, as everywhere a time is passed in")]
     pub fn decide_with_hint(
         &mut self,

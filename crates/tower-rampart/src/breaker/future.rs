@@ -44,6 +44,7 @@ enum State<F, C> {
 
 impl<F, C, Req> ResponseFuture<F, C, Req> {
     #[cold]
+    #[inline(never)]
     pub(crate) fn refused(name: &Name, refused: Refused) -> Self {
         let rejection = CircuitOpen::new(Name::clone(name), refused.state, refused.retry_after).into();
         Self { state: State::Refused(Some(rejection)), request: PhantomData }
@@ -62,6 +63,7 @@ where
 {
     type Output = Result<Res, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProjection::Refused(rejection) => {

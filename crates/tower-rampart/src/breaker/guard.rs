@@ -16,15 +16,18 @@ pub(crate) struct Guard<C> {
 }
 
 impl<C> Guard<C> {
-    pub(crate) fn new(shared: Arc<Shared<C>>, permit: Permit) -> Self {
-        Self { shared, permit: Some(permit), inside: false }
+    #[inline]
+    pub(crate) fn new(shared: Arc<Shared<C>>, permit: Option<Permit>) -> Self {
+        Self { shared, permit, inside: false }
     }
 
+    #[inline]
     pub(crate) fn shared(&self) -> &Shared<C> {
         &self.shared
     }
 
     /// Runs code of the inner service: a panic in it is a failure.
+    #[inline]
     pub(crate) fn inside<R>(&mut self, run: impl FnOnce() -> R) -> R {
         self.inside = true;
         let result = run();
@@ -33,6 +36,7 @@ impl<C> Guard<C> {
     }
 
     /// Ends the call.
+    #[inline]
     pub(crate) fn record(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
         if let Some(permit) = self.permit.take() {
             self.shared.breaker.record(permit, outcome, retry_after, clock::now);
@@ -43,5 +47,22 @@ impl<C> Guard<C> {
 impl<C> Drop for Guard<C> {
     fn drop(&mut self) {
         self.record(if self.inside { Outcome::Failure } else { Outcome::Abandoned }, None);
+    }
+}
+
+/// Records a failure when it is dropped: by a panic of the inner service, before there is a future to hold the permit.
+#[derive(Debug)]
+pub(crate) struct Unwinding<'a, C> {
+    pub(crate) shared: &'a Shared<C>,
+    pub(crate) permit: &'a mut Option<Permit>,
+}
+
+impl<C> Drop for Unwinding<'_, C> {
+    #[cold]
+    #[inline(never)]
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.shared.breaker.record(permit, Outcome::Failure, None, clock::now);
+        }
     }
 }

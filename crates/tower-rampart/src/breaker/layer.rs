@@ -8,6 +8,7 @@ use tower_rampart_core::{InvalidConfig, breaker::Breaker};
 use super::{CircuitBreaker, Config, Handle, Shared};
 use crate::{
     classify::{Auto, DefaultClassifier, Given, IntoClassifier},
+    clock,
     registry::Registry,
 };
 
@@ -108,6 +109,7 @@ impl<C> Builder<C> {
         C: IntoClassifier<C2>,
     {
         let breaker = Arc::new(Breaker::new(self.name.as_str(), self.config)?);
+        clock::prepare();
         if let Some(registry) = &self.registry {
             registry.attach(&self.name, |operation| operation.attach_breaker(Arc::clone(&breaker)))?;
         }

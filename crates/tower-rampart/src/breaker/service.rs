@@ -13,7 +13,11 @@ use tower_rampart_core::{
 };
 use tower_service::Service;
 
-use super::{Shared, future::ResponseFuture, guard::Guard};
+use super::{
+    Shared,
+    future::ResponseFuture,
+    guard::{Guard, Unwinding},
+};
 use crate::{classify::DefaultClassifier, clock, error::FromRejection};
 
 /// A service behind a circuit; made by [`CircuitBreakerLayer`](super::CircuitBreakerLayer).
@@ -68,6 +72,7 @@ where
     type Future = ResponseFuture<S::Future, C, Req>;
 
     /// Ready at once while the circuit refuses, so that a service that is never ready cannot hold up the refusal.
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if self.ready || self.shared.breaker.peek(clock::now).is_err() {
             return Poll::Ready(Ok(()));
@@ -77,22 +82,25 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let ready = mem::take(&mut self.ready);
         let permit = match self.shared.breaker.try_acquire(clock::now) {
             Ok(permit) => permit,
             Err(refused) => return ResponseFuture::refused(self.shared.breaker.name(), refused),
         };
-        let mut guard = Guard::new(Arc::clone(&self.shared), permit);
         if !ready {
             // The circuit refused when readiness was asked for and would admit now: the inner service was not made ready.
-            guard.record(Outcome::Ignored, None);
+            self.shared.breaker.record(permit, Outcome::Ignored, None, clock::now);
             let refused = Refused { state: State::Open, retry_after: Some(Duration::ZERO) };
             return ResponseFuture::refused(self.shared.breaker.name(), refused);
         }
+        let mut permit = Some(permit);
+        // Two words that are only looked at if the inner service panics: the guard is made where it stays.
+        let unwinding = Unwinding { shared: &self.shared, permit: &mut permit };
         let info = self.shared.classifier.request(&request);
-        let inner = &mut self.inner;
-        let future = guard.inside(|| inner.call(request));
-        ResponseFuture::calling(future, guard, info)
+        let future = self.inner.call(request);
+        mem::forget(unwinding);
+        ResponseFuture::calling(future, Guard::new(Arc::clone(&self.shared), permit), info)
     }
 }

@@ -63,8 +63,9 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn new(limiter: Arc<Limiter>, place: Place) -> Self {
-        Self { limiter, place: Some(place) }
+    #[inline]
+    pub(crate) fn new(limiter: Arc<Limiter>, place: Option<Place>) -> Self {
+        Self { limiter, place }
     }
 
     /// Whether it holds a permit, or does so from now on.
@@ -86,6 +87,23 @@ impl Drop for Held {
     }
 }
 
+/// Gives a permit back when it is dropped: by a panic of the inner service, before there is a future to hold the permit.
+#[derive(Debug)]
+pub(crate) struct Unwinding<'a> {
+    pub(crate) limiter: &'a Limiter,
+    pub(crate) permit: &'a mut Option<Permit>,
+}
+
+impl Drop for Unwinding<'_> {
+    #[cold]
+    #[inline(never)]
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.limiter.release(permit);
+        }
+    }
+}
+
 impl<S: Service<Req>, Req> ResponseFuture<S, Req> {
     pub(crate) fn calling(future: S::Future, held: Held) -> Self {
         Self { state: State::Calling(future), held: Some(held) }
@@ -98,6 +116,7 @@ impl<S: Service<Req>, Req> ResponseFuture<S, Req> {
     }
 
     #[cold]
+    #[inline(never)]
     pub(crate) fn refused(rejection: Rejection) -> Self {
         Self { state: State::Refused(Some(rejection)), held: None }
     }
@@ -110,6 +129,7 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {

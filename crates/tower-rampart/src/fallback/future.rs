@@ -9,7 +9,7 @@ use std::{
 };
 
 use pin_project::pin_project;
-use tower_rampart_core::{Classify, RequestInfo};
+use tower_rampart_core::{Class, Classify, RequestInfo};
 
 use super::{Fallback, Fault, Shared, Walk};
 use crate::clone_request::CloneRequest;
@@ -51,6 +51,7 @@ where
 {
     type Output = Result<Res, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
@@ -60,6 +61,10 @@ where
             };
             let shared = &**this.shared;
             let verdict = shared.classifier.classify(this.info, result.as_ref());
+            if verdict.class == Class::Success && verdict.fallback.is_none() {
+                // Whatever the configuration says: it is not even loaded.
+                return Poll::Ready(result);
+            }
             let config = shared.config.with(|config| *config);
             if !this.walk.may_step(config, &verdict, &shared.answer) {
                 return Poll::Ready(result);

@@ -65,10 +65,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, A::Future, Req, A, C, K>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let shared = Arc::clone(&self.shared);
         let info = shared.classifier.request(&request);

@@ -38,6 +38,7 @@ pub(crate) struct Call<J, K, A, R> {
 }
 
 impl<J, K, A, R> Call<J, K, A, R> {
+    #[inline]
     pub(crate) fn new(shared: Arc<Shared<J, K, A, R>>, info: RequestInfo, now: Timestamp) -> Self {
         let (switches, settings, attempts) = switches::taken(&shared.machines);
         Self {

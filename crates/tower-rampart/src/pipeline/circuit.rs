@@ -14,6 +14,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     }
 
     /// Takes a permit of the circuit.
+    #[inline]
     pub(crate) fn enter_circuit(&mut self, now: Timestamp) -> Result<(), Rejection> {
         match self.shared.machines.breaker.try_acquire(now) {
             Ok(permit) => {
@@ -30,6 +31,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     }
 
     /// Ends the circuit's permit.
+    #[inline]
     pub(crate) fn leave_circuit(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
         if let Some(permit) = self.circuit.take() {
             self.shared.machines.breaker.record(permit, outcome, retry_after, clock::now);
@@ -44,6 +46,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     }
 
     /// Ends the circuit's permit as an answer says.
+    #[inline]
     pub(crate) fn judge_circuit(&mut self, verdict: &Verdict) {
         if self.circuit.is_some() {
             let outcome = self.shared.machines.breaker.outcome(verdict);

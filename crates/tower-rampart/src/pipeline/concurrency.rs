@@ -22,6 +22,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     }
 
     /// Takes a permit of the concurrency limiter, or a place in its queue: `Ok(true)` if it was taken.
+    #[inline]
     pub(crate) fn enter_concurrency(&mut self) -> Result<bool, Rejection> {
         let limiter = &self.shared.machines.concurrency;
         if let Ok(permit) = limiter.try_acquire() {

@@ -163,16 +163,19 @@ where
         if let Lazy::Unpolled(shared) = this.call {
             let request = this.request.as_ref().expect("the request is there until the first attempt");
             let info = shared.judge.request(request);
-            let call = Call::new(Arc::clone(shared), info, clock::now());
-            if call.settings.fallback.enabled && call.shared.answer.needs_request() {
-                *this.walk = Walk::new(call.shared.cloner.clone_request(request));
-            }
-            *this.call = Lazy::Begun(call);
+            let Lazy::Unpolled(shared) = mem::replace(this.call, Lazy::Done) else { unreachable!("it was unpolled") };
+            *this.call = Lazy::Begun(Call::new(shared, info, clock::now()));
         }
         let Lazy::Begun(call) = this.call else { unreachable!("a future is not polled after it was ready") };
         loop {
             let step = match this.state.as_mut().project() {
-                StateProjection::Start => steps::enter(call, call.began),
+                StateProjection::Start => {
+                    if call.settings.fallback.enabled && call.shared.answer.needs_request() {
+                        let request = this.request.as_ref().expect("the request is there until the first attempt");
+                        *this.walk = Walk::new(call.shared.cloner.clone_request(request));
+                    }
+                    steps::enter(call, call.began)
+                }
                 StateProjection::RateQueue { since } => match call.poll_rate(cx, *since) {
                     Turn::Granted(now) => steps::enter_concurrency(call, now),
                     Turn::Refused(rejection) => steps::refuse(call, rejection),
@@ -223,7 +226,8 @@ where
                             cloner.stamp(&mut request, call.explain.attempts, || {
                                 deadline.map(|deadline| deadline.since(clock::now()))
                             });
-                            Step::Go(State::Calling(call.inside(|| service.call(request))))
+                            this.state.set(State::Calling(call.inside(|| service.call(request))));
+                            continue;
                         }
                     }
                 }
@@ -243,26 +247,23 @@ where
                 StateProjection::Falling(future) => Step::Answered(ready!(call.inside(|| future.poll(cx)))),
                 StateProjection::Answered => unreachable!("a future is not polled after it was ready"),
             };
-            let (mut result, verdict) = match step {
+            let (mut result, is_attempt) = match step {
+                Step::Admitted => {
+                    this.state.set(State::Readying { last: None });
+                    continue;
+                }
                 Step::Go(state) => {
                     this.state.set(state);
                     continue;
                 }
-                Step::Attempted(result) => {
-                    let verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);
-                    match steps::after_attempt(call, result, &verdict, this.request.as_ref()) {
-                        Ok(result) => (result, verdict),
-                        Err(state) => {
-                            this.state.set(state);
-                            continue;
-                        }
-                    }
-                }
-                Step::Answered(result) => {
-                    let verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);
-                    (result, verdict)
-                }
+                Step::Attempted(result) => (result, true),
+                Step::Answered(result) => (result, false),
             };
+            let verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);
+            if is_attempt && let Some((until, payment)) = steps::after_attempt(call, &verdict, this.request.as_ref()) {
+                this.state.set(State::Waiting { until, carry: Carry::new(result, payment) });
+                continue;
+            }
             // What was called is dropped first, then its permits are given back; a fallback holds none of them.
             this.state.set(State::Answered);
             let may_fall = this.walk.may_step(call.settings.fallback, &verdict, &call.shared.answer);
@@ -274,7 +275,7 @@ where
             }
             call.judge_circuit(&verdict);
             call.release();
-            let result = if may_fall {
+            if may_fall {
                 let fault = Fault::new(result);
                 let error = fault.shared_error();
                 // The time that the request stated has gone on, whatever the configuration grants a fallback.
@@ -297,19 +298,17 @@ where
                     }
                     Err(fault) => {
                         drop(error);
-                        fault.into_result().expect("a fault that was not handed out is held once")
+                        result = fault.into_result().expect("a fault that was not handed out is held once");
                     }
                 }
-            } else {
-                result
-            };
-            let result = match result {
-                Err(error) if call.explain.fallback.is_some() => {
-                    Err(Error::FallbackFailed(FallbackFailed::new(call.name(), error, this.original.take())))
-                }
-                result => result,
-            };
-            return Poll::Ready(settle(this.call, result, &verdict));
+            }
+            if result.is_err() && call.explain.fallback.is_some() {
+                let (name, original) = (call.name(), this.original.take());
+                result = result.map_err(|error| Error::FallbackFailed(FallbackFailed::new(name, error, original)));
+            }
+            settle(call, &mut result, &verdict);
+            *this.call = Lazy::Done;
+            return Poll::Ready(result);
         }
     }
 }
@@ -323,24 +322,17 @@ fn poll_at(timer: Pin<&mut Timer>, cx: &mut Context<'_>, at: Option<Timestamp>) 
 }
 
 /// Counts the end of the call and reports it.
-fn settle<J, K, A, R, Res, E>(
-    call: &mut Lazy<J, K, A, R>,
-    mut result: Answer<Res, E>,
-    verdict: &Verdict,
-) -> Answer<Res, E>
+fn settle<J, K, A, R, Res, E>(call: &mut Call<J, K, A, R>, result: &mut Answer<Res, E>, verdict: &Verdict)
 where
     R: Report<Res, Error<E>>,
 {
-    if let Lazy::Begun(mut call) = mem::replace(call, Lazy::Done) {
-        call.finish(verdict.class.kind());
-        if call.shared.report_all || call.explain.is_remarkable() {
-            let mut explain = mem::take(&mut call.explain);
-            explain.class = Some(verdict.class.kind());
-            explain.provider_class = verdict.provider_class;
-            call.shared.report.report(explain, &mut result);
-        }
+    call.finish(verdict.class.kind());
+    if call.shared.report_all || call.explain.is_remarkable() {
+        let mut explain = mem::take(&mut call.explain);
+        explain.class = Some(verdict.class.kind());
+        explain.provider_class = verdict.provider_class;
+        call.shared.report.report(explain, result);
     }
-    result
 }
 
 impl<S, Req, J, K, A, R> fmt::Debug for ResponseFuture<S, Req, J, K, A, R>

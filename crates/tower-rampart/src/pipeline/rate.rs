@@ -71,7 +71,14 @@ impl<J, K, A, R> Call<J, K, A, R> {
     }
 
     /// Takes a place among the calls and tokens, or a place in the queue for them: `Ok(true)` if they were taken.
+    #[inline]
     pub(crate) fn enter_rate(&mut self, now: Timestamp) -> Result<bool, Rejection> {
+        if !self.rate_waits() {
+            let limiter = &self.shared.machines.rate;
+            self.rate.taken =
+                limiter.try_acquire(self.info.cost, now).map_err(|exceeded| refusal(exceeded, limiter))?;
+            return self.enter_tokens(now);
+        }
         match self.ask(&self.shared.machines.rate, self.info.cost, now)? {
             Admission::Granted(receipt) => {
                 self.rate.taken = receipt;
@@ -108,10 +115,13 @@ impl<J, K, A, R> Call<J, K, A, R> {
     }
 
     /// Takes tokens, where they are limited, or a place in their queue: `Ok(true)` if they were taken.
+    #[inline]
     fn enter_tokens(&mut self, now: Timestamp) -> Result<bool, Rejection> {
-        if !self.limits_tokens() {
-            return Ok(true);
-        }
+        if self.limits_tokens() { self.enter_limited_tokens(now) } else { Ok(true) }
+    }
+
+    #[inline(never)]
+    fn enter_limited_tokens(&mut self, now: Timestamp) -> Result<bool, Rejection> {
         match self.ask(&self.shared.machines.tokens, self.estimate(), now) {
             Ok(Admission::Granted(receipt)) => {
                 self.rate.tokens.get_or_insert_default().taken = receipt;

@@ -68,10 +68,12 @@ where
     type Future = ResponseFuture<S, Req, J, K, A, R>;
 
     /// Always ready: the inner service's readiness is awaited inside the call, where it is bounded and counted.
+    #[inline]
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         // The future polls readiness of the instance that it calls.
         let fresh = self.inner.clone();

@@ -1,12 +1,13 @@
 //! The part of an operation's configuration that every call takes a copy of; the machines hold the rest.
 
 use tower_rampart_config::{OperationConfig, OutcomeAt, Profile};
-use tower_rampart_core::{breaker, fallback, rate, retry, timeout};
+use tower_rampart_core::{breaker, fallback, rate, retry::Attempts, timeout};
 
 /// What is swapped as one on reload.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) retry: retry::Config,
+    /// The walk that every call begins, but for its seed.
+    pub(crate) attempts: Attempts,
     pub(crate) call: CallSettings,
 }
 
@@ -53,6 +54,6 @@ impl From<&OperationConfig> for Settings {
             outcome_at: config.classify.outcome_at,
             may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,
         };
-        Self { retry: config.retry, call }
+        Self { attempts: Attempts::new(&config.retry, 0), call }
     }
 }

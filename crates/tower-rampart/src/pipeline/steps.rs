@@ -16,6 +16,8 @@ use crate::{clock, clone_request::CloneRequest, error::Error, retry::future::Pay
 
 /// What a step comes to.
 pub(super) enum Step<F, G, Res, E> {
+    /// The first attempt is admitted: go on by readying the service.
+    Admitted,
     /// Go on in this state.
     Go(State<F, G, Res, E>),
     /// An attempt has ended.
@@ -39,6 +41,12 @@ pub(super) struct Carry<Res, E> {
     last: Option<Answer<Res, E>>,
     /// The retry was paid for; refunded unless it is made.
     payment: Payment,
+}
+
+impl<Res, E> Carry<Res, E> {
+    pub(super) fn new(last: Answer<Res, E>, payment: Payment) -> Self {
+        Self { last: Some(last), payment }
+    }
 }
 
 impl<Res, E> Default for Carry<Res, E> {
@@ -75,6 +83,7 @@ fn take_all<J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Result<(
 }
 
 /// Asks the rate limiter, unless the circuit would refuse a call that had waited for it.
+#[inline]
 pub(super) fn enter<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Step<F, G, Res, E> {
     if !call.rate_in(rate::Scope::Call) {
         return enter_concurrency(call, now);
@@ -94,6 +103,7 @@ pub(super) fn enter<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, now: 
 }
 
 /// Asks the concurrency limiter.
+#[inline]
 pub(super) fn enter_concurrency<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     now: Timestamp,
@@ -118,6 +128,7 @@ pub(super) fn enter_concurrency<F, G, Res, E, J, K, A, R>(
 }
 
 /// Asks the circuit, if it takes whole calls as its samples.
+#[inline]
 pub(super) fn enter_circuit<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     now: Timestamp,
@@ -155,6 +166,8 @@ where
 }
 
 /// Asks the stages that take attempts as their samples. Who may have to wait for tokens holds no place in the circuit meanwhile.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a first attempt carries nothing, and nothing is then moved")]
 fn begin<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
@@ -177,6 +190,8 @@ fn begin<F, G, Res, E, J, K, A, R>(
 }
 
 /// Asks the circuit, if it takes attempts as its samples; a call that it refuses gives its tokens back.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a first attempt carries nothing, and nothing is then moved")]
 pub(super) fn enter_attempt_circuit<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
@@ -191,14 +206,15 @@ pub(super) fn enter_attempt_circuit<F, G, Res, E, J, K, A, R>(
 }
 
 /// The attempt is made, unless it is the first and the stages that admitted it are not those of one configuration.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a first attempt carries nothing, and nothing is then moved")]
 fn admit_attempt<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
     now: Timestamp,
 ) -> Step<F, G, Res, E> {
     if call.is_between() {
-        call.renew();
-        return enter(call, clock::now());
+        return enter_anew(call);
     }
     if call.deadline.is_some_and(|deadline| now >= deadline) {
         return past_deadline(call, carry);
@@ -206,7 +222,17 @@ fn admit_attempt<F, G, Res, E, J, K, A, R>(
     let Carry { last, mut payment } = carry;
     payment.spend();
     call.begin_attempt(now);
-    Step::Go(State::Readying { last })
+    match last {
+        None => Step::Admitted,
+        last => Step::Go(State::Readying { last }),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn enter_anew<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>) -> Step<F, G, Res, E> {
+    call.renew();
+    enter(call, clock::now())
 }
 
 /// The attempt's tokens are not there: the ladder may wait for them.
@@ -290,14 +316,13 @@ pub(super) fn past_deadline<F, G, Res, E, J, K, A, R>(
 
 /// An attempt has ended: the circuit counts it, the ladder decides whether there is another.
 ///
-/// # Errors
-/// The state to go on in, if there is.
-pub(super) fn after_attempt<F, G, Req, Res, E, J, K, A, R>(
+/// When it is to be made and what was paid for it; `None`: the answer is the last one.
+#[inline]
+pub(super) fn after_attempt<Req, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
-    result: Answer<Res, E>,
     verdict: &Verdict,
     spare: Option<&Req>,
-) -> Result<Answer<Res, E>, State<F, G, Res, E>>
+) -> Option<(Timestamp, Payment)>
 where
     K: CloneRequest<Req>,
 {
@@ -311,14 +336,14 @@ where
     if may_repeat && !spare.is_some_and(|request| call.shared.cloner.can_send(request)) {
         // The request could not be kept: it was sent once.
         call.stopped(StopReason::NotIdempotent);
-        return Ok(result);
+        return None;
     }
     let budget = &call.shared.machines.budget;
     match call.attempts.decide(verdict, &call.info, clock::now, call.deadline, Some(budget)) {
-        Decision::Accept => Ok(result),
+        Decision::Accept => None,
         Decision::Stop(reason) => {
             call.stopped(reason);
-            Ok(result)
+            None
         }
         Decision::Wait(wait, withdrawal) => {
             let payment = Payment::new(budget, withdrawal);
@@ -330,10 +355,10 @@ where
             if call.circuit_forbids_retry(now) {
                 drop(payment);
                 call.stopped(StopReason::CircuitOpen);
-                return Ok(result);
+                return None;
             }
             call.explain.delays.push(wait);
-            Err(State::Waiting { until: now.after(wait), carry: Carry { last: Some(result), payment } })
+            Some((now.after(wait), payment))
         }
     }
 }

@@ -29,10 +29,11 @@ impl Switches {
 }
 
 /// What a call takes when it begins: the count first, so that what is switched in between only makes it look twice.
+#[inline]
 pub(super) fn taken(machines: &Machines) -> (u32, CallSettings, Attempts) {
     let switches = machines.switches.0.load(Ordering::Acquire);
     let seed = machines.seeds.next();
-    machines.settings.with(|live| (switches, live.call, Attempts::new(&live.retry, seed)))
+    machines.settings.with(|live| (switches, live.call, live.attempts.seeded(seed)))
 }
 
 impl<J, K, A, R> Call<J, K, A, R> {

@@ -11,7 +11,7 @@ use std::{
 use pin_project::pin_project;
 use tower_rampart_core::{
     Rejection,
-    rate::{RateLimiter, Ticket, Turn},
+    rate::{Exceeded, RateLimiter, Ticket, Turn},
 };
 use tower_service::Service;
 
@@ -95,8 +95,9 @@ impl<S: Service<Req>, Req> ResponseFuture<S, Req> {
     }
 
     #[cold]
-    pub(crate) fn refused(rejection: Rejection) -> Self {
-        Self { state: State::Refused(Some(rejection)) }
+    #[inline(never)]
+    pub(crate) fn refused(limiter: &RateLimiter, exceeded: Exceeded) -> Self {
+        Self { state: State::Refused(Some(exceeded.refusal(limiter).into())) }
     }
 }
 
@@ -107,6 +108,7 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {

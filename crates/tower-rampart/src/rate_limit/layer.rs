@@ -6,7 +6,7 @@ use tower_layer::Layer;
 use tower_rampart_core::{InvalidConfig, rate::RateLimiter};
 
 use super::{Config, Handle, One, RateLimit, Shared};
-use crate::registry::Registry;
+use crate::{clock, registry::Registry};
 
 /// Applies a rate limit to services; see the [module](super).
 pub struct RateLimitLayer<W = One> {
@@ -94,6 +94,7 @@ impl<W> Builder<W> {
     /// Names the field of the configuration that is out of its range.
     pub fn build(self) -> Result<RateLimitLayer<W>, InvalidConfig> {
         let limiter = Arc::new(RateLimiter::new(self.name.as_str(), self.config)?);
+        clock::prepare();
         if let Some(registry) = &self.registry {
             registry.attach(&self.name, |operation| operation.attach_rate_limiter(Arc::clone(&limiter)))?;
         }

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tower_rampart_core::rate::Admission;
+use tower_rampart_core::{Timestamp, rate::Admission};
 use tower_service::Service;
 
 use super::{
@@ -64,10 +64,12 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, Req>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let limiter = &self.shared.limiter;
         if !limiter.is_enabled() {
@@ -75,12 +77,24 @@ where
         }
         let cost = self.shared.cost.cost(&request);
         let now = clock::now();
-        let admission = if limiter.waits() {
-            limiter.enqueue(cost, now, None)
-        } else {
-            limiter.try_acquire(cost, now).map(Admission::Granted)
-        };
-        match admission {
+        if limiter.waits() {
+            return self.enqueue(request, cost, now);
+        }
+        match limiter.try_acquire(cost, now) {
+            Ok(_spent) => ResponseFuture::calling(self.inner.call(request)),
+            Err(exceeded) => ResponseFuture::refused(limiter, exceeded),
+        }
+    }
+}
+
+impl<S, W> RateLimit<S, W> {
+    #[inline(never)]
+    fn enqueue<Req>(&mut self, request: Req, cost: u32, now: Timestamp) -> ResponseFuture<S, Req>
+    where
+        S: Service<Req> + Clone,
+    {
+        let limiter = &self.shared.limiter;
+        match limiter.enqueue(cost, now, None) {
             Ok(Admission::Granted(_spent)) => ResponseFuture::calling(self.inner.call(request)),
             Ok(Admission::Queued(ticket)) => {
                 let place = Place::new(Arc::clone(limiter), ticket);
@@ -88,7 +102,7 @@ where
                 let fresh = self.inner.clone();
                 ResponseFuture::queued(mem::replace(&mut self.inner, fresh), request, place)
             }
-            Err(exceeded) => ResponseFuture::refused(exceeded.refusal(limiter).into()),
+            Err(exceeded) => ResponseFuture::refused(limiter, exceeded),
         }
     }
 }

@@ -50,6 +50,7 @@ pub enum OperationError {
 impl Registry {
     /// An empty registry.
     pub fn new() -> Self {
+        clock::prepare();
         Self {
             core: tower_rampart_core::registry::Registry::with_clock(clock::now),
             #[cfg(feature = "pipeline")]

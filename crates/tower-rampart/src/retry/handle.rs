@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use tower_rampart_core::InvalidConfig;
 
-use super::{Config, Shared};
+use super::{Config, Plan, Shared};
 use crate::clock;
 
 /// A handle to one retry stage; clones are handles to the same.
@@ -19,7 +19,7 @@ impl<C, K> Handle<C, K> {
 
     /// The configuration that new calls run on.
     pub fn config(&self) -> Config {
-        self.shared.config.with(|config| *config)
+        self.shared.plan.with(|plan| plan.config)
     }
 
     /// Replaces the configuration for new calls; calls in flight end under the old one, and the budget keeps what it holds.
@@ -29,7 +29,7 @@ impl<C, K> Handle<C, K> {
     pub fn reconfigure(&self, config: Config) -> Result<(), InvalidConfig> {
         config.check()?;
         self.shared.budget.reconfigure(config.budget)?;
-        self.shared.config.store(config);
+        self.shared.plan.store(Plan::new(config));
         Ok(())
     }
 

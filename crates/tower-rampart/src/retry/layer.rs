@@ -9,7 +9,7 @@ use tower_rampart_core::{
     retry::{Budget, Seeds},
 };
 
-use super::{Cloned, Config, Handle, Retry, Shared};
+use super::{Cloned, Config, Handle, Plan, Retry, Shared};
 use crate::classify::{Auto, DefaultClassifier, Given, IntoClassifier};
 
 /// Applies retries to services; see the [module](super).
@@ -109,7 +109,7 @@ impl<C, K> Builder<C, K> {
     {
         self.config.check()?;
         let shared = Shared {
-            config: ConfigCell::new(self.config),
+            plan: ConfigCell::new(Plan::new(self.config)),
             budget: Arc::new(Budget::new(self.config.budget)?),
             seeds: self.seed.map_or_else(Seeds::from_entropy, Seeds::new),
             classifier: self.classifier.into_classifier(),

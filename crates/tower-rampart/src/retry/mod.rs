@@ -57,13 +57,27 @@ use std::sync::Arc;
 
 use tower_rampart_core::{
     control::ConfigCell,
-    retry::{Budget, Seeds},
+    retry::{Attempts, Budget, Seeds},
 };
+
+/// What is swapped as one on reload.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) config: Config,
+    /// The walk that every call begins, but for its seed.
+    pub(crate) attempts: Attempts,
+}
+
+impl Plan {
+    pub(crate) fn new(config: Config) -> Self {
+        Self { config, attempts: Attempts::new(&config, 0) }
+    }
+}
 
 /// What the layer, its services and their futures share.
 #[derive(Debug)]
 pub(crate) struct Shared<C, K> {
-    pub(crate) config: ConfigCell<Config>,
+    pub(crate) plan: ConfigCell<Plan>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) seeds: Seeds,
     pub(crate) classifier: C,

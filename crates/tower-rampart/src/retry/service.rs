@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tower_rampart_core::{Classify, retry::Attempts};
+use tower_rampart_core::Classify;
 use tower_service::Service;
 
 use super::{CloneRequest, Cloned, Shared, future::ResponseFuture};
@@ -61,13 +61,15 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, Req, C, K>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let shared = Arc::clone(&self.shared);
-        let attempts = Attempts::new(&shared.config.load(), shared.seeds.next());
+        let attempts = shared.plan.with(|plan| plan.attempts.seeded(shared.seeds.next()));
         let info = shared.classifier.request(&request);
         let deadline = info.time_left.map(|left| clock::now().after(left));
         let spare = attempts.may_retry().then(|| shared.cloner.clone_request(&request)).flatten();

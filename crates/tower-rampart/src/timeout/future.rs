@@ -14,7 +14,7 @@ use tower_rampart_core::{
     rejection::{Name, TimedOut, TimeoutKind},
 };
 
-use super::Shared;
+use super::{Config, Shared};
 use crate::{clock, error::FromRejection, timer::Timer};
 
 /// The response of a [`Timeout`](super::Timeout).
@@ -26,17 +26,43 @@ use crate::{clock, error::FromRejection, timer::Timer};
 pub struct ResponseFuture<F> {
     #[pin]
     future: F,
-    limit: Option<(Duration, TimeoutKind)>,
-    /// When the time is over; known once the inner service did not answer at once.
-    until: Option<Timestamp>,
+    end: End,
     #[pin]
     timer: Timer,
     shared: Arc<Shared>,
 }
 
+/// When the time is over.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    // Unknown => Never | At: the inner service did not answer at once
+    Unknown,
+    Never,
+    At(Timestamp, Limit),
+}
+
+/// The limit that acts, and what it is called.
+type Limit = (Duration, TimeoutKind);
+
+impl End {
+    #[inline(never)]
+    fn new(shared: &Shared) -> Self {
+        match shared.config.with(limit) {
+            Some(limit) => Self::At(clock::now().after(limit.0), limit),
+            None => Self::Never,
+        }
+    }
+}
+
+fn limit(config: &Config) -> Option<Limit> {
+    let attempt = config.attempt.map(|limit| (limit, TimeoutKind::Attempt));
+    let total = config.total.map(|limit| (limit, TimeoutKind::Total));
+    attempt.into_iter().chain(total).min_by_key(|(limit, _)| *limit)
+}
+
 impl<F> ResponseFuture<F> {
-    pub(crate) fn new(future: F, limit: Option<(Duration, TimeoutKind)>, shared: Arc<Shared>) -> Self {
-        Self { future, limit, until: None, timer: Timer::new(), shared }
+    pub(crate) fn new(future: F, shared: Arc<Shared>) -> Self {
+        Self { future, end: End::Unknown, timer: Timer::new(), shared }
     }
 }
 
@@ -47,13 +73,16 @@ where
 {
     type Output = Result<Res, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(result) = this.future.poll(cx) {
             return Poll::Ready(result);
         }
-        let Some((limit, kind)) = *this.limit else { return Poll::Pending };
-        let until = *this.until.get_or_insert_with(|| clock::now().after(limit));
+        if let End::Unknown = this.end {
+            *this.end = End::new(this.shared);
+        }
+        let End::At(until, (limit, kind)) = *this.end else { return Poll::Pending };
         ready!(this.timer.poll_until(cx, until));
         let rejection = TimedOut::new(Name::clone(&this.shared.name), kind, limit).into();
         Poll::Ready(Err(E::from_rejection(rejection)))

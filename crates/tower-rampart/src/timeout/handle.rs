@@ -22,7 +22,7 @@ impl Handle {
         self.shared.config.with(|config| *config)
     }
 
-    /// Replaces the configuration for new calls.
+    /// Replaces the configuration for calls that were not waited for yet.
     ///
     /// # Errors
     /// Names the field that is out of its range; the old configuration stays.

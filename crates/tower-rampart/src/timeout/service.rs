@@ -1,14 +1,13 @@
-//! The service: remembers the limit of the call.
+//! The service: its future does the rest.
 
 use std::{
     sync::Arc,
     task::{Context, Poll},
 };
 
-use tower_rampart_core::rejection::TimeoutKind;
 use tower_service::Service;
 
-use super::{Config, Shared, future::ResponseFuture};
+use super::{Shared, future::ResponseFuture};
 use crate::error::FromRejection;
 
 /// A service that answers in time or fails; made by [`TimeoutLayer`](super::TimeoutLayer).
@@ -48,19 +47,13 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let limit = self.shared.config.with(limit);
-        ResponseFuture::new(self.inner.call(request), limit, Arc::clone(&self.shared))
+        ResponseFuture::new(self.inner.call(request), Arc::clone(&self.shared))
     }
-}
-
-/// The limit that acts, and what it is called.
-fn limit(config: &Config) -> Option<(std::time::Duration, TimeoutKind)> {
-    let attempt = config.attempt.map(|limit| (limit, TimeoutKind::Attempt));
-    let total = config.total.map(|limit| (limit, TimeoutKind::Total));
-    attempt.into_iter().chain(total).min_by_key(|(limit, _)| *limit)
 }

@@ -75,14 +75,14 @@ pub(super) fn assert_shell_agrees(found: &[Found], index: usize, pair: &[Config;
         match event {
             Event::Admit => match breaker.try_acquire(now) {
                 Ok(permit) => {
-                    admitted += u64::from(permit.counted);
+                    admitted += u64::from(permit.is_counted());
                     permits.push(permit);
                 }
                 Err(_) => refused += 1,
             },
             Event::End(call, outcome) => {
                 let permit = permits.remove(call);
-                ended[outcome as usize] += u64::from(permit.counted);
+                ended[outcome as usize] += u64::from(permit.is_counted());
                 breaker.record(permit, outcome, None, now);
             }
             Event::Tick | Event::Boundary => {}
@@ -104,7 +104,7 @@ pub(super) fn assert_shell_agrees(found: &[Found], index: usize, pair: &[Config;
     let (snapshot, scene) = (breaker.snapshot(mirror.now), &found[index].scene);
     assert_eq!(mirror.key(pair), scene.key(pair));
     assert_eq!([snapshot.successful, snapshot.failed, snapshot.ignored, snapshot.abandoned], ended);
-    let in_flight = permits.iter().filter(|it| it.counted).count() as u64;
+    let in_flight = permits.iter().filter(|it| it.is_counted()).count() as u64;
     assert_eq!(
         (snapshot.total + in_flight, snapshot.rejected),
         (admitted, refused),

@@ -113,10 +113,10 @@ impl Scene {
             .iter()
             .map(|call| {
                 let age = self.now.since(call.permit.started).min(most);
-                match call.permit.slot {
-                    _ if call.permit.generation != machine.generation => KeyCall::Stale,
-                    Permit::NO_SLOT => KeyCall::Closed(age, call.answered_others),
-                    slot => KeyCall::Probe(slot, age),
+                match call.permit.slot() {
+                    _ if call.permit.generation() != machine.generation => KeyCall::Stale,
+                    None => KeyCall::Closed(age, call.answered_others),
+                    Some(slot) => KeyCall::Probe(slot, age),
                 }
             })
             .collect();
@@ -236,7 +236,7 @@ impl Scene {
     fn check_slots(&self, pair: &[Config; 2]) {
         let Phase::HalfOpen(round) = &self.machine.phase else { return };
         let wait = self.machine.config.half_open_max_wait;
-        let holds = |it: &&Call| it.permit.generation == self.machine.generation && it.permit.is_probe();
+        let holds = |it: &&Call| it.permit.generation() == self.machine.generation && it.permit.is_probe();
         let probes = self.calls.iter().filter(holds).filter(|it| self.now.since(it.permit.started) < wait).count();
         assert_eq!(round.probes.in_flight(self.now, wait) as usize, probes, "each slot that is taken has a probe");
         let most = pair.iter().map(|it| it.half_open_max_calls).max().unwrap_or_default();
@@ -257,7 +257,7 @@ impl Scene {
                 State::Disabled => Permit::uncounted(),
                 _ => Permit::closed(word.generation(), started),
             };
-            let era = permit.counted.then_some(self.era);
+            let era = permit.is_counted().then_some(self.era);
             self.calls.push(Call { permit: Arc::new(permit), answered_others: false, era });
             return true;
         }
@@ -270,7 +270,7 @@ impl Scene {
                 assert!(state != State::ForcedOpen, "forced open admits nothing");
                 if permit.is_probe() {
                     let taken = self.calls.iter().filter(|it| {
-                        let is_current = it.permit.generation == permit.generation && it.permit.is_probe();
+                        let is_current = it.permit.generation() == permit.generation() && it.permit.is_probe();
                         is_current && self.now.since(it.permit.started) < self.machine.config.half_open_max_wait
                     });
                     assert!((taken.count() as u32) < slots, "more probes than slots");
@@ -314,19 +314,19 @@ impl Scene {
 
     fn end(&mut self, index: usize, outcome: Outcome, pair: &[Config; 2]) {
         let Call { permit, answered_others, era } = self.calls.remove(index);
-        if !permit.counted {
+        if !permit.is_counted() {
             return;
         }
         if outcome == Outcome::Success {
             self.calls.iter_mut().for_each(|it| it.answered_others = true);
         }
-        let is_witness = permit.slot == Permit::NO_SLOT && permit.generation != 0;
+        let is_witness = permit.slot().is_none() && permit.generation() != 0;
         if outcome == Outcome::Abandoned && is_witness && answered_others {
             return;
         }
         let word = self.machine.word();
         let harmless = matches!(outcome, Outcome::Success | Outcome::Ignored);
-        let is_quiet = harmless && word.has(word::QUIET) && word.generation() == permit.generation;
+        let is_quiet = harmless && word.has(word::QUIET) && word.generation() == permit.generation();
         let is_stale = era != Some(self.era);
         let key = self.key(pair);
         let verdicts = self.verdicts();
