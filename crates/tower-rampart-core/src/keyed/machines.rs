@@ -9,9 +9,9 @@ use crate::{InvalidConfig, Timestamp, rejection::Name};
 pub const IDLE_AFTER: Duration = Duration::from_secs(600);
 
 /// A machine that can be kept for each key.
-pub trait Machine: Sized + fmt::Debug {
+pub trait Machine: Sized {
     /// What it runs on.
-    type Config: Clone + fmt::Debug;
+    type Config: Clone;
 
     /// A new one for a key of an operation.
     ///
@@ -47,14 +47,12 @@ pub struct Keyed<M: Machine> {
     shards: Shards<Shard<M>>,
 }
 
-#[derive(Debug)]
 struct Shard<M: Machine> {
     config: M::Config,
     entries: Table<Entry<M>>,
     top: Top,
 }
 
-#[derive(Debug)]
 struct Entry<M> {
     machine: Arc<M>,
     key: Option<Box<str>>,
@@ -111,12 +109,6 @@ impl<M: Machine> Keyed<M> {
         &self.shared
     }
 
-    /// Counts a refusal by the machine of a key, for [`most_used`](Self::most_used).
-    pub fn refused(&self, key: Option<&str>) {
-        let fingerprint = self.shards.fingerprint(key);
-        self.shards.lock(fingerprint).top.refused(fingerprint);
-    }
-
     /// Lets all machines and those to come run on another configuration; their state stays.
     ///
     /// # Errors
@@ -144,7 +136,10 @@ impl<M: Machine> Keyed<M> {
 
     /// The keys that are used most, at most [`MOST_SHOWN`], most used first.
     pub fn most_used(&self, most: usize) -> Vec<KeyUse> {
-        most_used(self.shards.each().flat_map(|it| it.top.keys().collect::<Vec<_>>()).collect(), most.min(MOST_SHOWN))
+        most_used(
+            self.shards.each().flat_map(|it| it.top.keys(false).collect::<Vec<_>>()).collect(),
+            most.min(MOST_SHOWN),
+        )
     }
 
     /// The keys for whose machines `which` holds, and those machines; at most [`MOST_SHOWN`] of them, in no order. All shards are looked at, one after another.

@@ -110,6 +110,7 @@ mod held;
 #[cfg(not(feature = "http"))]
 mod hostless;
 mod judge;
+mod keys;
 mod layer;
 mod machines;
 mod preflight;

@@ -234,7 +234,10 @@ impl KeyedRateLimiter {
 
     /// The keys that are used most, at most [`MOST_SHOWN`], most used first.
     pub fn most_used(&self, most: usize) -> Vec<KeyUse> {
-        most_used(self.shards.each().flat_map(|it| it.top.keys().collect::<Vec<_>>()).collect(), most.min(MOST_SHOWN))
+        most_used(
+            self.shards.each().flat_map(|it| it.top.keys(true).collect::<Vec<_>>()).collect(),
+            most.min(MOST_SHOWN),
+        )
     }
 
     /// The limiter of a key that has or needs a whole one: its own, or that of all if there is no place. `None`: it is a word.
