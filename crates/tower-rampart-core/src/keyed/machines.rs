@@ -129,6 +129,12 @@ impl<M: Machine> Keyed<M> {
         Ok(())
     }
 
+    /// The sum of what `look` finds in the machines of all keys, the shared one not counted. All shards are looked at, one after another.
+    pub fn sum(&self, look: impl Fn(&M) -> usize) -> usize {
+        let of_shard = |shard: &mut Shard<M>| shard.entries.iter_mut().map(|(_, it)| look(&it.machine)).sum::<usize>();
+        self.shards.each().map(|mut shard| of_shard(&mut shard)).sum()
+    }
+
     /// How many keys there are, and what became of the others.
     pub fn counts(&self) -> KeyCounts {
         self.shards.counts()

@@ -25,7 +25,7 @@ pub(crate) struct Call<J, K, A, R> {
     pub(crate) attempt_until: Option<(Timestamp, TimeoutKind)>,
     pub(crate) explain: Explain,
     /// The machines that it asks in the place of its operation's, where these are kept by key.
-    pub(super) keys: CallKeys,
+    pub(super) keys: Option<Box<CallKeys>>,
     pub(super) rate: RateHeld,
     pub(super) queue_ticket: Option<concurrency::Ticket>,
     pub(super) permit: Option<concurrency::Permit>,
@@ -50,7 +50,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             attempts,
             attempt_until: None,
             explain: Explain::default(),
-            keys: CallKeys::default(),
+            keys: None,
             rate: RateHeld::default(),
             queue_ticket: None,
             permit: None,
@@ -175,10 +175,8 @@ impl<J, K, A, R> Call<J, K, A, R> {
         self.started = false;
         let machines = Arc::clone(&self.shared.machines);
         let reserved = self.reserved();
-        let keyed = (self.keys.circuit.take(), self.keys.concurrency.take());
-        let circuit =
-            self.circuit.take().map(|permit| (keyed.0.unwrap_or_else(|| Arc::clone(&machines.breaker)), permit));
-        let permit = self.permit.take().map(|it| (keyed.1.unwrap_or_else(|| Arc::clone(&machines.concurrency)), it));
+        let circuit = self.circuit.take().map(|permit| (Arc::clone(self.breaker()), permit));
+        let permit = self.permit.take().map(|permit| (Arc::clone(self.limiter()), permit));
         Held::new(machines, circuit, permit, reserved, decided, &self.info, self.held_for())
     }
 
@@ -222,6 +220,7 @@ impl<J, K, A, R> Drop for Call<J, K, A, R> {
         };
         self.leave_circuit(outcome, None);
         self.release();
+        self.return_keys();
         if mem::take(&mut self.started) {
             let now = clock::now();
             let operation = &self.shared.machines.operation;

@@ -28,7 +28,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     #[cold]
     pub(crate) fn circuit_open(&self, refused: breaker::Refused) -> Rejection {
         let open = CircuitOpen::new(self.name(), refused.state, refused.retry_after);
-        if self.keys.circuit.is_some() { open.per_key().into() } else { open.into() }
+        if self.own_circuit().is_some() { open.per_key().into() } else { open.into() }
     }
 
     /// Ends the circuit's permit.

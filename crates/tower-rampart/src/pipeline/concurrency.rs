@@ -45,7 +45,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     #[cold]
     pub(crate) fn overloaded(&self, reason: OverloadReason) -> Rejection {
         let overloaded = Overloaded::new(self.name(), reason, self.limiter().max_inflight(), None);
-        if self.keys.concurrency.is_some() { overloaded.per_key().into() } else { overloaded.into() }
+        if self.own_limiter().is_some() { overloaded.per_key().into() } else { overloaded.into() }
     }
 
     /// Whether the permit that was waited for is there.

@@ -95,6 +95,10 @@ where
         self.0.request(request)
     }
 
+    fn key(&self, request: &Req, _stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+        self.0.key(request, read);
+    }
+
     fn judge(&self, request: &RequestInfo, result: Result<&Res, &E>) -> Verdict {
         self.0.classify(request, result)
     }

@@ -73,7 +73,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes a place among the calls and tokens, or a place in the queue for them: `Ok(true)` if they were taken.
     #[inline]
     pub(crate) fn enter_rate(&mut self, now: Timestamp) -> Result<bool, Rejection> {
-        if self.keys.rate.is_some() {
+        if self.account().is_some() {
             return self.enter_rate_by_key(now);
         }
         if !self.rate_waits() {
@@ -98,7 +98,9 @@ impl<J, K, A, R> Call<J, K, A, R> {
     #[inline(never)]
     fn enter_rate_by_key(&mut self, now: Timestamp) -> Result<bool, Rejection> {
         let machines = &self.shared.machines;
-        let (Some(limiter), Some(account)) = (machines.keyed.rate.get(), &mut self.keys.rate) else {
+        let (Some(limiter), Some(account)) =
+            (machines.keyed.rate.get(), self.keys.as_mut().and_then(|it| it.rate.as_mut()))
+        else {
             return self.enter_tokens(now);
         };
         machines.rate.peek(0, now).map_err(|exceeded| limiter.refusal(account, exceeded))?;
@@ -124,7 +126,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// The refusal of a call that waited.
     #[cold]
     fn refused_turn(&self, exceeded: Exceeded) -> Rejection {
-        match (self.shared.machines.keyed.rate.get(), &self.keys.rate) {
+        match (self.shared.machines.keyed.rate.get(), self.account()) {
             (Some(limiter), Some(account)) => limiter.refusal(account, exceeded).into(),
             _ => refusal(exceeded, &self.shared.machines.rate),
         }
@@ -278,7 +280,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     fn give_place_back(&mut self, now: Timestamp) {
         let taken = mem::take(&mut self.rate.taken);
-        match (self.shared.machines.keyed.rate.get(), &self.keys.rate) {
+        match (self.shared.machines.keyed.rate.get(), self.account()) {
             (Some(limiter), Some(account)) => limiter.give_back(account, taken, now),
             _ => self.shared.machines.rate.give_back(taken, now),
         }

@@ -232,6 +232,12 @@ impl KeyedRateLimiter {
         self.shards.counts()
     }
 
+    /// The calls that wait for the limiters of all keys, that of keys without a place not counted. All shards are looked at, one after another.
+    pub fn queued(&self) -> usize {
+        let of_shard = |shard: &mut Shard| shard.limiters.iter_mut().map(|(_, it)| it.limiter.queued()).sum::<usize>();
+        self.shards.each().map(|mut shard| of_shard(&mut shard)).sum()
+    }
+
     /// The keys that are used most, at most [`MOST_SHOWN`], most used first.
     pub fn most_used(&self, most: usize) -> Vec<KeyUse> {
         most_used(
