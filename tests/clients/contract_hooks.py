@@ -9,6 +9,10 @@ import pathlib
 
 import schemathesis
 
+import one_parser
+
+one_parser.keep()
+
 ANSWERS = collections.defaultdict(collections.Counter)
 
 # Iterations that a benchmark of a debug build does in no time; what lies out of range stays there.

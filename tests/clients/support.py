@@ -46,7 +46,7 @@ def main(client):
     """Tells all stories, says in one line how they ended, and ends the program with that."""
     # Ends in good order: all children with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    failed = 0
+    failed, began = 0, time.monotonic()
     for story in CHECKS:
         try:
             with contextlib.ExitStack() as stack:
@@ -55,7 +55,7 @@ def main(client):
             failed += 1
             print(f"{client}: {story.__name__} FAILED", file=sys.stderr)
             traceback.print_exc()
-    print(f"{client}: {len(CHECKS) - failed} stories hold, {failed} do not")
+    print(f"{client}: {len(CHECKS) - failed} stories hold, {failed} do not; {time.monotonic() - began:.0f} s")
     sys.exit(1 if failed else 0)
 
 

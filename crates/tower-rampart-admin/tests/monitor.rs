@@ -274,6 +274,7 @@ async fn what_happens_is_told_in_its_order_with_numbers() {
     reload(&resilience, r#"{"preset": "production"}"#);
     resilience.registry().reset_counters(Some("export"));
     let all = told(&mut messages);
+    assert_eq!(words(&all)[..2], ["transition", "alert"], "first what happened, then what is wrong because of it");
     let without_alerts: Vec<&Message> = all.iter().filter(|it| it.event != "alert").collect();
     let events: Vec<&str> = without_alerts.iter().map(|it| it.event).collect();
     assert_eq!(events, ["transition", "rejected", "reload_refused", "reloaded", "counters_reset"]);

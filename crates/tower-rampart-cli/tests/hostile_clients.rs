@@ -2,8 +2,10 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{net::SocketAddr, process::Command, time::Duration};
 
+use bytes::Bytes;
+use http_body::Frame;
 use support::{
     Backend, Gateway, PATIENCE, collect, full, get,
     wire::{self, frame, preface, rest, statuses},
@@ -26,7 +28,11 @@ async fn is_served(gateway: &Gateway) {
 }
 
 async fn begin(gateway: &Gateway, bytes: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(gateway.address()).await.expect("a connection");
+    begin_at(gateway.address(), bytes).await
+}
+
+async fn begin_at(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream.write_all(bytes).await.expect("a reader");
     stream
 }
@@ -46,9 +52,11 @@ async fn clients_that_never_come_to_the_end_of_a_head_are_closed_and_keep_nobody
         b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     ];
     let mut slow = tokio::task::JoinSet::new();
+    let admin = gateway.admin.split_once("://").expect("a URL").1.parse().expect("an address");
     for number in 0..120 {
         let bytes = beginnings[number % beginnings.len()];
-        let mut stream = begin(&gateway, bytes).await;
+        let address = if (number / beginnings.len()).is_multiple_of(4) { admin } else { gateway.address() };
+        let mut stream = begin_at(address, bytes).await;
         // Half of those amid a field dribble on.
         let dribbles = bytes.ends_with(b": ") && number % 12 < 6;
         slow.spawn(async move {
@@ -56,13 +64,12 @@ async fn clients_that_never_come_to_the_end_of_a_head_are_closed_and_keep_nobody
             loop {
                 match tokio::time::timeout(Duration::from_millis(500), stream.read(&mut piece)).await {
                     Ok(Ok(0) | Err(_)) => return,
-                    Ok(Ok(_)) => {}
                     Err(_) if dribbles => {
                         if stream.write_all(b"y").await.is_err() {
                             return;
                         }
                     }
-                    Err(_) => {}
+                    Ok(Ok(_)) | Err(_) => {}
                 }
             }
         });
@@ -116,6 +123,63 @@ async fn five_hundred_connections_that_say_nothing_keep_nobody_waiting() {
     is_served(&gateway).await;
     drop(idle);
     is_served(&gateway).await;
+    gateway.metric_becomes("rampart_gateway_in_flight", 0.0).await;
+}
+
+#[tokio::test]
+async fn more_connections_than_descriptors_are_waited_out() {
+    let backend = backend();
+    let mut program = Command::new("sh");
+    program.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_rampart")]);
+    let gateway = Gateway::start_as(program, backend.address, &[], None);
+    is_served(&gateway).await;
+    let mut idle = Vec::new();
+    for _ in 0..100 {
+        idle.push(begin(&gateway, b"").await);
+    }
+    gateway.says("cannot accept a connection").await;
+    // It says so again and again, and not as often as it could.
+    let lines = gateway.said().lines().count();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(gateway.said().lines().count() - lines <= 40, "{}", gateway.said());
+    drop(idle);
+    is_served(&gateway).await;
+    gateway.metric_becomes("rampart_gateway_in_flight", 0.0).await;
+}
+
+/// How much is answered to each client that does not read.
+const UNREAD: usize = 32 * 1024 * 1024;
+
+#[tokio::test]
+async fn answers_that_nobody_reads_hold_little_memory_and_keep_nobody_waiting() {
+    let piece = Bytes::from(vec![0; 64 * 1024]);
+    let backend = Backend::start(move |request, _| {
+        let (piece, length) = (piece.clone(), if request.uri().path() == "/large" { UNREAD } else { 0 });
+        async move {
+            let (sender, body) = support::channel();
+            tokio::spawn(async move {
+                for _ in 0..length / piece.len() {
+                    if sender.send(Frame::data(piece.clone())).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            http::Response::new(body)
+        }
+    });
+    let gateway = Gateway::start(backend.address, &[]);
+    is_served(&gateway).await;
+    let before = gateway.resident();
+    let mut unread = Vec::new();
+    for _ in 0..30 {
+        unread.push(begin(&gateway, b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await);
+    }
+    gateway.metric_becomes("rampart_gateway_in_flight", 30.0).await;
+    is_served(&gateway).await;
+    // What sockets hold is the system's; of 30 bodies of 32 MiB there is little here.
+    let grown = gateway.resident().saturating_sub(before);
+    assert!(grown < 64 * 1024, "{grown} KiB");
+    drop(unread);
     gateway.metric_becomes("rampart_gateway_in_flight", 0.0).await;
 }
 

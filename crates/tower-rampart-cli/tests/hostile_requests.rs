@@ -211,6 +211,16 @@ async fn tunnels_are_not_opened_over_either_version() {
 }
 
 #[tokio::test]
+async fn what_operators_ask_for_is_asked_of_the_upstream_where_clients_ask() {
+    let (backend, seen) = recorder();
+    let gateway = Gateway::start(backend.address, &[]);
+    for path in ["/metrics", "/health", "/internal/resilience/config", "/internal/resilience/dashboard"] {
+        assert_eq!(get(&format!("{}{path}", gateway.url)).await.text(), "fine");
+        assert_eq!(take(&seen), [format!("GET {path} 0")]);
+    }
+}
+
+#[tokio::test]
 async fn names_of_operations_that_nobody_knows_leave_no_trace() {
     let (backend, seen) = recorder();
     let gateway = Gateway::start(backend.address, &[]);
@@ -239,7 +249,7 @@ async fn names_of_operations_that_nobody_knows_leave_no_trace() {
 async fn heads_that_are_too_large_or_too_many_are_refused() {
     let (backend, seen) = recorder();
     let gateway = Gateway::start(backend.address, &[]);
-    let many: String = (0..200).map(|number| format!("x-{number}: y\r\n")).collect();
+    let many = "x-many: y\r\n".repeat(200);
     let large = format!("x: {}\r\n", "y".repeat(256 * 1024));
     let target = "t".repeat(70 * 1024);
     for (target, fields, expected) in [("", &*many, 431), ("", &large, 431), (&target, "", 414)] {

@@ -69,9 +69,25 @@ async fn fields_that_its_connection_names_stay_behind() {
 }
 
 #[tokio::test]
+async fn redirect_is_passed_on_and_not_followed() {
+    let elsewhere = Parrot::start("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nelsewhere").await;
+    for status in [301, 302, 303, 307, 308] {
+        let location = format!("Location: http://{}/x\r\n", elsewhere.address);
+        let got =
+            through(format!("HTTP/1.1 {status} Go\r\n{location}Connection: close\r\nContent-Length: 0\r\n\r\n")).await;
+        let got = got.to_ascii_lowercase();
+        assert!(
+            got.starts_with(&format!("http/1.1 {status} ")) && got.contains(&location.to_ascii_lowercase()),
+            "{got:?}"
+        );
+    }
+    assert_eq!(elsewhere.heard(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn head_that_is_too_large_or_does_not_end_is_a_502() {
     let line = format!("X-Filler: {}\r\n", "f".repeat(8 * 1024));
-    let many: String = (0..200).map(|number| format!("x-{number}: y\r\n")).collect();
+    let many = "x-many: y\r\n".repeat(200);
     let informs = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
     for head in [
         format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", line.repeat(64)),

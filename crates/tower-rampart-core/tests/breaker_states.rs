@@ -5,11 +5,11 @@ mod breaker_support;
 
 use std::time::Duration;
 
-use breaker_support::{at, breaker, call, calls, ms, reasons};
+use breaker_support::{at, breaker, call, calls, config, ms, reasons};
 use tower_rampart_core::{
     Outcome::{Abandoned, Failure, Ignored, Success},
     Timestamp,
-    breaker::{Config, HalfOpenPolicy, Refused, State, TransitionReason, Window},
+    breaker::{Breaker, Config, HalfOpenPolicy, Refused, State, TransitionReason, Window},
 };
 
 /// No clock, for calls that must not need one.
@@ -304,6 +304,20 @@ fn straggler_of_an_older_generation_is_counted_and_moves_nothing() {
     assert_eq!(breaker.state(at(103)), State::Closed);
     let snapshot = breaker.snapshot(at(103));
     assert_eq!((snapshot.successful, snapshot.failed, snapshot.consecutive_failures), (2, 4, 0));
+}
+
+#[test]
+fn seed_alone_decides_the_jitter_of_the_recovery_times() {
+    let waits = |seed| {
+        let jittered = config(|it| it.recovery_jitter = 0.5);
+        let breaker = Breaker::new("test", jittered).unwrap().with_seed(seed);
+        [(); 4].map(|()| {
+            breaker.trip(at(0));
+            breaker.retry_after(at(0)).unwrap()
+        })
+    };
+    assert_eq!(waits(7), waits(7));
+    assert_ne!(waits(7), waits(8));
 }
 
 // Half open

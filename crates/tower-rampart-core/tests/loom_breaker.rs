@@ -1,14 +1,15 @@
-//! Races on one breaker, explored by loom without a bound on preemptions.
+//! Races on one breaker, explored by loom without a bound on preemptions. Many breakers by name are in `loom_control.rs`.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p tower-rampart-core --test loom_breaker --target-dir target/loom`
 #![cfg(loom)]
+
+mod interleavings;
 
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use loom::thread;
 use tower_rampart_core::{
     Outcome, Timestamp,
     breaker::{Breaker, Config, State, Transition},
@@ -33,14 +34,14 @@ fn call(breaker: &Breaker, outcome: Outcome, now: Timestamp) {
 /// Runs `other` on a second thread beside `this`.
 fn race(breaker: &Arc<Breaker>, this: impl FnOnce(&Breaker), other: impl FnOnce(&Breaker) + Send + 'static) {
     let shared = Arc::clone(breaker);
-    let thread = thread::spawn(move || other(&shared));
+    let thread = interleavings::spawn(move || other(&shared));
     this(breaker);
     thread.join().expect("the other thread made no wrong step");
 }
 
 #[test]
 fn racing_threads_get_no_more_probes_than_there_are_slots() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let breaker = Arc::new(Breaker::new("probes", config(1)).unwrap());
         breaker.trip(START);
         let admitted = Arc::new(Mutex::new(Vec::new()));
@@ -62,7 +63,7 @@ fn racing_threads_get_no_more_probes_than_there_are_slots() {
 
 #[test]
 fn success_racing_failures_loses_no_run_and_strands_none() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let breaker = Arc::new(Breaker::new("run", config(2)).unwrap());
         race(
             &breaker,
@@ -90,7 +91,7 @@ fn success_racing_failures_loses_no_run_and_strands_none() {
 
 #[test]
 fn success_after_a_race_ends_the_run() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let breaker = Arc::new(Breaker::new("clean", config(2)).unwrap());
         race(&breaker, |it| call(it, Outcome::Failure, START), |it| call(it, Outcome::Success, START));
         call(&breaker, Outcome::Success, START);
@@ -104,7 +105,7 @@ fn success_after_a_race_ends_the_run() {
 
 #[test]
 fn outcome_racing_a_reset_never_outlives_it() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let breaker = Arc::new(Breaker::new("reset", config(1)).unwrap());
         let permit = breaker.try_acquire(START).unwrap();
         race(&breaker, |it| it.record(permit, Outcome::Failure, None, START), |it| it.reset(START));
@@ -118,7 +119,7 @@ fn outcome_racing_a_reset_never_outlives_it() {
 
 #[test]
 fn outcomes_racing_a_reconfiguration_are_kept() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let breaker = Arc::new(Breaker::new("reload", config(3)).unwrap());
         call(&breaker, Outcome::Failure, START);
         let mut windowed = config(3);
@@ -133,7 +134,7 @@ fn outcomes_racing_a_reconfiguration_are_kept() {
 
 #[test]
 fn success_after_a_reconfiguration_feeds_the_new_window() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let breaker = Arc::new(Breaker::new("feed", config(9)).unwrap());
         let mut windowed = config(9);
         windowed.failure_rate_threshold = Some(0.5);
@@ -152,7 +153,7 @@ fn success_after_a_reconfiguration_feeds_the_new_window() {
 
 #[test]
 fn dropped_probes_give_every_slot_back() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let breaker = Arc::new(Breaker::new("balance", config(1)).unwrap());
         breaker.trip(START);
         let probe = |it: &Breaker| call(it, Outcome::Abandoned, RECOVERED);
@@ -166,7 +167,7 @@ fn dropped_probes_give_every_slot_back() {
 
 #[test]
 fn observers_see_racing_transitions_as_one_chain() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let breaker = Arc::new(Breaker::new("chain", config(1)).unwrap());
         // Loom's own, so that the other thread may run before it is locked.
         let seen = Arc::new(loom::sync::Mutex::new(Vec::<Transition>::new()));
@@ -190,5 +191,109 @@ fn observers_see_racing_transitions_as_one_chain() {
         }
         assert_eq!(state, breaker.state(START));
         assert_eq!(seen.len() as u64, breaker.snapshot(START).state_changes);
+    });
+}
+
+#[test]
+fn probes_that_disagree_decide_their_round_once() {
+    interleavings::explore(None, || {
+        let mut config = config(1);
+        config.half_open_max_calls = 2;
+        let breaker = Arc::new(Breaker::new("round", config).unwrap());
+        breaker.trip(START);
+        let good = breaker.try_acquire(RECOVERED).unwrap();
+        let bad = breaker.try_acquire(RECOVERED).unwrap();
+        race(
+            &breaker,
+            |it| it.record(good, Outcome::Success, None, RECOVERED),
+            |it| it.record(bad, Outcome::Failure, None, RECOVERED),
+        );
+        // Whoever comes second is of a round that is over, and changes nothing.
+        let snapshot = breaker.snapshot(RECOVERED);
+        let (opens, closes, failed_run) = match snapshot.state {
+            State::Closed => (1, 1, 0),
+            State::Open => (2, 0, 1),
+            state => panic!("{state}"),
+        };
+        assert_eq!((snapshot.opens, snapshot.half_opens, snapshot.closes), (opens, 1, closes));
+        assert_eq!((snapshot.successful, snapshot.failed, snapshot.consecutive_failures), (1, 1, failed_run));
+    });
+}
+
+#[test]
+fn admission_racing_a_reset_strands_no_slot() {
+    interleavings::explore(None, || {
+        let breaker = Arc::new(Breaker::new("slot", config(1)).unwrap());
+        breaker.trip(START);
+        race(&breaker, |it| call(it, Outcome::Failure, RECOVERED), |it| it.reset(RECOVERED));
+        // Of the probe's generation or of the closed one: after the reset the failure opened it, before it did not.
+        let snapshot = breaker.snapshot(RECOVERED);
+        assert_eq!((snapshot.failed, snapshot.rejected), (1, 0));
+        breaker.trip(RECOVERED);
+        let again = RECOVERED.after(Duration::from_millis(100));
+        call(&breaker, Outcome::Success, again);
+        assert_eq!(breaker.state(again), State::Closed);
+    });
+}
+
+#[test]
+fn after_it_was_forced_open_nobody_is_admitted_and_no_outcome_changes_that() {
+    interleavings::explore(None, || {
+        let breaker = Arc::new(Breaker::new("forced", config(1)).unwrap());
+        let permit = breaker.try_acquire(START).unwrap();
+        race(
+            &breaker,
+            |it| {
+                it.force_open(START);
+                assert!(it.try_acquire(START).is_err());
+            },
+            |it| {
+                it.record(permit, Outcome::Failure, None, START);
+                call(it, Outcome::Success, START);
+            },
+        );
+        assert_eq!(breaker.state(RECOVERED), State::ForcedOpen);
+        assert!(breaker.peek(RECOVERED).is_err());
+        let snapshot = breaker.snapshot(RECOVERED);
+        assert_eq!(snapshot.total + snapshot.rejected, 3);
+    });
+}
+
+#[test]
+fn racing_commands_leave_the_state_of_the_last_one() {
+    for (one, another) in [
+        (Breaker::force_open as fn(&Breaker, Timestamp), Breaker::force_close as fn(&Breaker, Timestamp)),
+        (Breaker::disable, Breaker::metrics_only),
+        (Breaker::trip, Breaker::force_close),
+    ] {
+        interleavings::explore(None, move || {
+            let breaker = Arc::new(Breaker::new("commands", config(1)).unwrap());
+            let last = Arc::new(loom::sync::Mutex::new(None));
+            let log = Arc::clone(&last);
+            breaker.on_transition(move |it| *log.lock().unwrap() = Some(it.to));
+            race(&breaker, |it| one(it, START), move |it| another(it, START));
+            // The word that calls go by, the machine behind it and what was told agree.
+            let state = breaker.snapshot(START).state;
+            assert_eq!((breaker.state(START), *last.lock().unwrap()), (state, Some(state)));
+            assert_ne!(state, State::Closed);
+            assert_eq!(breaker.try_acquire(START).is_ok(), !matches!(state, State::Open | State::ForcedOpen));
+        });
+    }
+}
+
+#[test]
+fn outcomes_racing_a_breaker_that_is_switched_off_change_nothing_behind_its_back() {
+    interleavings::explore(None, || {
+        let breaker = Arc::new(Breaker::new("off", config(1)).unwrap());
+        let mut off = config(1);
+        off.enabled = false;
+        race(&breaker, |it| call(it, Outcome::Failure, START), move |it| it.reconfigure(off, START).unwrap());
+        assert_eq!(breaker.state(START), State::Disabled);
+        assert!(breaker.try_acquire(START).is_ok(), "it admits whatever came before");
+        breaker.reconfigure(config(1), START).unwrap();
+        let snapshot = breaker.snapshot(START);
+        // A call that was let by uncounted left nothing; one that was counted opened it.
+        let expected = if snapshot.failed == 1 { State::Open } else { State::Closed };
+        assert_eq!((snapshot.state, snapshot.total), (expected, snapshot.failed));
     });
 }

@@ -4,6 +4,8 @@
 #![cfg(loom)]
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod interleavings;
+
 use std::{
     sync::{
         Arc,
@@ -12,7 +14,6 @@ use std::{
     task::{Poll, Wake, Waker},
 };
 
-use loom::thread;
 use tower_rampart_core::{
     Timestamp,
     concurrency::{self, Admission, Limiter, Ticket},
@@ -56,10 +57,10 @@ fn queue(limiter: &Limiter) -> Ticket {
 
 #[test]
 fn two_threads_never_take_the_same_token() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 1.0)).unwrap());
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || admitted(&other));
+        let thread = interleavings::spawn(move || admitted(&other));
         let here = admitted(&limiter);
         assert_eq!(here + thread.join().unwrap(), 1);
     });
@@ -67,10 +68,10 @@ fn two_threads_never_take_the_same_token() {
 
 #[test]
 fn reload_neither_mints_nor_loses_a_token_under_callers() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 2.0)).unwrap());
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || admitted(&other));
+        let thread = interleavings::spawn(move || admitted(&other));
         let mut faster = rate_config(Algorithm::Gcra, 3.0);
         faster.quota.limit = 7.0;
         limiter.reconfigure(faster, NOW).unwrap();
@@ -81,10 +82,10 @@ fn reload_neither_mints_nor_loses_a_token_under_callers() {
 
 #[test]
 fn queue_opening_and_closing_the_lane_admits_no_more_than_the_burst() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 1.0)).unwrap());
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || match other.enqueue(1, NOW, None) {
+        let thread = interleavings::spawn(move || match other.enqueue(1, NOW, None) {
             Ok(rate::Admission::Granted(_)) => 1,
             Ok(rate::Admission::Queued(ticket)) => {
                 other.cancel(ticket);
@@ -101,11 +102,11 @@ fn queue_opening_and_closing_the_lane_admits_no_more_than_the_burst() {
 
 #[test]
 fn token_given_back_reaches_who_waits() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 1.0)).unwrap());
         let receipt = limiter.try_acquire(1, NOW).unwrap();
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || other.give_back(receipt, NOW));
+        let thread = interleavings::spawn(move || other.give_back(receipt, NOW));
         let woken = Arc::new(Flag::default());
         let waker = Waker::from(Arc::clone(&woken));
         match limiter.enqueue(1, NOW, None).unwrap() {
@@ -125,11 +126,11 @@ fn token_given_back_reaches_who_waits() {
 
 #[test]
 fn token_given_back_from_beneath_another_under_callers_mints_none() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 3.0)).unwrap());
         let (first, second) = (limiter.try_acquire(1, NOW).unwrap(), limiter.try_acquire(1, NOW).unwrap());
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || other.give_back(first, NOW));
+        let thread = interleavings::spawn(move || other.give_back(first, NOW));
         let third = limiter.try_acquire(1, NOW).unwrap();
         thread.join().unwrap();
         // Without the first: after a second and a half the second is worked off, and half of the third.
@@ -143,10 +144,10 @@ fn token_given_back_from_beneath_another_under_callers_mints_none() {
 
 #[test]
 fn pause_under_callers_neither_mints_nor_loses_a_token_and_ends() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 2.0)).unwrap());
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || admitted(&other));
+        let thread = interleavings::spawn(move || admitted(&other));
         let until = Timestamp::from_millis(500);
         limiter.learn(rate::Learnt { remaining: None, paused_until: Some(until) }, NOW);
         assert_eq!(admitted(&limiter), 0, "it pauses for whoever asks after it has learnt so");
@@ -159,11 +160,11 @@ fn pause_under_callers_neither_mints_nor_loses_a_token_and_ends() {
 
 #[test]
 fn call_settled_under_callers_leaves_exactly_what_it_cost() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let limiter = Arc::new(RateLimiter::new("x", rate_config(Algorithm::Gcra, 3.0)).unwrap());
         let (less, more) = (limiter.try_acquire(2, NOW).unwrap(), limiter.try_acquire(1, NOW).unwrap());
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || {
+        let thread = interleavings::spawn(move || {
             other.settle(less, 1, NOW);
             admitted(&other)
         });
@@ -178,10 +179,10 @@ fn call_settled_under_callers_leaves_exactly_what_it_cost() {
 
 #[test]
 fn two_threads_never_take_the_same_permit() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let limiter = Arc::new(Limiter::new("x", concurrency_config(1)).unwrap());
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || other.try_acquire().ok());
+        let thread = interleavings::spawn(move || other.try_acquire().ok());
         let here = limiter.try_acquire().ok();
         let there = thread.join().unwrap();
         assert!(here.is_some() != there.is_some());
@@ -191,11 +192,11 @@ fn two_threads_never_take_the_same_permit() {
 
 #[test]
 fn permit_released_while_a_call_joins_the_queue_is_not_lost() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let limiter = Arc::new(Limiter::new("x", concurrency_config(1)).unwrap());
         let permit = limiter.try_acquire().unwrap();
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || other.release(permit));
+        let thread = interleavings::spawn(move || other.release(permit));
         let admission = limiter.enqueue().unwrap();
         thread.join().unwrap();
         let permit = match admission {
@@ -213,12 +214,12 @@ fn permit_released_while_a_call_joins_the_queue_is_not_lost() {
 
 #[test]
 fn permit_released_while_the_head_leaves_goes_to_the_next() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let limiter = Arc::new(Limiter::new("x", concurrency_config(1)).unwrap());
         let permit = limiter.try_acquire().unwrap();
         let (head, next) = (queue(&limiter), queue(&limiter));
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || other.release(permit));
+        let thread = interleavings::spawn(move || other.release(permit));
         limiter.cancel(head);
         thread.join().unwrap();
         let Poll::Ready(permit) = limiter.poll_ticket(&next, Waker::noop()) else { panic!("the permit is lost") };
@@ -230,12 +231,12 @@ fn permit_released_while_the_head_leaves_goes_to_the_next() {
 
 #[test]
 fn raising_the_limit_while_a_permit_comes_back_serves_everybody() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let limiter = Arc::new(Limiter::new("x", concurrency_config(1)).unwrap());
         let permit = limiter.try_acquire().unwrap();
         let tickets = [queue(&limiter), queue(&limiter)];
         let other = Arc::clone(&limiter);
-        let thread = thread::spawn(move || other.release(permit));
+        let thread = interleavings::spawn(move || other.release(permit));
         limiter.reconfigure(concurrency_config(2)).unwrap();
         thread.join().unwrap();
         for ticket in tickets {
@@ -247,11 +248,11 @@ fn raising_the_limit_while_a_permit_comes_back_serves_everybody() {
 
 #[test]
 fn budget_pays_a_token_once_and_never_goes_below_none() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let config = BudgetConfig { min_per_second: 1.0, ratio: 0.5, ..BudgetConfig::default() };
         let budget = Arc::new(Budget::new(config).unwrap());
         let other = Arc::clone(&budget);
-        let thread = thread::spawn(move || {
+        let thread = interleavings::spawn(move || {
             other.deposit();
             other.try_withdraw(NOW).is_some()
         });
@@ -263,14 +264,156 @@ fn budget_pays_a_token_once_and_never_goes_below_none() {
 
 #[test]
 fn refund_is_not_lost_under_a_withdrawal() {
-    loom::model(|| {
+    interleavings::explore(None, || {
         let config = BudgetConfig { min_per_second: 1.0, ratio: 0.0, ..BudgetConfig::default() };
         let budget = Arc::new(Budget::new(config).unwrap());
         let withdrawal = budget.try_withdraw(NOW).unwrap();
         let other = Arc::clone(&budget);
-        let thread = thread::spawn(move || other.refund(withdrawal));
+        let thread = interleavings::spawn(move || other.refund(withdrawal));
         let paid = budget.try_withdraw(NOW).is_some();
         thread.join().unwrap();
         assert!(budget.try_withdraw(NOW).is_some() != paid);
+    });
+}
+
+#[test]
+fn no_algorithm_lets_two_threads_take_the_same_token() {
+    for algorithm in [Algorithm::TokenBucket, Algorithm::FixedWindow, Algorithm::SlidingWindow] {
+        interleavings::explore(None, move || {
+            let limiter = Arc::new(RateLimiter::new("x", rate_config(algorithm, 1.0)).unwrap());
+            let other = Arc::clone(&limiter);
+            let thread = interleavings::spawn(move || {
+                let receipt = other.try_acquire(1, NOW).ok();
+                let taken = u32::from(receipt.is_some());
+                receipt.into_iter().for_each(|it| other.give_back(it, NOW));
+                taken
+            });
+            let here = admitted(&limiter);
+            let there = thread.join().unwrap();
+            assert!((1..=2).contains(&(here + there)), "the second only after the first was given back");
+            assert_eq!(admitted(&limiter), 1 - here, "what was given back is there, and nothing else");
+        });
+    }
+}
+
+#[test]
+fn waiter_is_woken_if_its_permit_comes_after_it_looked() {
+    interleavings::explore(None, || {
+        let limiter = Arc::new(Limiter::new("x", concurrency_config(1)).unwrap());
+        let permit = limiter.try_acquire().unwrap();
+        let ticket = queue(&limiter);
+        let other = Arc::clone(&limiter);
+        let thread = interleavings::spawn(move || other.release(permit));
+        let woken = Arc::new(Flag::default());
+        let looked = limiter.poll_ticket(&ticket, &Waker::from(Arc::clone(&woken)));
+        thread.join().unwrap();
+        if looked.is_pending() {
+            assert!(woken.0.load(Ordering::Relaxed), "the permit came and woke nobody");
+            assert!(limiter.poll_ticket(&ticket, Waker::noop()).is_ready());
+        }
+    });
+}
+
+#[test]
+fn limiter_switched_off_while_a_call_joins_the_queue_strands_nobody() {
+    interleavings::explore(None, || {
+        let limiter = Arc::new(Limiter::new("x", concurrency_config(1)).unwrap());
+        let held = limiter.try_acquire().unwrap();
+        let other = Arc::clone(&limiter);
+        let thread = interleavings::spawn(move || {
+            let mut off = concurrency_config(1);
+            off.enabled = false;
+            other.reconfigure(off).unwrap();
+        });
+        let admission = limiter.enqueue().unwrap();
+        thread.join().unwrap();
+        let permit = match admission {
+            Admission::Granted(permit) => permit,
+            Admission::Queued(ticket) => match limiter.poll_ticket(&ticket, Waker::noop()) {
+                Poll::Ready(permit) => permit,
+                Poll::Pending => panic!("nobody waits for a limiter that is off"),
+            },
+        };
+        limiter.release(permit);
+        limiter.release(held);
+        limiter.reconfigure(concurrency_config(1)).unwrap();
+        assert_eq!((limiter.inflight(), limiter.queued()), (0, 0));
+        assert!(limiter.try_acquire().is_ok());
+    });
+}
+
+#[test]
+fn limit_lowered_while_a_permit_comes_back_is_kept_from_then_on() {
+    interleavings::explore(None, || {
+        let limiter = Arc::new(Limiter::new("x", concurrency_config(2)).unwrap());
+        let (first, second) = (limiter.try_acquire().unwrap(), limiter.try_acquire().unwrap());
+        let ticket = queue(&limiter);
+        let other = Arc::clone(&limiter);
+        let thread = interleavings::spawn(move || other.release(first));
+        limiter.reconfigure(concurrency_config(1)).unwrap();
+        thread.join().unwrap();
+        // Two are out if the permit came back under the old limit, else one, and one waits.
+        let out = limiter.inflight();
+        assert!(out as usize + limiter.queued() == 2 && out >= 1);
+        limiter.release(second);
+        let Poll::Ready(third) = limiter.poll_ticket(&ticket, Waker::noop()) else { panic!("a permit is free") };
+        assert!(limiter.try_acquire().is_err());
+        limiter.release(third);
+        assert_eq!((limiter.inflight(), limiter.queued()), (0, 0));
+    });
+}
+
+#[test]
+fn last_waiter_that_leaves_opens_the_way_again() {
+    interleavings::explore(None, || {
+        let limiter = Arc::new(Limiter::new("x", concurrency_config(2)).unwrap());
+        let (first, second) = (limiter.try_acquire().unwrap(), limiter.try_acquire().unwrap());
+        let ticket = queue(&limiter);
+        let other = Arc::clone(&limiter);
+        let thread = interleavings::spawn(move || {
+            other.release(first);
+            other.try_acquire().ok()
+        });
+        limiter.cancel(ticket);
+        let there = thread.join().unwrap();
+        assert_eq!(limiter.inflight(), 1 + u32::from(there.is_some()));
+        there.into_iter().for_each(|it| limiter.release(it));
+        limiter.release(second);
+        assert_eq!((limiter.inflight(), limiter.queued()), (0, 0));
+        assert!(limiter.try_acquire().is_ok() && limiter.try_acquire().is_ok());
+    });
+}
+
+#[test]
+fn deposits_racing_at_the_brim_pay_for_no_more_than_the_capacity() {
+    interleavings::explore(None, || {
+        let config = BudgetConfig { min_per_second: 0.0, ratio: 1.0, capacity: 1.0, ..BudgetConfig::default() };
+        let budget = Arc::new(Budget::new(config).unwrap());
+        let other = Arc::clone(&budget);
+        let thread = interleavings::spawn(move || other.deposit());
+        budget.deposit();
+        thread.join().unwrap();
+        assert!((budget.level(NOW) - 1.0).abs() < 1e-9);
+        assert!(budget.try_withdraw(NOW).is_some());
+        assert!(budget.try_withdraw(NOW).is_none(), "what stood above the brim is not paid out");
+    });
+}
+
+#[test]
+fn reload_under_withdrawals_mints_no_token() {
+    interleavings::explore(None, || {
+        let config = BudgetConfig { min_per_second: 2.0, ratio: 0.0, ..BudgetConfig::default() };
+        let budget = Arc::new(Budget::new(config).unwrap());
+        let other = Arc::clone(&budget);
+        let thread = interleavings::spawn(move || {
+            let withdrawal = other.try_withdraw(NOW);
+            let paid = withdrawal.as_ref().is_some_and(tower_rampart_core::retry::Withdrawal::is_paid);
+            withdrawal.into_iter().for_each(|it| other.refund(it));
+            paid
+        });
+        budget.reconfigure(BudgetConfig { capacity: 1.0, min_per_second: 1.0, ratio: 0.0, ..config }).unwrap();
+        assert!(thread.join().unwrap());
+        assert!((budget.level(NOW) - 1.0).abs() < 1e-9, "given back or not taken, it holds what it may hold");
+        assert!(budget.try_withdraw(NOW).is_some() && budget.try_withdraw(NOW).is_none());
     });
 }

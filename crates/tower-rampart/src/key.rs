@@ -15,6 +15,7 @@
 //! assert_eq!(by_tenant.key(&Job { tenant: "acme".into() }), Key::new("acme"));
 //! ```
 
+#[cfg(feature = "http")]
 mod text;
 
 use std::{fmt, sync::Arc};

@@ -1,4 +1,4 @@
-//! `fake-service --keys FILE [--limits default|raised]`: plain functions behind the suite, called without end, and the management API over them at
+//! `fake-service --keys FILE [--limits default|raised|tight]`: plain functions behind the suite, called without end, and the management API over them at
 //! `/internal/resilience`. What an operation does is said by its name below; some names are meant to break whoever prints them.
 //!
 //! Its first line is `listening on http://…`; it runs until it is killed. A gateway with the same API is `rampart serve`.
@@ -71,7 +71,9 @@ async fn start(mut arguments: impl Iterator<Item = String>) -> Result<ExitCode, 
             ("--limits", "default") => config,
             // Beyond what a tester reaches.
             ("--limits", "raised") => config.rate_limit(100_000.0, 100_000)?.validation_limit(1_000_000, 1_000_000)?,
-            _ => return Err("there is --keys FILE and --limits default|raised".into()),
+            // What even a slow tester goes beyond.
+            ("--limits", "tight") => config.rate_limit(2.0, 20)?,
+            _ => return Err("there is --keys FILE and --limits default|raised|tight".into()),
         };
     }
     let resilience = Resilience::from_json(DOCUMENT)?;

@@ -2,10 +2,10 @@
 //! what goes wrong is in the library's `soak`.
 //!
 //! ```sh
-//! soak [--seconds N] [--seed N] [--rampart FILE] [--only gateway|host]
+//! soak [--seconds N] [--seed N] [--rampart FILE] [--only gateway|host] [--report PATH]
 //! ```
 //!
-//! Ends with 0 if all is good, with 1 if not, with 2 if it could not be told. The same program is the upstream (`soak upstream ADDRESS FOLDER`) and the
+//! Ends with 0 if all is good, with 1 if not, with 2 if it could not be told. With `--report x`, what came of it is in `x.txt` and `x.json`. The same program is the upstream (`soak upstream ADDRESS FOLDER`) and the
 //! axum service (`soak host UPSTREAM`), so that they can be killed.
 
 use std::{
@@ -20,6 +20,7 @@ use tower_rampart_tests::soak::{
     host,
     story::{self, Kind},
     upstream,
+    verdict::Summary,
 };
 
 /// What is to be done.
@@ -29,6 +30,7 @@ struct Options {
     seed: u64,
     rampart: PathBuf,
     kinds: Vec<Kind>,
+    report: Option<PathBuf>,
 }
 
 impl Options {
@@ -36,13 +38,14 @@ impl Options {
         let beside = std::env::current_exe()?.with_file_name("rampart");
         let seed = u64::from(std::process::id());
         let kinds = vec![Kind::Gateway, Kind::Host];
-        let mut options = Self { time: Duration::from_secs(20), seed, rampart: beside, kinds };
+        let mut options = Self { time: Duration::from_secs(20), seed, rampart: beside, kinds, report: None };
         for pair in words.chunks(2) {
             let [name, value] = pair else { return Err(format!("{} wants a value", pair[0]).into()) };
             match name.as_str() {
                 "--seconds" => options.time = Duration::from_secs(value.parse()?),
                 "--seed" => options.seed = value.parse()?,
                 "--rampart" => options.rampart = value.into(),
+                "--report" => options.report = Some(value.into()),
                 "--only" if value == "gateway" => options.kinds = vec![Kind::Gateway],
                 "--only" if value == "host" => options.kinds = vec![Kind::Host],
                 _ => return Err(format!("what is {name} {value}?").into()),
@@ -90,11 +93,14 @@ async fn soak(words: &[String]) -> Result<ExitCode, BoxError> {
         let (rampart, chance) = (options.rampart.clone(), chance.split());
         stories.spawn(async move { story::run(kind, &rampart, options.time, chance).await });
     }
-    let mut is_good = true;
+    let mut verdicts = Vec::new();
     while let Some(verdict) = stories.join_next().await {
-        let verdict = verdict??;
-        println!("{verdict}");
-        is_good &= verdict.is_good();
+        verdicts.push(verdict??);
     }
-    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let summary = Summary::new(options.time.as_secs(), options.seed, verdicts);
+    println!("{summary}");
+    if let Some(report) = options.report {
+        summary.write(&report)?;
+    }
+    Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -32,6 +32,11 @@ impl Books {
         self.0.iter().filter(|(name, _)| fits(name)).map(|(_, value)| value).sum()
     }
 
+    /// The same of a counter.
+    pub(crate) fn count(&self, family: &str, labels: &[(&str, &str)]) -> u64 {
+        self.sum(family, labels) as u64
+    }
+
     /// What is in flight or waits, anywhere.
     pub(crate) fn in_flight(&self) -> f64 {
         let families = [

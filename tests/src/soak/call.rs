@@ -16,6 +16,7 @@ use super::{
     play::Play,
     tally::Tally,
     upstream::{MAX_BODY, body_byte},
+    worker::Shared,
 };
 
 /// No call takes longer than a second by the configuration; this one has no answer.
@@ -129,14 +130,9 @@ pub(crate) enum After {
 }
 
 /// Makes a call and judges what comes of it. While all are `well`, nothing but the upstream's answer will do.
-pub(crate) async fn perform(
-    connection: &mut Connection,
-    address: SocketAddr,
-    plan: &Plan,
-    well: bool,
-    tally: &Tally,
-) -> After {
-    let request = plan.request(address, connection.is_h2());
+pub(crate) async fn perform(connection: &mut Connection, shared: &Shared, plan: &Plan, well: bool) -> After {
+    let tally = &shared.tally;
+    let request = plan.request(shared.address, connection.is_h2());
     tally.add(|counts| {
         counts.calls += 1;
         if !plan.play.is_healthy() {
@@ -168,6 +164,11 @@ pub(crate) async fn perform(
         (Ok(Err(error)), _) if !well && is_reset(&error) => {
             // Over HTTP/2 the end of a body that broke at once may overtake the head.
             tally.add(|counts| counts.broken_bodies += 1);
+            After::Close
+        }
+        (Ok(Err(_)), _) if !well && !shared.is_gateway && plan.play.uploads() => {
+            // Answered unread, and not heard over the sending: `tests/refused_uploads.rs`.
+            tally.add(|counts| counts.unheard += 1);
             After::Close
         }
         (Ok(Err(error)), _) => {

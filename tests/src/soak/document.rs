@@ -41,6 +41,13 @@ pub(crate) fn first(is_gateway: bool) -> Value {
     })
 }
 
+/// The same, with time enough for a machine that has other work too: while all are well, nothing but that could run out.
+pub(crate) fn calm(is_gateway: bool) -> Value {
+    let mut document = first(is_gateway);
+    document["timeout"] = json!({"attempt": "5s", "total": "8s"});
+    document
+}
+
 /// Another that is as good, at random.
 pub(crate) fn varied(is_gateway: bool, chance: &mut Chance) -> Value {
     let mut document = first(is_gateway);

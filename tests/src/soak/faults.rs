@@ -1,11 +1,12 @@
 //! What goes wrong while calls are made: the upstream dies, stops, closes its port; configurations come and go; circuits are forced; bursts arrive.
 //! What goes wrong within a single call is its play (`play`) or its cut (`call`).
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{net::TcpSocket, process::Command, task::JoinSet};
+use tower_rampart::clock::now;
 
 use super::{
     call::Plan,
@@ -21,6 +22,9 @@ use super::{
 
 /// Where the management API of the program is, on its admin address.
 const API: &str = "/internal/resilience";
+
+/// How long a file that was written may take to be in force.
+const RELOAD: Duration = Duration::from_secs(10);
 
 /// The upstream of one process under test.
 #[derive(Debug)]
@@ -126,6 +130,7 @@ impl Scene<'_> {
     /// # Errors
     /// If what is to go wrong cannot be done.
     pub(crate) async fn play(&mut self, chance: &mut Chance) -> io::Result<()> {
+        self.configure(&document::first(self.shared.is_gateway).to_string()).await?;
         while !self.shared.is_over() {
             tokio::time::sleep(chance.millis(50, 700)).await;
             let fault = chance.weighted(&Fault::ALL);
@@ -135,9 +140,16 @@ impl Scene<'_> {
             self.shared.tally.fault(fault.name());
             self.cause(fault, chance).await?;
         }
-        self.configure(&document::first(self.shared.has_spare).to_string()).await?;
+        self.configure(&document::calm(self.shared.is_gateway).to_string()).await?;
         for (_, operation) in self.circuits() {
-            self.operate(operation, "reset").await?;
+            let deadline = now().after(RELOAD);
+            while !self.operate(operation, "reset").await? {
+                if now() > deadline {
+                    self.shared.tally.complain(format!("the circuit of {operation} stays off"));
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
         Ok(())
     }
@@ -160,7 +172,7 @@ impl Scene<'_> {
                 self.upstream.process.tell("open").await?;
             }
             Fault::Reload => {
-                self.configure(&document::varied(self.shared.has_spare, chance).to_string()).await?;
+                self.configure(&document::varied(self.shared.is_gateway, chance).to_string()).await?;
             }
             Fault::WrongReload => self.configure(&document::wrong(chance)).await?,
             Fault::Hangup => self.front.signal("-HUP").await,
@@ -194,17 +206,18 @@ impl Scene<'_> {
         if self.file.is_some() { vec![(4, "default"), (1, LIMITED), (1, BODIES), (1, SPARE)] } else { vec![(1, BACK)] }
     }
 
-    /// Operates a circuit: by the management API, or by the library where there is none.
-    async fn operate(&self, operation: &str, command: &str) -> io::Result<()> {
+    /// Operates a circuit: by the management API, or by the library where there is none. Whether it is on: a configuration may have turned it off.
+    async fn operate(&self, operation: &str, command: &str) -> io::Result<bool> {
         let path = match self.file {
             Some(_) => format!("{API}/circuit-breakers/{operation}/{command}"),
             None => format!("/circuit/{command}"),
         };
         let (status, text) = ask(self.admin, "POST", &path, "").await?;
-        if !(200..300).contains(&status) {
+        let is_off = status == 422 && text.contains("Circuit breaker is off");
+        if !is_off && !(200..300).contains(&status) {
             self.shared.tally.complain(format!("{command} of {operation} is refused: {status} {text}"));
         }
-        Ok(())
+        Ok(!is_off)
     }
 
     /// Lays other values over the configuration for a second, by the management API.
@@ -221,7 +234,7 @@ impl Scene<'_> {
     async fn burst(&self, chance: &mut Chance) {
         let mut calls = JoinSet::new();
         for _ in 0..chance.between(100, 300) {
-            let plan = Plan::any(self.shared.number(), self.shared.has_spare, chance);
+            let plan = Plan::any(self.shared.number(), self.shared.is_gateway, chance);
             calls.spawn(alone(Arc::clone(self.shared), chance.one_in(4), plan));
         }
         while calls.join_next().await.is_some() {}

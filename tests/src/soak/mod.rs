@@ -14,6 +14,7 @@
 //! | `faults` | what goes wrong meanwhile |
 //! | `books`, `tally` | what the process under test counted, what the drivers counted |
 //! | `story` | one process under test from its start to its end |
+//! | `verdict` | what came of it, as text and as JSON |
 //!
 //! ```
 //! use tower_rampart_tests::soak::chance::Chance;
@@ -35,5 +36,6 @@ mod raw;
 pub mod story;
 mod tally;
 pub mod upstream;
+pub mod verdict;
 mod wire;
 mod worker;

@@ -2,7 +2,7 @@
 //! well again, be reached by every call.
 
 use std::{
-    fmt, io,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
@@ -19,7 +19,7 @@ use super::{
     document::{self, BODIES, LIMITED, SPARE},
     faults::{Scene, Upstream},
     host::{BACK, FRONT},
-    tally::Counts,
+    verdict::{Sample, Verdict},
     worker::{Shared, probe, work, work_well},
 };
 
@@ -51,63 +51,6 @@ impl Kind {
     }
 }
 
-/// What came of it.
-#[derive(Debug)]
-pub struct Verdict {
-    name: &'static str,
-    counts: Counts,
-    seconds: f64,
-    /// After the first rounds, and at the end.
-    rss: [u64; 2],
-    /// Before the first call, and after the last.
-    descriptors: [u64; 2],
-    threads: [u64; 2],
-    reloads: [f64; 2],
-    log_lines: u64,
-    wrong: Vec<String>,
-}
-
-impl Verdict {
-    /// Whether nothing is wrong.
-    pub fn is_good(&self) -> bool {
-        self.wrong.is_empty()
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, counts, .. } = self;
-        writeln!(
-            f,
-            "{name}: {} calls in {:.0} s, {:.0} a second",
-            counts.calls,
-            self.seconds,
-            counts.calls as f64 / self.seconds
-        )?;
-        writeln!(f, "  answers by status: {:?}, {} of them the upstream's", counts.answers, counts.from_upstream)?;
-        writeln!(f, "  bodies: {} whole, {} broken off", counts.whole, counts.broken_bodies)?;
-        writeln!(f, "  calls cut by the drivers: {:?}", counts.cut)?;
-        writeln!(f, "  calls that the upstream misbehaved with: {:?}", counts.misbehaviour)?;
-        writeln!(f, "  faults: {:?}", counts.faults)?;
-        writeln!(
-            f,
-            "  faults of processes and connections: {}, of single calls too: {}",
-            counts.faults.values().sum::<u64>(),
-            counts.all_faults()
-        )?;
-        writeln!(f, "  reloads applied and refused: {:?}, lines logged: {}", self.reloads, self.log_lines)?;
-        let [[rss, rss_end], [fds, fds_end], [threads, threads_end]] = [self.rss, self.descriptors, self.threads];
-        writeln!(
-            f,
-            "  resident {rss} -> {rss_end} KiB, descriptors {fds} -> {fds_end}, threads {threads} -> {threads_end}"
-        )?;
-        for complaint in &self.wrong {
-            writeln!(f, "  WRONG: {complaint}")?;
-        }
-        write!(f, "  verdict: {}", if self.is_good() { "good" } else { "BAD" })
-    }
-}
-
 /// Runs a process under test for so long.
 ///
 /// # Errors
@@ -116,17 +59,19 @@ pub async fn run(kind: Kind, rampart: &Path, time: Duration, mut chance: Chance)
     let mut stage = Stage::set(kind, rampart).await?;
     let rounds = u32::try_from(time.as_secs() / ROUND.as_secs()).unwrap_or(u32::MAX).max(2);
     let before = stage.front.figures();
-    let mut warm = Figures::default();
+    let (mut warm, mut memory) = (Figures::default(), Vec::new());
     let began = now();
     for round in 1..=rounds {
         stage.round(time / rounds, &mut chance).await?;
         stage.checkpoint(&mut chance).await?;
+        let figures = stage.front.figures();
         if round == (rounds / 4).max(1) {
-            warm = stage.front.figures();
+            warm = figures;
         }
+        memory.push(Sample { second: now().since(began).as_secs(), rss_kib: figures.rss_kib });
     }
     let seconds = now().since(began).as_secs_f64();
-    stage.end(before, warm, seconds).await
+    Ok(Verdict { seconds, memory, ..stage.end(before, warm).await? })
 }
 
 /// The processes, and what is counted.
@@ -232,9 +177,9 @@ impl Stage {
     }
 
     /// The upstream goes, and with it every connection; then the process ends.
-    async fn end(mut self, before: Figures, warm: Figures, seconds: f64) -> io::Result<Verdict> {
+    async fn end(mut self, before: Figures, warm: Figures) -> io::Result<Verdict> {
         let books = Books::read(self.admin).await?;
-        let reloads = ["applied", "refused"].map(|it| books.sum("rampart_reloads_total", &[("result", it)]));
+        let reloads = ["applied", "refused"].map(|it| books.count("rampart_reloads_total", &[("result", it)]));
         self.upstream.kill().await;
         let deadline = now().after(PATIENCE);
         let mut after = self.front.figures();
@@ -266,7 +211,8 @@ impl Stage {
         Ok(Verdict {
             name: self.subject.name,
             counts,
-            seconds,
+            seconds: 0.0,
+            memory: Vec::new(),
             rss: [warm.rss_kib, after.rss_kib],
             descriptors: [before.descriptors, after.descriptors],
             threads: [before.threads, after.threads],

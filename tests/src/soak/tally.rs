@@ -27,6 +27,8 @@ pub(crate) struct Counts {
     pub(crate) whole: u64,
     /// Bodies that broke off before their end.
     pub(crate) broken_bodies: u64,
+    /// Uploads whose sender failed before it looked for an answer.
+    pub(crate) unheard: u64,
     /// Calls that the driver itself ended, by where.
     pub(crate) cut: BTreeMap<&'static str, u64>,
     /// Calls with a play that misbehaves.

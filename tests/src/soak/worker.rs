@@ -19,7 +19,8 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) address: SocketAddr,
-    pub(crate) has_spare: bool,
+    /// Whether it is the gateway: it has an operation that a fixed answer stands in for, and reads on what a refused client still sends.
+    pub(crate) is_gateway: bool,
     pub(crate) tally: Tally,
     /// Told to workers and to what goes wrong meanwhile.
     pub(crate) stop: AtomicBool,
@@ -28,9 +29,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(address: SocketAddr, has_spare: bool) -> Arc<Self> {
+    pub(crate) fn new(address: SocketAddr, is_gateway: bool) -> Arc<Self> {
         let (stop, next) = (AtomicBool::new(false), AtomicU64::new(1));
-        Arc::new(Self { address, has_spare, tally: Tally::default(), stop, next })
+        Arc::new(Self { address, is_gateway, tally: Tally::default(), stop, next })
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -46,7 +47,7 @@ impl Shared {
 pub(crate) async fn work(shared: Arc<Shared>, is_h2: bool, mut chance: Chance) {
     let mut connection = None;
     while !shared.is_over() {
-        let plan = Plan::any(shared.number(), shared.has_spare, &mut chance);
+        let plan = Plan::any(shared.number(), shared.is_gateway, &mut chance);
         one(&shared, &mut connection, is_h2, &plan, false).await;
         // Also a good client begins a new connection now and then.
         if chance.one_in(500) {
@@ -81,7 +82,9 @@ async fn one(shared: &Shared, kept: &mut Option<Connection>, is_h2: bool, plan: 
         // Its last answer had said, or shown, that it would be.
         return;
     }
-    if perform(&mut connection, shared.address, plan, well, &shared.tally).await == After::Keep {
+    let after = perform(&mut connection, shared, plan, well).await;
+    // Where nobody reads on, a connection may end after an upload that was answered unread, without a word.
+    if after == After::Keep && (shared.is_gateway || !plan.play.uploads()) {
         *kept = Some(connection);
     }
 }

@@ -64,7 +64,7 @@ async fn wrong_key_is_said_to_be_and_no_key_is_left_anywhere() {
         document.cookie, document.querySelector('#key').value, performance.getEntries().map((it) => it.name).join(' ')].join(' ')";
     let kept = page.browser.run(kept, json!([])).await;
     assert!(!kept.as_str().unwrap().contains("key-"), "{kept}");
-    page.click("header", "Forget the key").await;
+    page.click("header", "Forget key").await;
     page.says("#entrance", "wants a key").await;
 }
 

@@ -1,9 +1,10 @@
 //! Chromium without a window, led by chromedriver as W3C WebDriver says (<https://www.w3.org/TR/webdriver2/>). Only what the stories need is here; a
 //! client of others would bring eight crates in versions of their own.
 
-use std::{process::Stdio, time::Duration};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
@@ -11,7 +12,9 @@ use tokio::{
 use tower_rampart::clock::now;
 
 /// How long a browser may take that shares its processors with others.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to begin: it reads some hundred megabytes of itself.
+const START: Duration = Duration::from_secs(180);
 
 /// What WebDriver calls the keys that write nothing.
 pub(crate) mod keys {
@@ -24,8 +27,21 @@ pub(crate) mod keys {
 pub(crate) struct Browser {
     client: reqwest::Client,
     session: String,
-    /// Ends with this, and the browser with it.
+    /// The browser's process, which outlives its driver.
+    process: Option<u64>,
+    /// What the browser keeps.
+    _profile: TempDir,
+    /// Ends with this.
     _driver: Child,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(process) = self.process {
+            let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status();
+            drop(killed);
+        }
+    }
 }
 
 impl Browser {
@@ -46,17 +62,28 @@ impl Browser {
         };
         // It must not stand still because nobody reads.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
-        let mut browser = Self { client, session: format!("http://127.0.0.1:{port}/session"), _driver: driver };
+        let client = reqwest::Client::builder().no_proxy().timeout(START).build().expect("a client");
+        let profile = tempfile::tempdir().expect("a directory");
+        let directory = format!("--user-data-dir={}", profile.path().display());
+        let session = format!("http://127.0.0.1:{port}/session");
+        let mut browser = Self { client, session, process: None, _profile: profile, _driver: driver };
         // The sandbox wants a user who is not root; the only pages that are shown are ours.
-        let arguments =
-            ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"];
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            &directory,
+        ];
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "goog:loggingPrefs": {"browser": "ALL"},
             "goog:chromeOptions": {"args": arguments},
         }}});
         let made = browser.post("", &capabilities).await;
+        browser.process = made["capabilities"]["goog:processID"].as_u64();
+        assert!(browser.process.is_some(), "the driver names the browser's process: {made}");
         browser.session = format!("{}/{}", browser.session, made["sessionId"].as_str().expect("a session has an id"));
         browser
     }
@@ -119,12 +146,28 @@ impl Browser {
     }
 
     /// The whole page as a PNG.
-    pub(crate) async fn picture(&self) -> Vec<u8> {
+    async fn picture(&self) -> Vec<u8> {
         use base64::Engine as _;
         let shot =
             self.command("Page.captureScreenshot", json!({"format": "png", "captureBeyondViewport": true})).await;
         let data = shot["data"].as_str().expect("a picture is text in base64");
         base64::engine::general_purpose::STANDARD.decode(data).expect("base64")
+    }
+
+    /// With `DASHBOARD_PICTURES=DIRECTORY`, keeps a picture of the whole page there: what a story checks, somebody may want to look at.
+    pub(crate) async fn keep(&self, name: &str) {
+        if let Some(directory) = std::env::var_os("DASHBOARD_PICTURES") {
+            let file = PathBuf::from(directory).join(format!("{name}.png"));
+            std::fs::write(file, self.picture().await).expect("a directory to write to");
+        }
+    }
+
+    /// How many nodes and listeners there are once what nobody can reach is gone.
+    pub(crate) async fn live_objects(&self) -> (u64, u64) {
+        self.command("HeapProfiler.collectGarbage", json!({})).await;
+        let counters = self.command("Memory.getDOMCounters", json!({})).await;
+        let count = |name: &str| counters[name].as_u64().expect("a count");
+        (count("nodes"), count("jsEventListeners"))
     }
 
     /// What the console said since it was asked last that is an error: refusals of the page's policy are among them.

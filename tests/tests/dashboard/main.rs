@@ -10,3 +10,4 @@ mod looking;
 mod operating;
 mod page;
 mod pictures;
+mod staying;

@@ -67,7 +67,7 @@ impl Page {
     pub(crate) async fn click(&self, within: &str, text: &str) {
         let click = format!(
             "{SHOWN} const it = [...document.querySelectorAll(arguments[0] + ' button')]
-               .find((it) => it.textContent === arguments[1] && shown(it) && !it.disabled);
+               .find((it) => it.textContent === arguments[1] && shown(it) && !it.disabled && it.ariaBusy !== 'true');
              it?.click(); return Boolean(it)"
         );
         self.browser.until(&format!("a button {text} in {within}"), &click, json!([within, text])).await;
@@ -93,8 +93,11 @@ impl Page {
         texts.as_array().expect("a list").iter().filter_map(|it| it.as_str().map(str::to_owned)).collect()
     }
 
-    /// Asserts that the page is not wider than its window.
+    /// Asserts that the page is not wider than its window; waits for the charts, which are drawn anew for another width.
     pub(crate) async fn assert_fits(&self, what: &str) {
+        // Where rows are cards, nothing is cut off within their region either.
+        let cards = "const it = document.querySelector('.region.operations'); return innerWidth > 760 || it.scrollWidth <= it.clientWidth";
+        self.browser.until(&format!("{what}: the cards fit"), cards, json!([])).await;
         let wide =
             "const all = [...document.querySelectorAll('body *')].filter((it) => !it.closest('.region, .unseen'))
               .filter((it) => it.getBoundingClientRect().right > innerWidth + 1 && it.checkVisibility())

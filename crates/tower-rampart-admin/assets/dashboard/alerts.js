@@ -4,20 +4,20 @@ import { path, post } from "./api.js";
 import { look } from "./connection.js";
 import { button, byId, el } from "./dom.js";
 import { clock, number, visible } from "./format.js";
+import { problem } from "./problem.js";
 import { mayWrite, on, state } from "./state.js";
-import { problem } from "./breakers.js";
 
 const LEVELS = ["critical", "error", "warning", "info"];
 
 export function start() {
-  const count = el("span", { class: "muted small" });
+  const count = el("span", { class: "muted small count" });
   const list = el("ul");
   const past = el("ul");
   const summary = el("summary", {});
   const older = el("details", {}, summary, past);
   const said = el("div", { attrs: { "aria-live": "polite" } });
   byId("alerts").append(
-    el("div", { class: "head" }, el("h2", { id: "alerts-title" }, "Alerts"), count), said, list, older);
+    el("div", { class: "head" }, el("h2", { id: "alerts-title" }, "Alerts"), count), said, el("div", { class: "region tall" }, list), older);
   let shown = null;
   const draw = () => {
     if (!state.alerts) return;

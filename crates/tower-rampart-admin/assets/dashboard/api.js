@@ -1,23 +1,25 @@
 // Requests to the management API that this page came from, wherever it is nested. The key is kept here and nowhere else; who asks for it is access.js.
 
+import { forget, keep, recall } from "./storage.js";
+
 /** This file is `…/dashboard/assets/api.js`, and the API begins at `…/`. */
 const BASE = new URL("../../", import.meta.url);
 const KEPT = "rampart-key";
 
-let key = sessionStorage.getItem(KEPT);
+let key = recall("session", KEPT);
 
 export const hasKey = () => key !== null;
 
 /** Uses a key from now on; `kept`: until this tab is closed, or else until the page is. */
 export function useKey(text, kept) {
   key = text;
-  if (kept) sessionStorage.setItem(KEPT, text);
-  else sessionStorage.removeItem(KEPT);
+  if (kept) keep("session", KEPT, text);
+  else forget("session", KEPT);
 }
 
 export function forgetKey() {
   key = null;
-  sessionStorage.removeItem(KEPT);
+  forget("session", KEPT);
 }
 
 /** What the API refused, in its own words. */

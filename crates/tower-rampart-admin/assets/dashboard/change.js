@@ -1,11 +1,13 @@
 // Another configuration: checked, compared, applied for a time or to stay. There only for those who may write.
 
 import { Refused, ask } from "./api.js";
-import { DURATIONS, problem, violation } from "./breakers.js";
+import { DURATIONS } from "./breakers.js";
 import { confirm } from "./confirm.js";
 import { configuration, look } from "./connection.js";
+import { changes } from "./diff.js";
 import { announce, button, byId, el, field, fresh, select } from "./dom.js";
-import { clock, json, short, visible } from "./format.js";
+import { clock, visible } from "./format.js";
+import { problem, violation } from "./problem.js";
 import { forWriters, state } from "./state.js";
 
 let form = null;
@@ -26,17 +28,6 @@ export function edit(patch) {
   form?.fill("patch", patch);
 }
 
-/** What differs, as a table. */
-export function changes(diff) {
-  if (diff.length === 0) return el("p", { class: "muted" }, "Nothing differs.");
-  const rows = diff.map((it) => el("tr", {},
-    el("td", { class: "text" }, it.operation === null ? el("span", { class: "muted" }, "all others") : short(it.operation)),
-    el("td", {}, el("code", {}, visible(it.path))),
-    el("td", {}, el("code", { class: "from" }, visible(json(it.from))), " → ", el("code", { class: "to" }, visible(json(it.to))))));
-  return el("div", { class: "region", tabIndex: 0, attrs: { role: "region", "aria-label": "What differs" } },
-    el("table", { class: "diff" }, el("thead", {}, el("tr", {}, ...["Operation", "Field", "From → to"].map((it) => el("th", { attrs: { scope: "col" } }, it)))), el("tbody", {}, ...rows)));
-}
-
 /** The document in force, as far as it says anything beside its preset. */
 const present = () => ({ preset: state.config.preset_name, ...state.config.custom_overrides });
 
@@ -44,7 +35,7 @@ function build() {
   const group = fresh("kind");
   const radio = (value, text, checked) => el("label", {}, el("input", { type: "radio", name: group, value, checked }), text);
   const kinds = el("fieldset", {}, el("legend", { class: "unseen" }, "What the text is"), radio("patch", "A patch: only what shall differ", true), radio("document", "A whole document", false));
-  const text = el("textarea", { rows: 7, spellcheck: false, autocomplete: "off", placeholder: '{ "operation_overrides": { "checkout": { "retry_attempts": 2 } } }', id: "change-text" });
+  const text = el("textarea", { rows: 6, spellcheck: false, autocomplete: "off", placeholder: '{ "operation_overrides": { "checkout": { "retry_attempts": 2 } } }', id: "change-text" });
   const lasting = select([["", "to stay"], ...DURATIONS]);
   const said = el("div", { class: "stack", attrs: { "aria-live": "polite" }, id: "change-said" });
   const kind = () => kinds.querySelector("input:checked").value;
@@ -102,7 +93,7 @@ function build() {
       return [el("div", { class: "done" }, el("p", {}, `Applied${until}.`), changes(result.diff)), ...dropped, ...back];
     });
     offer();
-  }, "danger");
+  });
   const offer = () => {
     apply.disabled = compared === null || compared.diff.length === 0 || compared.text !== text.value || compared.kind !== kind();
   };
@@ -128,8 +119,8 @@ function build() {
   changed();
   const node = el("div", { class: "stack" },
     el("div", { class: "head" }, el("h2", { id: "change-title" }, "Change"), button("Load the present document", () => fill("document", present()), "quiet")),
-    kinds, field("JSON", text), el("div", { class: "line" }, field("Applies", lasting)),
-    el("div", { class: "line" }, validate, compare, apply, el("span", { class: "muted small" }, "A change is applied after its dry run.")), said);
+    kinds, field("JSON", text),
+    el("div", { class: "line ends" }, validate, compare, field("Applies", lasting), apply, el("span", { class: "muted small" }, "A change is applied after its dry run.")), said);
   return { node, fill };
 }
 

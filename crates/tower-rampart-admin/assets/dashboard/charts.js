@@ -6,14 +6,13 @@ import { clock, number, perSecond } from "./format.js";
 import { on } from "./state.js";
 import { colour } from "./theme.js";
 
-const HEIGHT = 150;
 /** The least time that the axis spans, in seconds. */
 const NARROWEST = 180;
 /** What is drawn: its name, its colour, its dashes. parts.css draws the same before the names. */
 const SERIES = [["ok", "succeeded", "accent", []], ["failed", "failed", "bad", [6, 3]], ["refused", "refused", "warn", [2, 3]]];
 
-/** A chart with its legend. `label` says what it shows to those who do not see it. */
-export function trafficChart(label) {
+/** A chart with its legend. `label` says what it shows to those who do not see it, `height` is in pixels. Whoever takes it off the page says `close`. */
+export function trafficChart(label, height) {
   const place = el("div", { class: "chart", attrs: { role: "img" } });
   const values = SERIES.map(() => el("strong"));
   const when = el("span", { class: "muted" });
@@ -32,7 +31,7 @@ export function trafficChart(label) {
   const build = () => {
     chart?.destroy();
     chart = null;
-    if (place.clientWidth > 0) chart = new uPlot(options(place.clientWidth, () => marks, read), data, place);
+    if (place.clientWidth > 0) chart = new uPlot(options(place.clientWidth, height, () => marks, read), data, place);
   };
   const draw = (samples, transitions = []) => {
     data = [samples.map((it) => it.at), ...SERIES.map(([name]) => samples.map((it) => it.rates[name]))];
@@ -42,20 +41,27 @@ export function trafficChart(label) {
     read(chart?.cursor.idx);
     place.setAttribute("aria-label", `${label}: now ${SERIES.map(([, word], index) => `${values[index].textContent} ${word}`).join(", ")}`);
   };
-  new ResizeObserver(() => {
-    if (chart && place.clientWidth > 0) chart.setSize({ width: place.clientWidth, height: HEIGHT });
+  const width = new ResizeObserver(() => {
+    if (chart && place.clientWidth > 0) chart.setSize({ width: place.clientWidth, height });
     else build();
-  }).observe(place);
-  on("theme", () => place.isConnected && build());
-  return { node: el("div", {}, place, legend), draw };
+  });
+  width.observe(place);
+  const still = on("theme", () => place.isConnected && build());
+  const close = () => {
+    width.disconnect();
+    still();
+    chart?.destroy();
+    chart = null;
+  };
+  return { node: el("div", {}, place, legend), draw, close };
 }
 
-function options(width, marks, read) {
+function options(width, height, marks, read) {
   const [text, line, bad] = ["muted", "line", "bad"].map(colour);
   const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 }, font: "11px system-ui, sans-serif" };
   return {
     width,
-    height: HEIGHT,
+    height,
     padding: [8, 4, 0, 0],
     cursor: { y: false, points: { size: 6 }, drag: { x: false } },
     legend: { show: false },

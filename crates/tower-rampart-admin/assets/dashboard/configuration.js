@@ -1,12 +1,12 @@
-// The configuration that runs, where each value came from, what lies over it for a time, and who changed it. What may take its place is change.js.
+// The configuration that runs, where each value came from, and what lies over it for a time. What may take its place is change.js, who changed it audit.js.
 
 import { ask, path } from "./api.js";
-import { problem } from "./breakers.js";
-import { changes } from "./change.js";
 import { confirm } from "./confirm.js";
 import { look } from "./connection.js";
-import { announce, button, byId, el, field, say, select } from "./dom.js";
-import { ago, clock, json, short, span, visible } from "./format.js";
+import { changes } from "./diff.js";
+import { announce, button, byId, code, el, field, say, select } from "./dom.js";
+import { clock, json, short, visible } from "./format.js";
+import { problem } from "./problem.js";
 import { mayWrite, on, state } from "./state.js";
 
 export function start() {
@@ -15,16 +15,15 @@ export function start() {
   const filter = el("input", { type: "search", placeholder: "part of a field", autocomplete: "off", spellcheck: false });
   const values = el("tbody");
   const overrides = el("div", { class: "stack" });
-  const audit = el("ol");
+  const defaults = el("input", { type: "checkbox" });
+  const empty = el("p", { class: "muted" });
   const said = el("div", { attrs: { "aria-live": "polite" } });
   const table = el("table", {}, el("thead", {}, el("tr", {}, ...["Field", "Value", "From"].map((it) => el("th", { attrs: { scope: "col" } }, it)))), values);
   byId("configuration").append(
     el("div", { class: "head" }, el("h2", { id: "configuration-title" }, "Configuration"), tag),
     said, overrides,
-    el("details", { class: "values", open: true }, el("summary", {}, "What runs, and where each value came from"),
-      el("div", { class: "head" }, field("Of", scope), field("Filter", filter)),
-      el("div", { class: "region tall", tabIndex: 0, attrs: { role: "region", "aria-label": "Configuration values" } }, table)),
-    el("details", {}, el("summary", {}, "Who changed what"), el("div", { class: "region tall", tabIndex: 0, attrs: { role: "region", "aria-label": "Audit" } }, audit)));
+    el("div", { class: "head" }, field("Of", scope), field("Filter", filter), el("label", { class: "small" }, defaults, "defaults too")),
+    el("div", { class: "region tall", tabIndex: 0, attrs: { role: "region", "aria-label": "Configuration values" } }, table, empty));
 
   const drawValues = () => {
     const { config } = state;
@@ -32,9 +31,14 @@ export function start() {
     const of = scope.value;
     const [document, from] = of === "" ? [config.configuration, config.provenance.base] : [config.operations[of], config.provenance.operations[of]];
     const wanted = filter.value.trim().toLowerCase();
-    const fits = flat(document ?? {}).filter(([key]) => key.toLowerCase().includes(wanted));
-    values.replaceChildren(...fits.map(([key, value]) =>
-      el("tr", {}, el("td", {}, el("code", {}, visible(key))), el("td", {}, el("code", {}, visible(json(value)))), el("td", { class: "muted small text" }, visible(source(from ?? {}, key))))));
+    const all = flat(document ?? {}).map(([key, value]) => ({ key, value, from: source(from ?? {}, key) }));
+    const fits = all.filter((it) => it.key.toLowerCase().includes(wanted));
+    const shown = fits.filter((it) => defaults.checked || it.from !== "default");
+    values.replaceChildren(...shown.map((it) =>
+      el("tr", {}, el("td", {}, code(visible(it.key))), el("td", { class: "value" }, el("code", {}, visible(json(it.value)))), el("td", { class: "muted small from-where" }, visible(it.from)))));
+    const kept = fits.length - shown.length;
+    empty.hidden = shown.length > 0 && kept === 0;
+    say(empty, kept > 0 ? `${kept} more ${kept === 1 ? "has its" : "have their"} default.` : "No field fits the filter. Empty it to see all.");
   };
   on("config", () => {
     const { config } = state;
@@ -43,16 +47,15 @@ export function start() {
     say(tag, `tag ${config.etag.slice(0, 12)}`);
     const chosen = scope.value;
     const names = Object.keys(config.operations);
-    scope.replaceChildren(...select([["", "all that are not named below"], ...names.map((it) => [it, short(it)])]).children);
+    scope.replaceChildren(...select([["", "all others"], ...names.map((it) => [it, short(it)])]).children);
     scope.value = names.includes(chosen) ? chosen : "";
     drawValues();
     drawOverrides(overrides, said);
-    audit.replaceChildren(...(state.audit ?? []).map(entry));
-    if (state.audit?.length === 0) audit.append(el("li", { class: "muted" }, "Nobody changed anything since the start."));
   });
   on("caller", () => drawOverrides(overrides, said));
   scope.addEventListener("change", drawValues);
   filter.addEventListener("input", drawValues);
+  defaults.addEventListener("change", drawValues);
 }
 
 /** Each value of a document by its path. Lists are values. */
@@ -76,8 +79,8 @@ function drawOverrides(place, said) {
   const all = state.config?.overrides ?? [];
   place.replaceChildren(...all.map((it) => {
     const what = it.operation === null ? "Another document is in force" : `${short(it.operation)} is overridden`;
-    const ends = it.expires_in_seconds === null ? "until it is reverted" : `for another ${span(it.expires_in_seconds)}`;
-    const node = el("div", { class: "line override" },
+    const ends = it.expires_in_seconds === null ? "until it is reverted" : `until ${clock(Date.parse(state.config.timestamp) + it.expires_in_seconds * 1000)}`;
+    const node = el("div", { class: "override" },
       el("div", { class: "text" }, el("strong", {}, what), ` ${ends}, by ${visible(it.by.who)} since ${clock(it.since)}. `, el("code", {}, short(JSON.stringify(it.fields), 200))));
     if (mayWrite()) node.append(revertButton(it, said));
     return node;
@@ -97,14 +100,5 @@ function revertButton(it, said) {
     } catch (error) {
       said.replaceChildren(problem(error));
     }
-  }, "danger");
-}
-
-function entry(it) {
-  const who = `${visible(it.by.who)} from ${visible(it.by.from)}`;
-  return el("li", { class: "event" },
-    el("time", { dateTime: it.at, title: it.at }, clock(it.at)),
-    el("div", {}, el("strong", {}, it.action.replaceAll("_", " ")), ` by ${who}, ${ago(it.at)}`,
-      it.detail ? el("div", { class: "muted small text" }, visible(it.detail)) : null,
-      it.changes.length > 0 ? changes(it.changes) : null));
+  });
 }

@@ -2,21 +2,24 @@
 
 import { Refused, get, hasKey } from "./api.js";
 import { follow } from "./events.js";
-import { setServerTime } from "./format.js";
+import { serverNow, setServerTime } from "./format.js";
 import * as history from "./history.js";
-import { state, tell } from "./state.js";
+import { state, tell, tellSoon } from "./state.js";
 
-/** Milliseconds between two looks; more, where an answer is large or nobody looks. */
+/** Milliseconds between two looks; more, where an answer is large. A page that nobody sees does not look: the events alone keep its title true. */
 const EVERY = 2000;
 const EVERY_LARGE = 5000;
-const EVERY_HIDDEN = 15_000;
 const LARGE = 200;
-/** The longest wait before another try. */
-const MOST_WAIT = 8000;
-const MOST_EVENTS = 500;
+/** The least milliseconds between two looks that events ask for: a storm of them must not use up what the API lets a caller ask. */
+const LEAST = 1000;
+/** The first and the longest wait before another try. */
+const [FIRST_WAIT, MOST_WAIT] = [500, 8000];
+/** The most that is kept of what happened, and as much again of refused calls. */
+const MOST_EVENTS = 300;
 
 let timer;
 let looking = false;
+let lookedAt = -LEAST;
 let again = false;
 /** Whether the next look asks for all there is. */
 let full = false;
@@ -36,13 +39,14 @@ export function start(onRefused) {
   look();
 }
 
-export function stop() {
+function stop() {
   stopped.abort();
   clearTimeout(timer);
 }
 
 /** Looks at once: something happened, or somebody wants to know. */
 export function look() {
+  if (stopped.signal.aborted) return;
   full = true;
   if (looking) {
     again = true;
@@ -60,8 +64,10 @@ function link(next) {
 
 async function refresh() {
   const { signal } = stopped;
+  let wait;
   const all = full;
   looking = true;
+  lookedAt = performance.now();
   again = false;
   full = false;
   try {
@@ -71,8 +77,7 @@ async function refresh() {
     if (rounds === 0) listen(signal);
     take(health);
     failures = 0;
-    state.link.told = Date.now();
-    state.link.next = null;
+    Object.assign(state.link, { told: Date.now(), next: null, why: null });
     link(streaming ? "live" : rounds > 2 ? "partly" : "connecting");
     rounds += 1;
     await lesser(health, all);
@@ -84,15 +89,21 @@ async function refresh() {
       return;
     }
     failures += 1;
+    state.link.why = error instanceof Refused ? error.message : null;
+    wait = Math.max(backoff(failures), 1000 * (error.context?.retry_after_seconds ?? 0));
     link("disconnected");
   } finally {
     looking = false;
   }
   if (signal.aborted) return;
-  const wait = again && failures === 0 ? 100 : pause();
+  if (wait === undefined && document.hidden) return;
+  wait ??= again ? 100 : pause();
   state.link.next = failures > 0 ? Date.now() + wait : null;
   timer = setTimeout(refresh, wait);
 }
+
+/** Milliseconds before another try: twice as long each time, and anywhere in half of that, so that not all pages come back at once. */
+const backoff = (tries) => Math.min(MOST_WAIT, FIRST_WAIT * 2 ** Math.min(tries, 10)) * (0.5 + Math.random() / 2);
 
 /** Whoever may look is told more by `/health` than that it answers. */
 async function askWhetherKeyless() {
@@ -100,11 +111,7 @@ async function askWhetherKeyless() {
   if (!health.details) throw new Refused(401, { error: "A key is needed" });
 }
 
-function pause() {
-  if (failures > 0) return Math.min(MOST_WAIT, 500 * 2 ** Math.min(failures, 6)) * (0.75 + Math.random() / 4);
-  if (document.hidden) return EVERY_HIDDEN;
-  return Object.keys(state.health.operations).length > LARGE ? EVERY_LARGE : EVERY;
-}
+const pause = () => (Object.keys(state.health.operations).length > LARGE ? EVERY_LARGE : EVERY);
 
 function take(health) {
   const { timestamp } = health.details;
@@ -126,15 +133,15 @@ async function lesser(health, all) {
     parts.push(get("monitoring/alerts", { max_alerts: 100 }).then((it) => ((state.alerts = it), tell("alerts"))));
   }
   const { etag, overrides } = health.configuration;
-  if (state.config?.etag !== etag || state.config?.overrides.length !== overrides) parts.push(configuration());
+  const isOther = state.config?.etag !== etag || state.config?.overrides.length !== overrides;
+  if (isOther) parts.push(configuration());
+  if (isOther || all) parts.push(get("config/audit", { limit: 50 }).then((it) => ((state.audit = it.entries), tell("audit"))));
   await Promise.all(parts);
 }
 
-/** Asks for the configuration and for who changed it. */
+/** Asks for the configuration. */
 export async function configuration() {
-  const [config, audit] = await Promise.all([get("config"), get("config/audit", { limit: 50 })]);
-  state.config = config;
-  state.audit = audit.entries;
+  state.config = await get("config");
   tell("config");
 }
 
@@ -144,36 +151,44 @@ async function listen(signal) {
       await follow(hear, () => {
         tries = 0;
         streaming = true;
-        if (state.link.state !== "disconnected" && state.health) link("live");
+        if (state.link.state === "disconnected") look();
+        else if (state.health) link("live");
       }, signal);
     } catch (error) {
       if (error instanceof Refused && error.status === 401) return;
     }
     if (signal.aborted) return;
     // Its end is the first that one hears of a server that goes.
-    if (streaming) look();
+    if (streaming) setTimeout(() => !signal.aborted && look(), FIRST_WAIT * Math.random());
     streaming = false;
-    const wait = Math.min(MOST_WAIT, 400 * 2 ** Math.min(tries, 5)) * (0.75 + Math.random() / 4);
-    await new Promise((resume) => setTimeout(resume, wait));
+    await new Promise((resume) => setTimeout(resume, backoff(tries)));
   }
 }
 
 function hear({ event, data }) {
-  state.events.unshift({ event, ...data });
-  if (state.events.length > MOST_EVENTS) state.events.length = MOST_EVENTS;
-  if (event === "transition" && state.health?.operations[data.operation]) {
+  const ring = event === "rejected" ? state.refusals : state.events;
+  ring.unshift({ event, timestamp: new Date(serverNow()).toISOString(), ...data });
+  if (ring.length > MOST_EVENTS) ring.length = MOST_EVENTS;
+  tellSoon("events");
+  if (event === "rejected") return;
+  if (event === "transition" && !data.metadata.would_be) {
     // The next look says the same, with all numbers; the word need not wait for it.
-    if (!data.metadata.would_be) state.health.operations[data.operation].circuit_state = data.metadata.to;
-    tell("health");
+    const [operation, circuit] = [state.health?.operations[data.operation], state.circuits[data.operation]];
+    if (operation) operation.circuit_state = data.metadata.to;
+    if (circuit) circuit.state = data.metadata.to;
+    tellSoon("health");
   }
-  tell("events");
-  if (event !== "rejected") soon();
+  soon();
 }
 
-let nudge;
+let nudge = null;
 
 /** Looks in a moment: events come in swarms. */
 function soon() {
-  clearTimeout(nudge);
-  nudge = setTimeout(look, 150);
+  if (nudge !== null || document.hidden) return;
+  const after = () => {
+    nudge = null;
+    look();
+  };
+  nudge = setTimeout(after, Math.max(150, lookedAt + LEAST - performance.now()));
 }

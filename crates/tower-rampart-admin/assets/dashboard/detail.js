@@ -1,25 +1,31 @@
 // What there is to know of one operation, and what can be done about it: below its row, while that is open.
 
 import { ask, get, path } from "./api.js";
-import { forceCloseButton, forceOpenButton, problem, resetButton } from "./breakers.js";
+import { forceCloseButton, forceOpenButton, resetButton } from "./breakers.js";
 import { edit } from "./change.js";
 import { trafficChart } from "./charts.js";
 import { el, button, say } from "./dom.js";
-import { ago, clock, millis, number, percent, span } from "./format.js";
+import { ago, clock, millis, number, percent, span, words } from "./format.js";
 import { lately, samples } from "./history.js";
+import { problem } from "./problem.js";
 import { mayWrite, state } from "./state.js";
 
-/** How often the counts of one operation are asked for, in milliseconds. */
+/** How often the counts of one operation are asked for, in milliseconds; more seldom if more than a few are open. */
 const EVERY = 4000;
+const FEW = 3;
+let opened = 0;
 
+/** What is shown of an operation. Whoever takes it off the page says `close`. */
 export function detail(name) {
-  const chart = trafficChart("Calls a second of this operation");
+  opened += 1;
+  const chart = trafficChart("Calls a second of this operation", 160);
   const facts = el("dl", { class: "facts" });
   const said = el("div", { attrs: { "aria-live": "polite" } });
   const actions = el("div", { class: "line" });
   const judged = el("p", { class: "muted" });
   const values = new Map();
   let asked = 0;
+  let askedIn = null;
   let metrics = null;
 
   if (mayWrite()) {
@@ -35,14 +41,17 @@ export function detail(name) {
     say(values.get(label), value);
   };
   const fetchMetrics = async () => {
-    if (!state.health.operations[name] || Date.now() - asked < EVERY) return;
+    const operation = state.health.operations[name];
+    const isOld = Date.now() - asked >= EVERY * Math.max(1, opened / FEW);
+    if (!operation || (!isOld && operation.circuit_state === askedIn)) return;
     asked = Date.now();
+    askedIn = operation.circuit_state;
     try {
       // One that is called like another route is asked for by an escaped letter.
       const segment = ["prometheus", "reset"].includes(name) ? `%${name.charCodeAt(0).toString(16)}${name.slice(1)}` : path(name);
       const [counts, check] = await Promise.all([ask("GET", `metrics/${segment}`), get(path("preflight", name))]);
       metrics = counts.metrics;
-      say(judged, check.passed ? "A call would be admitted now." : `A call would be refused now, by ${check.refusals.map((it) => it.stage).join(" and ")}${check.retry_after ? `; worth another try in ${span(check.retry_after)}` : ""}.`);
+      say(judged, check.passed ? "A call would be admitted now." : `A call would be refused now, by ${check.refusals.map((it) => words(it.stage)).join(" and ")}${check.retry_after ? `; worth another try in ${span(check.retry_after)}` : ""}.`);
       draw();
     } catch (error) {
       if (!said.hasChildNodes()) said.replaceChildren(problem(error));
@@ -50,7 +59,7 @@ export function detail(name) {
   };
   const listed = (all) => {
     const some = Object.entries(all).filter(([, count]) => count > 0);
-    return some.length > 0 ? some.map(([what, count]) => `${what} ${number(count)}`).join(", ") : "none";
+    return some.length > 0 ? some.map(([what, count]) => `${words(what)} ${number(count)}`).join(", ") : "none";
   };
   const draw = () => {
     const [operation, circuit] = [state.health.operations[name], state.circuits[name]];
@@ -65,6 +74,7 @@ export function detail(name) {
       fact("Last failure", circuit.last_failure ? `${clock(circuit.last_failure)} (${ago(circuit.last_failure)})` : "none");
     }
     if (operation) {
+      fact("Success since start", operation.total_calls > 0 ? percent(operation.success_rate) : "no call yet");
       fact("Mean latency, last minute", millis(lately(name).mean));
       fact("Health", percent(operation.health_score));
     }
@@ -80,10 +90,14 @@ export function detail(name) {
     }
   };
   const node = el("div", { class: "stack" },
-    el("div", { class: "detail-grid" }, el("div", { class: "stack" }, chart.node, judged), facts), actions, said);
+    el("div", { class: "detail-grid" }, el("div", { class: "stack" }, chart.node, judged, actions), facts), said);
   const update = () => {
     draw();
     fetchMetrics();
   };
-  return { node, update };
+  const close = () => {
+    opened -= 1;
+    chart.close();
+  };
+  return { node, update, close };
 }

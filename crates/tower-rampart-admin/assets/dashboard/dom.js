@@ -30,18 +30,25 @@ export function mark(node, name, value) {
   else if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
-/** A button that does something; while it is doing that, it cannot be pressed again. */
+/** A button that does something; while it is doing that, it cannot be pressed again. It is not disabled meanwhile, which would take the focus from it. */
 export function button(text, act, kind = "") {
   const node = el("button", { type: "button", class: kind }, text);
   node.addEventListener("click", async () => {
-    node.disabled = true;
+    if (node.ariaBusy === "true") return;
+    node.ariaBusy = "true";
     try {
       await act(node);
     } finally {
-      node.disabled = false;
+      node.ariaBusy = null;
     }
   });
   return node;
+}
+
+/** A path such as `retry.max_attempts` in code, which may break where its parts end. */
+export function code(text, kind = "") {
+  const parts = text.split(/(?<=[._])/).flatMap((it) => [it, el("wbr")]);
+  return el("code", { class: kind }, ...parts.slice(0, -1));
 }
 
 let names = 0;

@@ -1,8 +1,8 @@
 // What happens, as it happens: server-sent events read by fetch, because an EventSource sends no key. What comes of them is timeline.js's business.
 
-import { Refused, read, send } from "./api.js";
+import { read, send } from "./api.js";
 
-/** Before the server has nothing to tell, it says so every 15 seconds. */
+/** A server that has nothing to tell says that every 15 seconds: after this many milliseconds of silence it is gone. */
 const SILENCE = 40_000;
 /** How many events of the past are asked for. */
 const LATEST = 300;
@@ -59,5 +59,3 @@ function heed(message, hear) {
     if (!(error instanceof SyntaxError)) throw error;
   }
 }
-
-export const isRefusal = (error) => error instanceof Refused;

@@ -41,13 +41,15 @@ export function span(seconds) {
 
 const two = (value) => String(value).padStart(2, "0");
 
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
 /** A point in time as the clock on the wall shows it, with its date if that is another than today's. */
 export function clock(moment) {
   const date = new Date(moment);
   if (Number.isNaN(date.getTime())) return DASH;
   const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
   const isToday = date.toDateString() === new Date().toDateString();
-  return isToday ? time : `${two(date.getDate())}.${two(date.getMonth() + 1)}. ${time}`;
+  return isToday ? time : `${date.getDate()} ${MONTHS[date.getMonth()]} ${time}`;
 }
 
 let ahead = 0;
@@ -93,6 +95,9 @@ export const stateWord = (state) => STATES[state] ?? "no circuit";
 export function severity(state) {
   return { open: 0, forced_open: 1, half_open: 2, forced_closed: 3 }[state] ?? 4;
 }
+
+/** A word of the API as one would say it. */
+export const words = (name) => visible(String(name)).replaceAll("_", " ");
 
 /** A value of a configuration as its document would say it. */
 export const json = (value) => (value === undefined || value === null ? "not set" : JSON.stringify(value));

@@ -1,7 +1,7 @@
 // What the counters were, so that one can tell what happened lately. The API counts from the start; a rate is the difference of two looks.
 
-/** Samples of each operation: six minutes of one in two seconds. */
-const MOST = 180;
+/** How many seconds of samples are kept. */
+const KEPT = 360;
 /** A longer silence than this many seconds is a gap in the line. */
 const GAP = 15;
 
@@ -19,15 +19,15 @@ function push(name, at, counts) {
   const passed = before ? at - before.at : 0;
   if (before && passed <= 0) return;
   const rate = (of) => (before ? (counts[of] - before[of]) / passed : null);
-  if (passed > GAP) samples.push({ ...before, at: at - passed / 2, rates: { ok: null, failed: null, refused: null }, inflight: null });
+  if (passed > GAP) samples.push({ isGap: true, at: at - passed / 2, rates: { ok: null, failed: null, refused: null } });
   samples.push({ ...counts, at, rates: { ok: rate("ok"), failed: rate("failed"), refused: rate("refused") } });
-  if (samples.length > MOST) samples.splice(0, samples.length - MOST);
+  samples.splice(0, samples.findIndex((it) => at - it.at <= KEPT));
   all.set(name, samples);
 }
 
 /** Takes note of the operations as /health/detailed tells them, at a time in seconds. */
 export function note(operations, at) {
-  const total = { ok: 0, failed: 0, refused: 0, answered: 0, millis: 0, inflight: 0 };
+  const total = { ok: 0, failed: 0, refused: 0, answered: 0, millis: 0 };
   for (const [name, it] of Object.entries(operations)) {
     const counts = {
       ok: it.successful_calls,
@@ -35,7 +35,6 @@ export function note(operations, at) {
       refused: it.rejected_calls,
       answered: it.answered_calls,
       millis: it.answered_calls * it.mean_ms,
-      inflight: it.inflight,
     };
     push(name, at, counts);
     Object.keys(total).forEach((key) => (total[key] += counts[key]));
@@ -48,7 +47,7 @@ export const samples = (name) => all.get(name) ?? [];
 
 /** What happened in the last `seconds`: rates a second, the share of successes (null without calls) and the mean latency. */
 export function lately(name, seconds = 60) {
-  const own = samples(name);
+  const own = samples(name).filter((it) => !it.isGap);
   const last = own.at(-1);
   if (own.length < 2) return { calls: null, refused: null, success: null, mean: null };
   const first = own.find((it) => last.at - it.at <= seconds) ?? own[0];

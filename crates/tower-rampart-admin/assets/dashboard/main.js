@@ -2,11 +2,12 @@
 
 import * as access from "./access.js";
 import * as alerts from "./alerts.js";
+import * as audit from "./audit.js";
 import * as change from "./change.js";
 import * as configuration from "./configuration.js";
 import * as connection from "./connection.js";
 import { byId, button, el, say } from "./dom.js";
-import { clock, span } from "./format.js";
+import { clock, span, visible } from "./format.js";
 import * as operations from "./operations.js";
 import { on, state } from "./state.js";
 import * as summary from "./summary.js";
@@ -18,10 +19,14 @@ summary.start();
 alerts.start();
 operations.start();
 timeline.start();
+audit.start();
 change.start();
 configuration.start();
 const refused = access.start(() => connection.start(refused));
 connection.start(refused);
+
+// Whoever comes back to the tab sees the present, not what was when it was left.
+document.addEventListener("visibilitychange", () => !document.hidden && connection.look());
 
 const WORDS = { connecting: "Connecting…", live: "Live", partly: "Numbers live, events are late", disconnected: "Disconnected" };
 
@@ -32,7 +37,7 @@ const seconds = el("span", { attrs: { "aria-hidden": "true" } });
 banner.append(el("span", {}, el("strong", {}, "Disconnected"), what), seconds, button("Try now", () => connection.look()));
 
 function drawLink() {
-  const { state: how, since, told, next } = state.link;
+  const { state: how, since, told, next, why } = state.link;
   const pill = byId("link");
   pill.dataset.link = how;
   say(pill, how === "live" && state.health ? `Live · ${clock(state.health.details.timestamp)}` : WORDS[how]);
@@ -40,16 +45,13 @@ function drawLink() {
   banner.hidden = !isAway;
   byId("main").toggleAttribute("data-stale", isAway);
   if (!isAway) return;
-  say(what, ` since ${clock(since)}. ${told ? `What is shown is from ${clock(told)} and may be stale.` : "Nothing is known yet."}`);
+  say(what, ` since ${clock(since)}${why ? `: ${visible(why)}` : ""}. ${told ? `What is shown is from ${clock(told)} and may be stale.` : "Nothing is known yet."}`);
   say(seconds, `${span((Date.now() - since) / 1000)} ago${next ? `; next try in ${span(Math.max(0, (next - Date.now()) / 1000))}` : "; trying"}`);
 }
 
 on("link", drawLink);
 on("health", drawLink);
 setInterval(() => state.link.state === "disconnected" && drawLink(), 1000);
-
-// Whoever comes back to the tab sees the present, not what was when it was left.
-document.addEventListener("visibilitychange", () => !document.hidden && state.health && connection.look());
 
 on("health", () => {
   if (!state.health) return;

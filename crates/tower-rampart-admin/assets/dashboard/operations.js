@@ -3,7 +3,8 @@
 import { byId, el, field, say, select } from "./dom.js";
 import { severity } from "./format.js";
 import { lately } from "./history.js";
-import { COLUMNS, isIdle, known, makeRow, stateOf } from "./row.js";
+import { isIdle, known, names, stateOf } from "./known.js";
+import { COLUMNS, makeRow } from "./row.js";
 import { on, state } from "./state.js";
 
 /** How many rows are shown at first, and how many more each time. */
@@ -26,7 +27,7 @@ const ORDERS = {
 export function start() {
   filter = el("input", { type: "search", placeholder: "part of a name", autocomplete: "off", spellcheck: false });
   order = select([["worst", "worst state first"], ["failing", "least success first"], ["calls", "most calls first"], ["slow", "slowest p95 first"], ["name", "by name"]]);
-  const count = el("span", { class: "muted small", attrs: { role: "status" } });
+  const count = el("span", { class: "muted small count", attrs: { role: "status" } });
   body = el("tbody", { attrs: { role: "rowgroup" } });
   const heads = COLUMNS.map(([label, kind, title]) =>
     el("th", { class: kind === "number" ? kind : "", title: title ?? "", attrs: { scope: "col", role: "columnheader" } }, label || el("span", { class: "unseen" }, "Action")));
@@ -66,8 +67,6 @@ export function start() {
 
 let redraw = () => {};
 
-const names = () => [...new Set([...Object.keys(state.health.operations), ...Object.keys(state.circuits)])];
-
 /** Those that fit the filter, in order; those that are equal by name, so that rows stay where they are. */
 function sorted() {
   const wanted = filter.value.trim().toLowerCase();
@@ -88,6 +87,7 @@ function place(wanted) {
   const isWanted = new Set(wanted);
   for (const [name, it] of rows) {
     if (isWanted.has(name)) continue;
+    it.open(false);
     it.row.remove();
     it.below.remove();
     rows.delete(name);

@@ -3,32 +3,25 @@
 import { resetButton } from "./breakers.js";
 import { detail } from "./detail.js";
 import { el, fresh, mark, say } from "./dom.js";
-import { clock, millis, number, percent, perSecond, serverNow, severity, span, stateWord, visible } from "./format.js";
+import { millis, number, percent, perSecond, severity, stateWord, visible } from "./format.js";
 import { lately, samples } from "./history.js";
+import { hintOf, isIdle, known, stateOf } from "./known.js";
 import { sparkline } from "./spark.js";
-import { mayWrite, state } from "./state.js";
+import { mayWrite } from "./state.js";
 
 export const COLUMNS = [
   ["Operation", "who"],
   ["State", "is"],
-  ["Calls", "number", "Successes and failures a second in the last minute; the line shows two minutes, dashed what failed or was refused"],
-  ["Success", "number", "Of the last minute; below, since the counters began"],
+  ["Calls", "number", "Calls that were admitted and ended, a second, in the last minute; the line shows two minutes, dashed what failed or was refused"],
+  ["Success", "number", "Of the calls that were admitted and ended in the last minute, or without one since the counters began"],
   ["p50", "number", "Latency that half of the answered calls do not exceed, since the counters began"],
   ["p95", "number", "Latency that 95 % of the answered calls do not exceed, since the counters began"],
   ["p99", "number", "Latency that 99 % of the answered calls do not exceed, since the counters began"],
   ["In flight", "number", "Calls that have not ended, and how many there may be"],
   ["Rate left", "number", "Calls that the rate limit would admit now"],
-  ["Attempts per call", "number", "Retry amplification: attempts that reached the service behind, for each call that did"],
+  ["Attempts", "number", "Retry amplification: attempts that reached the service behind, for each call that did"],
   ["", "act"],
 ];
-
-/** What is known of a name: an operation, a circuit without one, or both. */
-export const known = (name) => ({ operation: state.health?.operations[name], circuit: state.circuits[name] });
-
-export const stateOf = ({ operation, circuit }) => (operation ? operation.circuit_state : circuit?.state) ?? "none";
-
-/** Whether nobody ever called it: 1 or 0. */
-export const isIdle = ({ operation }) => Number(operation !== undefined && operation.total_calls + operation.rejected_calls === 0);
 
 /** A row, with the row below it that says more once it is opened. */
 export function makeRow(name) {
@@ -39,12 +32,11 @@ export function makeRow(name) {
   const word = el("span", { class: "state" });
   const spark = sparkline();
   const calls = el("span");
-  const lines = () => [el("span"), el("small")];
-  const [success, flight] = [lines(), lines()];
-  const [p50, p95, p99, rate, amplification] = Array.from({ length: 5 }, () => el("span"));
+  const [success, p50, p95, p99, rate, amplification] = Array.from({ length: 6 }, () => el("span"));
+  const flight = [el("span"), el("small")];
   const act = el("td", { class: "act" });
   const said = el("div", { attrs: { "aria-live": "polite" } });
-  const cells = [[toggle, hint, said], [word], [el("span", { class: "traffic" }, spark.node, calls)], success, [p50], [p95], [p99], flight, [rate], [amplification]];
+  const cells = [[toggle, hint, said], [word], [el("span", { class: "traffic" }, spark.node, calls)], [success], [p50], [p95], [p99], flight, [rate], [amplification]];
   const row = el("tr", { class: "row" },
     ...cells.map((nodes, index) => {
       const [label, kind] = COLUMNS[index];
@@ -68,16 +60,17 @@ export function makeRow(name) {
     const { operation } = it;
     say(calls, operation ? perSecond(now.calls) : "–");
     spark.draw(samples(name));
-    say(success[0], percent(now.success ?? (operation?.total_calls ? operation.success_rate : null)));
-    success[0].classList.toggle("low", (now.success ?? operation?.success_rate ?? 1) < 0.9 && operation?.total_calls > 0);
-    say(success[1], operation?.total_calls && now.success !== null ? `all ${percent(operation.success_rate)}` : operation?.total_calls ? "all calls" : "no call yet");
+    const share = now.success ?? (operation?.total_calls ? operation.success_rate : null);
+    say(success, percent(share));
+    success.classList.toggle("low", share !== null && share < 0.9);
     const answered = operation?.answered_calls > 0;
     [[p50, "p50_ms"], [p95, "p95_ms"], [p99, "p99_ms"]].forEach(([node, field]) => say(node, answered ? millis(operation[field]) : "–"));
     say(flight[0], operation ? `${number(operation.inflight)}${operation.max_inflight ? ` / ${number(operation.max_inflight)}` : ""}` : "–");
     say(flight[1], operation?.queue_depth ? `${number(operation.queue_depth)} waiting` : "");
-    say(rate, operation?.rate_remaining === null || !operation ? "no limit" : number(Math.floor(operation.rate_remaining)));
-    rate.classList.toggle("muted", operation?.rate_remaining === null || !operation);
-    rate.classList.toggle("low", operation?.rate_remaining !== null && operation?.rate_remaining < 1);
+    const left = operation?.rate_remaining ?? null;
+    say(rate, left === null ? "no limit" : number(Math.floor(left)));
+    rate.parentNode.toggleAttribute("data-without", left === null);
+    rate.classList.toggle("low", left !== null && left < 1);
     say(amplification, answered ? `${operation.amplification.toFixed(2)} ×` : "–");
     amplification.classList.toggle("low", operation?.amplification >= 1.5);
     offer(of);
@@ -89,6 +82,8 @@ export function makeRow(name) {
     const wants = mayWrite() && severity(of) < 4;
     if (wants === offered) return;
     offered = wants;
+    // Whoever pressed it is still on this row.
+    if (act.contains(document.activeElement)) toggle.focus();
     act.replaceChildren(...(wants ? [resetButton(name, said)] : []));
   };
   const open = (is) => {
@@ -99,25 +94,11 @@ export function makeRow(name) {
       below.append(el("td", { colSpan: COLUMNS.length }, more.node));
       more.update();
     } else if (!is) {
+      more?.close();
       more = null;
       below.replaceChildren();
     }
   };
   toggle.addEventListener("click", () => open(below.hidden));
   return { name, row, below, update, open, toggle };
-}
-
-/** What comes next, where that is known. */
-export function hintOf({ circuit }, of) {
-  if (of === "open") {
-    const wait = circuit?.retry_after_seconds;
-    return wait ? `refuses all calls; probes in ${span(wait)}` : "refuses all calls; the next one is a probe";
-  }
-  if (of === "half_open") return "lets single calls pass to probe";
-  if (of === "forced_open" || of === "forced_closed") {
-    const what = of === "forced_open" ? "refuses all calls" : "admits all calls";
-    if (!circuit?.forced_until) return `${what} until somebody resets it`;
-    return `${what} until ${clock(circuit.forced_until)}, in ${span((Date.parse(circuit.forced_until) - serverNow()) / 1000)}`;
-  }
-  return "";
 }

@@ -1,7 +1,9 @@
 // A line of a few pixels for each row: calls a second, and those of them that failed. The large charts are in charts.js.
 
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, POINTS] = [96, 22, 60];
+const [WIDTH, HEIGHT] = [96, 20];
+/** How many seconds the line shows. */
+const SECONDS = 120;
 
 /** A sparkline and what draws it anew from samples. It says nothing that the row does not say in numbers. */
 export function sparkline() {
@@ -16,7 +18,8 @@ export function sparkline() {
     return line;
   });
   const draw = (samples) => {
-    const last = samples.slice(-POINTS);
+    const newest = samples.at(-1)?.at ?? 0;
+    const last = samples.filter((it) => newest - it.at <= SECONDS);
     const total = (it) => (it.rates.ok ?? 0) + (it.rates.failed ?? 0) + (it.rates.refused ?? 0);
     const bad = (it) => (it.rates.failed ?? 0) + (it.rates.refused ?? 0);
     const most = Math.max(1e-9, ...last.map(total));
@@ -31,12 +34,13 @@ export function sparkline() {
 function path(samples, value, most) {
   let d = "";
   let pen = "M";
-  samples.forEach((it, index) => {
+  const newest = samples.at(-1)?.at;
+  samples.forEach((it) => {
     if (it.rates.ok === null) {
       pen = "M";
       return;
     }
-    const x = WIDTH - 1 - ((samples.length - 1 - index) * (WIDTH - 2)) / (POINTS - 1);
+    const x = WIDTH - 1 - ((newest - it.at) * (WIDTH - 2)) / SECONDS;
     const y = HEIGHT - 2 - (value(it) / most) * (HEIGHT - 4);
     d += `${pen}${x.toFixed(1)} ${y.toFixed(1)}`;
     pen = "L";

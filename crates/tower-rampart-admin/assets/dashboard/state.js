@@ -15,22 +15,39 @@ export const state = {
   audit: null,
   /** What happened, newest first. */
   events: [],
-  /** {state: connecting | live | partly | disconnected, since, told, next} */
+  /** Calls that were refused, newest first: many come at once, and must drive nothing else out. */
+  refusals: [],
+  /** {state: connecting | live | partly | disconnected, since, told, next, why} */
   link: { state: "connecting" },
 };
 
 const heard = new Map();
 
-/** Calls `hear` whenever the topic changes, and at once. */
+/** Calls `hear` whenever the topic changes, and at once. Gives what ends that. */
 export function on(topic, hear) {
   if (!heard.has(topic)) heard.set(topic, new Set());
   heard.get(topic).add(hear);
   hear();
+  return () => heard.get(topic).delete(hear);
 }
 
 /** Says that a topic changed. */
 export function tell(topic) {
   heard.get(topic)?.forEach((hear) => hear());
+}
+
+const due = new Set();
+
+/** Says so in a moment: what changes a hundred times meanwhile is said once. */
+export function tellSoon(...topics) {
+  if (due.size === 0) {
+    setTimeout(() => {
+      const all = [...due];
+      due.clear();
+      all.forEach(tell);
+    }, 30);
+  }
+  topics.forEach((topic) => due.add(topic));
 }
 
 export const mayWrite = () => state.caller?.role === "write";

@@ -4,8 +4,8 @@ import { trafficChart } from "./charts.js";
 import { announce, byId, el, say } from "./dom.js";
 import { number, percent, perSecond, severity, short, stateWord } from "./format.js";
 import { TOTAL, lately, samples } from "./history.js";
+import { hintOf, known, names, stateOf } from "./known.js";
 import { show } from "./operations.js";
-import { hintOf, known } from "./row.js";
 import { on, state } from "./state.js";
 
 /** The most names that the verdict lists. */
@@ -17,31 +17,33 @@ export function start() {
   const title = el("h1", { class: "headline" }, icon, headline);
   const note = el("p", { class: "muted", id: "verdict-note" });
   const culprits = el("div", { class: "culprits", attrs: { role: "group", "aria-label": "Circuits that are not closed" } });
-  const figures = ["Calls", "Success, last minute", "Refused", "In flight"].map((name) => {
+  const figures = ["Calls, 1 min", "Success, 1 min", "Refused, 1 min", "In flight"].map((name) => {
     const value = el("dd");
     return { value, nodes: [el("dt", {}, name), value] };
   });
   const list = el("dl", { class: "figures" }, ...figures.map((it) => el("div", {}, ...it.nodes)));
-  const next = el("p");
-  const text = el("div", { class: "verdict-text" }, title, note, culprits, next, list);
-  const chart = trafficChart("Calls a second of all operations");
+  const next = el("span");
+  const text = el("div", { class: "verdict-text" }, title, note, el("div", { class: "line" }, culprits, next), list);
+  const chart = trafficChart("Calls a second of all operations", 120);
   const figure = el("div", {}, el("div", { class: "head" }, el("h2", {}, "All calls"), el("span", { class: "muted small" }, "since this page was opened")), chart.node);
   byId("verdict").append(text, figure);
 
+  let began = null;
   const judge = () => {
     if (!state.health) return;
+    began ??= Date.parse(state.health.details.timestamp);
     const worst = unwell();
     const refusing = worst.filter((it) => severity(it.state) < 2);
-    const { total_circuit_breakers: total, total_operations: operations } = state.health.details;
+    const all = names();
+    const total = all.filter((name) => stateOf(known(name)) !== "none").length;
     const level = refusing.length > 0 ? "bad" : worst.length > 0 || waiting() > 0 ? "warn" : "good";
     text.dataset.level = level;
     icon.dataset.state = { bad: "open", warn: "half_open", good: "closed" }[level];
-    say(headline, sentence(refusing.length, worst.length, total, operations));
-    say(note, remarks(worst, operations));
-    document.title = refusing.length > 0 ? `(${refusing.length} open) rampart` : "rampart";
-    name(culprits, worst);
-    next.hidden = worst.length === 0;
-    if (worst.length > 0) say(next, `${short(worst[0].name)} ${hintOf(known(worst[0].name), worst[0].state)}.`);
+    say(headline, sentence(refusing.length, worst.length, total, all.length));
+    say(note, remarks(worst, all.length));
+    document.title = state.link.state === "disconnected" ? "(disconnected) rampart" : refusing.length > 0 ? `(${refusing.length} open) rampart` : "rampart";
+    listCulprits(culprits, worst);
+    say(next, worst.length === 1 ? hintOf(known(worst[0].name), worst[0].state) : "");
     const now = lately(TOTAL);
     const flying = Object.values(state.health.operations).reduce((sum, it) => sum + it.inflight, 0);
     [perSecond(now.calls), percent(now.success), perSecond(now.refused), number(flying)].forEach((it, index) => say(figures[index].value, it));
@@ -52,22 +54,22 @@ export function start() {
   on("health", judge);
   on("circuits", judge);
   on("alerts", judge);
+  on("link", judge);
   let told = null;
   on("events", () => {
-    const newest = state.events[0];
-    if (!newest || newest.id === told) return;
-    const isFirst = told === null;
-    told = newest.id;
+    const [newest] = state.events;
+    const since = state.events.slice(0, told === null ? undefined : Math.max(0, state.events.indexOf(told)));
+    told = newest ?? null;
     // What happened before the page was opened is on it, and is not announced.
-    if (newest.event === "transition" && !isFirst) announce(`${short(newest.operation ?? "")} is ${stateWord(newest.metadata.to)}`);
+    const changed = since.filter((it) => it.event === "transition" && !it.metadata.would_be && Date.parse(it.timestamp) > began);
+    if (changed.length > MOST_NAMED) announce(`${changed.length} circuits changed their state`);
+    else if (changed.length > 0) announce(changed.reverse().map((it) => `${short(it.operation ?? "")} is ${stateWord(it.metadata.to)}`).join(", "));
   });
 }
 
 /** All that is not as it should be, the worst first: {name, state}. */
 function unwell() {
-  const states = new Map(Object.entries(state.circuits).map(([name, it]) => [name, it.state]));
-  Object.entries(state.health.operations).forEach(([name, it]) => states.set(name, it.circuit_state));
-  const all = [...states].map(([name, of]) => ({ name, state: of })).filter((it) => severity(it.state) < 4);
+  const all = names().map((name) => ({ name, state: stateOf(known(name)) })).filter((it) => severity(it.state) < 4);
   return all.sort((a, b) => severity(a.state) - severity(b.state) || (a.name < b.name ? -1 : 1));
 }
 
@@ -97,7 +99,7 @@ function remarks(worst, operations) {
 }
 
 /** One button for each, which shows its row. Kept as long as the names are the same, so that none goes while somebody is on it. */
-function name(place, worst) {
+function listCulprits(place, worst) {
   const wanted = worst.slice(0, MOST_NAMED).map((it) => `${it.state}:${it.name}`).join("\n");
   if (place.dataset.shown === wanted) return;
   place.dataset.shown = wanted;
@@ -106,6 +108,8 @@ function name(place, worst) {
       el("span", { class: "state", data: { state: it.state } }, el("bdi", { class: "name" }, short(it.name))),
       el("span", { class: "unseen" }, ` ${stateWord(it.state)}, show it`)));
   const more = worst.length - MOST_NAMED;
+  const isOn = place.contains(document.activeElement);
   place.replaceChildren(...buttons, ...(more > 0 ? [`and ${more} more`] : []));
+  if (isOn) (buttons[0] ?? byId("operations")).focus();
   place.hidden = worst.length === 0;
 }

@@ -2,6 +2,7 @@
 
 import { byId } from "./dom.js";
 import { tell } from "./state.js";
+import { keep, recall } from "./storage.js";
 
 const KEPT = "rampart-theme";
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
@@ -16,12 +17,12 @@ function apply(theme) {
 }
 
 export function start() {
-  let theme = localStorage.getItem(KEPT);
+  let theme = recall("local", KEPT);
   if (!(theme in NEXT)) theme = "auto";
   apply(theme);
   byId("theme").addEventListener("click", () => {
     theme = NEXT[theme];
-    localStorage.setItem(KEPT, theme);
+    keep("local", KEPT, theme);
     apply(theme);
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => tell("theme"));

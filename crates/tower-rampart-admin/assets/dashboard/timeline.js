@@ -1,7 +1,7 @@
 // What happened, newest first: circuits that changed, alerts, reloads; refused calls only if one wants to see them.
 
 import { byId, el } from "./dom.js";
-import { clock, short, span, stateWord, visible } from "./format.js";
+import { words as asSaid, clock, short, span, stateWord, visible } from "./format.js";
 import { on, state } from "./state.js";
 
 const MOST = 120;
@@ -14,27 +14,17 @@ export function start() {
     el("div", { class: "head" }, el("h2", { id: "timeline-title" }, "Timeline"), el("label", { class: "small" }, refusals, "refused calls too")),
     el("div", { class: "region tall", tabIndex: 0, attrs: { role: "region", "aria-labelledby": "timeline-title" } }, list, empty));
   const draw = () => {
-    const wanted = state.events.filter((it) => it.event !== "rejected" || refusals.checked).slice(0, MOST);
+    const all = refusals.checked ? [...state.events, ...state.refusals].sort((a, b) => Date.parse(b.timestamp) - Date.parse(a.timestamp)) : state.events;
+    const wanted = all.slice(0, MOST);
     list.replaceChildren(...wanted.map(item));
     empty.hidden = wanted.length > 0;
   };
-  let due = false;
-  on("events", () => {
-    // A swarm of events is drawn once.
-    if (due) return;
-    due = true;
-    requestAnimationFrame(() => {
-      due = false;
-      draw();
-    });
-  });
+  on("events", draw);
   refusals.addEventListener("change", draw);
-  draw();
 }
 
 function item(it) {
-  const time = el("time", { dateTime: it.timestamp ?? "", title: it.timestamp ?? "" }, it.timestamp ? clock(it.timestamp) : "");
-  return el("li", { class: "event", data: { event: it.event } }, time, el("div", {}, ...words(it)));
+  return el("li", { class: "event", data: { event: it.event } }, el("time", { dateTime: it.timestamp, title: it.timestamp }, clock(it.timestamp)), el("div", {}, ...words(it)));
 }
 
 const REASONS = {
@@ -57,13 +47,13 @@ const small = (text) => el("small", { class: "muted text" }, text);
 function words({ event, operation, metadata = {}, missed, value }) {
   switch (event) {
     case "transition": {
-      const reason = REASONS[metadata.reason] ?? String(metadata.reason ?? "").replaceAll("_", " ");
+      const reason = REASONS[metadata.reason] ?? asSaid(metadata.reason ?? "");
       const to = el("span", { class: "state", data: { state: metadata.to } }, stateWord(metadata.to));
       const would = metadata.would_be ? " would be " : " is ";
       return [strong(operation), would, to, el("div", {}, small(`was ${stateWord(metadata.from)}; ${reason}`))];
     }
     case "alert":
-      return [el("span", { class: "badge", data: { level: metadata.status === "resolved" ? "resolved" : metadata.level } }, metadata.status === "resolved" ? "resolved" : metadata.level), " ", small(`alert: ${String(metadata.kind).replaceAll("_", " ")} of ${short(metadata.subject ?? "", 120)}`)];
+      return [el("span", { class: "badge", data: { level: metadata.status === "resolved" ? "resolved" : metadata.level } }, metadata.status === "resolved" ? "resolved" : metadata.level), " ", small(`alert: ${asSaid(metadata.kind)} of ${short(metadata.subject ?? "", 120)}`)];
     case "reloaded":
       return [el("strong", {}, "Configuration reloaded"), el("div", {}, small(visible(metadata.detail ?? "")))];
     case "reload_refused":

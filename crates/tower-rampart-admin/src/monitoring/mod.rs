@@ -36,6 +36,7 @@ mod record;
 mod refused;
 mod ring;
 mod routes;
+mod shared;
 mod state;
 mod statistics;
 mod trace;

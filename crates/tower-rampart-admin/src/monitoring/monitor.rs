@@ -1,27 +1,27 @@
-//! The shell around all of it: who tells it what happened, and what the API asks it. What is kept is in `state`.
+//! The shell around all of it: who tells it what happened, and what the API asks it. What clones share is in `shared`, what is kept in `state`.
 
 use std::{
     fmt,
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak, atomic::AtomicU64},
     time::Duration,
 };
 
 use futures_util::Stream;
 use tower_rampart::Resilience;
 use tower_rampart_config::MonitoringConfig;
-use tower_rampart_core::event::{Event, EventKind};
 
 use super::{
     alert::{Alert, Entry},
     answers::{AlertStatus, AlertsAnswer, AlertsQuery, CleanupAnswer},
-    clock::{Clock, Moment},
+    clock::Clock,
     conditions::window,
     export::{ExportAnswer, ExportFormat},
     feed::{self, Clients, LastSeen, MOST_CLIENTS, Message},
     kind::Level,
     record::{CausedBy, ConfigType, Detail, MonitoringEvent, Record, RecordKind, short},
     refused::{Refused, shortened},
+    shared::Inner,
     state::State,
     statistics::{self, PerformanceAnswer, SessionAnswer, TrendsAnswer, UsageAnswer},
     trace::trace,
@@ -50,15 +50,6 @@ pub struct Monitor {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    resilience: Resilience,
-    clock: Clock,
-    /// Which run of the program this is, for those who come back.
-    epoch: u64,
-    clients: Clients,
-    state: Mutex<State>,
-}
-
 impl Monitor {
     /// How often [`maintain`](Self::maintain) should look: often enough for a trace to show bursts, seldom enough to cost nothing.
     pub const EVERY: Duration = Duration::from_secs(5);
@@ -83,6 +74,7 @@ impl Monitor {
             epoch: u64::try_from(now.date.as_millisecond()).unwrap_or(0),
             clock,
             clients: Clients::default(),
+            readings: AtomicU64::new(0),
             state: Mutex::new(state),
         });
         // The registry keeps its observers for ever, so this one must not keep the registry.
@@ -92,6 +84,9 @@ impl Monitor {
                 inner.observe(event);
             }
         });
+        // What was reloaded before anybody listened.
+        let (config, reading) = inner.configuration();
+        inner.lock().configure(&config, reading);
         Self { inner }
     }
 
@@ -305,88 +300,6 @@ impl Monitor {
     /// Ends all that [`follow`](Self::follow) gave, now and later, so that a server that drains has not to wait for those who listen.
     pub fn close(&self) {
         self.inner.lock().close();
-    }
-}
-
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell(&self, record: impl FnOnce(Moment) -> Record) {
-        let record = record(self.clock.now());
-        self.lock().keep(record);
-    }
-
-    /// Tells something that may be wrong with the configuration.
-    fn tell_configuration(&self, record: impl FnOnce(Moment) -> Record) {
-        let now = self.clock.now();
-        let record = record(now);
-        let mut state = self.lock();
-        state.keep(record);
-        state.assess_configuration(now);
-    }
-
-    /// Hears of an event, on the thread that caused it: this keeps it, and looks at nothing that takes long.
-    fn observe(&self, event: &Event) {
-        match &event.kind {
-            EventKind::Reloaded { detail } => {
-                // Asked before the lock is taken: it may end an override, which is an event again.
-                let config = self.resilience.config();
-                let detail = short(detail);
-                let now = self.clock.now();
-                let mut state = self.lock();
-                state.reloaded(&config, detail, now);
-                state.assess_configuration(now);
-            }
-            EventKind::ReloadRefused { reason } => {
-                let detail = Detail::Error { message: short(reason) };
-                self.tell_configuration(|now| {
-                    Record::new(now, RecordKind::ConfigError, 1.0, detail).operation("reload")
-                });
-            }
-            kind => {
-                let now = self.clock.now();
-                let Some(record) = Record::of_traffic(kind, now) else { return };
-                let mut state = self.lock();
-                match kind {
-                    EventKind::CountersReset => state.traffic.was_reset(&event.operation, event.at),
-                    EventKind::Transition { to, would_be: false, .. } => state.moved(&event.operation, *to, now),
-                    _ => {}
-                }
-                state.keep(record.operation(&event.operation));
-            }
-        }
-    }
-
-    fn evaluate(&self) {
-        let now = self.clock.now();
-        let transitions = self.lock().transitions;
-        // A look at all operations takes its time, and calls that cause an event must not wait for it.
-        let snapshot = self.resilience.registry().snapshot();
-        let mut state = self.lock();
-        state.expire(now);
-        state.traffic.look(&snapshot);
-        state.assess_configuration(now);
-        state.assess_traffic(snapshot.at, now);
-        // What was heard in the meantime is newer than what was seen.
-        if state.transitions == transitions {
-            state.assess_circuits(&snapshot.breakers, now);
-        }
-    }
-
-    /// What people did in the last `hours`, oldest first.
-    fn usage_of(&self, hours: u32) -> (Vec<Arc<Record>>, MonitoringConfig) {
-        self.evaluate();
-        let now = self.clock.now();
-        let state = self.lock();
-        (state.usage_within(now, window(hours)), state.config.clone())
-    }
-
-    /// All records of the last `hours` in their order, and the samples of traffic.
-    fn all(&self, hours: Option<u32>) -> (Vec<Arc<Record>>, Vec<Arc<super::traffic::Sample>>) {
-        let now = self.clock.now();
-        self.lock().all_within(now, hours.map_or(Duration::MAX, window))
     }
 }
 

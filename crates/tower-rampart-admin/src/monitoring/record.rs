@@ -157,7 +157,9 @@ impl Detail {
                 json!({"from": from.as_str(), "to": to.as_str(), "reason": reason.as_str(), "would_be": would_be})
             }
             Self::Rejected { stage, message, retry_after } => {
-                let retry_after = retry_after.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX));
+                // Rounded up: whoever comes back too early is refused again.
+                let millis = |it: Duration| u64::try_from(it.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+                let retry_after = retry_after.map(millis);
                 json!({"rejected_by": stage.as_str(), "message": &**message, "retry_after_ms": retry_after})
             }
             Self::Alert { id, kind, subject, level, resolved } => json!({

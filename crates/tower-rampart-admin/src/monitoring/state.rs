@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) sender: Option<Sender<Arc<Record>>>,
     /// How many transitions were heard of.
     pub(super) transitions: u64,
+    /// The last reading of the configuration that came here.
+    reading: u64,
 }
 
 impl State {
@@ -54,6 +56,7 @@ impl State {
             told: 0,
             sender: Some(Sender::new(BUFFER)),
             transitions: 0,
+            reading: 0,
         }
     }
 
@@ -77,14 +80,23 @@ impl State {
     }
 
     /// Another configuration runs.
-    pub(super) fn reloaded(&mut self, config: &ResilienceConfig, message: Arc<str>, now: Moment) {
+    pub(super) fn reloaded(&mut self, config: &ResilienceConfig, reading: u64, message: Arc<str>, now: Moment) {
         let new_preset = short(config.preset_name());
-        let old_preset = std::mem::replace(&mut self.preset, Arc::clone(&new_preset));
-        self.apply(config.monitoring());
+        let old_preset = Arc::clone(&self.preset);
+        self.configure(config, reading);
         let detail = Detail::Change { message, old_preset, new_preset: Arc::clone(&new_preset) };
         let of_reload = |kind, detail| Record::new(now, kind, 1.0, detail).preset(&new_preset).operation("reload");
         self.keep(of_reload(RecordKind::ConfigChange, detail));
         self.keep(of_reload(RecordKind::PresetUsage, Detail::Nothing));
+    }
+
+    /// Goes by a configuration, unless a later reading of it was here before.
+    pub(super) fn configure(&mut self, config: &ResilienceConfig, reading: u64) {
+        if reading > self.reading {
+            self.reading = reading;
+            self.preset = short(config.preset_name());
+            self.apply(config.monitoring());
+        }
     }
 
     /// Keeps as much, and compares with what, another document says.
@@ -222,5 +234,27 @@ impl State {
     pub(super) fn close(&mut self) {
         // Those who follow come to its end.
         self.sender = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_rampart_config::Preset;
+
+    use super::*;
+
+    #[test]
+    fn older_reading_of_the_configuration_that_comes_late_is_told_and_changes_nothing() {
+        let now = Moment { at: Timestamp::ZERO, date: jiff::Timestamp::UNIX_EPOCH };
+        let of = |text: &str| ResilienceConfig::over(Preset::Production, text).expect("a document");
+        let (older, newer) =
+            (of(r#"{"monitoring": {"max_events": 100}}"#), of(r#"{"monitoring": {"max_events": 200}}"#));
+        let mut state = State::new(older.monitoring(), "simple", now);
+        state.reloaded(&newer, 2, short("the second"), now);
+        state.reloaded(&older, 1, short("the first"), now);
+        assert_eq!(state.config.max_events, 200);
+        assert_eq!(state.usage.iter().filter(|it| it.kind == RecordKind::ConfigChange).count(), 2);
+        state.configure(&older, 3);
+        assert_eq!(state.config.max_events, 100);
     }
 }

@@ -94,6 +94,7 @@ fn one(_api: &Api, asked: &Asked) -> Result<Reply<TemplateDetails>, Refusal> {
 #[serde(deny_unknown_fields)]
 struct TemplateRequest {
     /// A template's name, or a preset's.
+    #[schemars(example = &"robust_production")]
     template_name: String,
     /// Fields that take the place of the template's, whole; at most 4096 bytes.
     #[serde(default)]

@@ -157,21 +157,28 @@ impl Breaker {
     ///
     /// # Errors
     /// As [`Breaker::try_acquire`].
-    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
     #[inline]
     pub fn peek(&self, now: impl Now) -> Result<(), Refused> {
         let word = self.word();
         if word.has(ADMITS) {
             return Ok(());
         }
-        self.peek_open(word, now.now())
+        self.peek_open(word, now)
     }
 
     #[inline(never)]
-    fn peek_open(&self, word: Word, now: Timestamp) -> Result<(), Refused> {
-        match (word.state(), self.open_for(now)) {
-            (State::Open, Some(wait)) => Err(Refused { state: State::Open, retry_after: Some(wait) }),
-            _ => lock(&self.core).machine.peek(now),
+    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    fn peek_open(&self, word: Word, now: impl Now) -> Result<(), Refused> {
+        match word.state() {
+            State::ForcedOpen => Err(Refused { state: State::ForcedOpen, retry_after: None }),
+            State::Open => {
+                let now = now.now();
+                match self.open_for(now) {
+                    None => lock(&self.core).machine.peek(now),
+                    wait => Err(Refused { state: State::Open, retry_after: wait }),
+                }
+            }
+            _ => lock(&self.core).machine.peek(now.now()),
         }
     }
 

@@ -64,9 +64,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    #[inline]
-    pub(crate) fn new(limiter: Arc<Limiter>, place: Option<Place>) -> Self {
-        Self { limiter, place, per_key: false }
+    pub(crate) fn new(limiter: Arc<Limiter>, place: Place) -> Self {
+        Self { limiter, place: Some(place), per_key: false }
     }
 
     /// Says that the limiter is that of one key among many.
@@ -94,23 +93,6 @@ impl Drop for Held {
     }
 }
 
-/// Gives a permit back when it is dropped: by a panic of the inner service, before there is a future to hold the permit.
-#[derive(Debug)]
-pub(crate) struct Unwinding<'a> {
-    pub(crate) limiter: &'a Limiter,
-    pub(crate) permit: &'a mut Option<Permit>,
-}
-
-impl Drop for Unwinding<'_> {
-    #[cold]
-    #[inline(never)]
-    fn drop(&mut self) {
-        if let Some(permit) = self.permit.take() {
-            self.limiter.release(permit);
-        }
-    }
-}
-
 impl<S: Service<Req>, Req> ResponseFuture<S, Req> {
     pub(crate) fn calling(future: S::Future, held: Held) -> Self {
         Self { state: State::Calling(future), held: Some(held) }
@@ -123,7 +105,6 @@ impl<S: Service<Req>, Req> ResponseFuture<S, Req> {
     }
 
     #[cold]
-    #[inline(never)]
     pub(crate) fn refused(rejection: Rejection) -> Self {
         Self { state: State::Refused(Some(rejection)), held: None }
     }
@@ -136,7 +117,6 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
-    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {

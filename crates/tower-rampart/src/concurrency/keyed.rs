@@ -193,11 +193,11 @@ where
         match limiter.try_acquire().map(Admission::Granted).or_else(|_| limiter.enqueue()) {
             Ok(Admission::Granted(permit)) => {
                 // Held before the inner service is called, which may panic.
-                let held = Held::new(limiter, Some(Place::Permit(permit)));
+                let held = Held::new(limiter, Place::Permit(permit));
                 ResponseFuture::calling(self.inner.call(request), held)
             }
             Ok(Admission::Queued(ticket)) => {
-                let held = Held::new(limiter, Some(Place::Ticket(ticket))).per_key();
+                let held = Held::new(limiter, Place::Ticket(ticket)).per_key();
                 // Call the instance that was readied once there is a permit, keep a fresh one.
                 let fresh = self.inner.clone();
                 ResponseFuture::queued(mem::replace(&mut self.inner, fresh), request, held)

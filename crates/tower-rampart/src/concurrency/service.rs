@@ -6,10 +6,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use tower_rampart_core::concurrency::{Admission, Limiter, Permit};
+use tower_rampart_core::concurrency::{Admission, Limiter};
 use tower_service::Service;
 
-use super::future::{Held, Place, ResponseFuture, Unwinding};
+use super::future::{Held, Place, ResponseFuture};
 use crate::error::FromRejection;
 
 /// A service with a bound on the calls in flight; made by [`ConcurrencyLimitLayer`](super::ConcurrencyLimitLayer).
@@ -49,45 +49,20 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, Req>;
 
-    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        match self.limiter.try_acquire() {
-            Ok(permit) => self.call_with(permit, request),
-            Err(_) => self.enqueue(request),
-        }
-    }
-}
-
-impl<S> ConcurrencyLimit<S> {
-    #[inline]
-    fn call_with<Req>(&mut self, permit: Permit, request: Req) -> ResponseFuture<S, Req>
-    where
-        S: Service<Req>,
-    {
-        let mut permit = Some(permit);
-        // Only looked at if the inner service panics: what holds the permit is made where it stays.
-        let unwinding = Unwinding { limiter: &self.limiter, permit: &mut permit };
-        let future = self.inner.call(request);
-        mem::forget(unwinding);
-        ResponseFuture::calling(future, Held::new(Arc::clone(&self.limiter), permit.map(Place::Permit)))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn enqueue<Req>(&mut self, request: Req) -> ResponseFuture<S, Req>
-    where
-        S: Service<Req> + Clone,
-    {
         let limiter = &self.limiter;
-        match limiter.enqueue() {
-            Ok(Admission::Granted(permit)) => self.call_with(permit, request),
+        let admission = limiter.try_acquire().map(Admission::Granted).or_else(|_| limiter.enqueue());
+        match admission {
+            Ok(Admission::Granted(permit)) => {
+                let held = Held::new(Arc::clone(limiter), Place::Permit(permit));
+                ResponseFuture::calling(self.inner.call(request), held)
+            }
             Ok(Admission::Queued(ticket)) => {
-                let held = Held::new(Arc::clone(limiter), Some(Place::Ticket(ticket)));
+                let held = Held::new(Arc::clone(limiter), Place::Ticket(ticket));
                 // Call the instance that was readied once there is a permit, keep a fresh one.
                 let fresh = self.inner.clone();
                 ResponseFuture::queued(mem::replace(&mut self.inner, fresh), request, held)

@@ -5,13 +5,11 @@ use std::{fmt, str};
 use super::Key;
 
 /// At most as many bytes as a key has, on the stack. What does not fit is an error, and then there is no key.
-#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only extractors of HTTP write keys"))]
 pub(crate) struct KeyText {
     bytes: [u8; Key::MAX_LEN],
     len: usize,
 }
 
-#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only extractors of HTTP write keys"))]
 impl KeyText {
     /// The text that `write` writes; `None` if it says so, if it does not fit, or if there is none.
     pub(crate) fn of(write: impl FnOnce(&mut Self) -> Option<()>) -> Option<Self> {

@@ -21,6 +21,7 @@ pub(crate) struct KeyedMachines {
     pub(crate) breakers: OnceLock<Keyed<Breaker>>,
     pub(crate) limiters: OnceLock<Keyed<Limiter>>,
     /// Boxes of calls that have ended, for those that come: the future of a call has no room for what few calls need, and none of them allocates for it.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: Mutex<Vec<Box<CallKeys>>>,
 }
 
@@ -46,20 +47,20 @@ pub struct KeyedState {
 impl KeyedMachines {
     /// What a stage keeps for each key; `None` if it keeps nothing.
     pub(super) fn look(&self, stage: Stage, now: Timestamp) -> Option<KeyedState> {
-        let state = |counts, most_used, open, queued| KeyedState { counts, most_used, open, queued };
+        let seen = |counts, most_used, open, queued| KeyedState { counts, most_used, open, queued };
         match stage {
             Stage::RateLimit => {
-                self.rate.get().map(|it| state(it.counts(), it.most_used(MOST_SHOWN), Vec::new(), it.queued()))
+                self.rate.get().map(|it| seen(it.counts(), it.most_used(MOST_SHOWN), Vec::new(), it.queued()))
             }
             Stage::CircuitBreaker => self.breakers.get().map(|it| {
                 let is_open = |breaker: &Breaker| !matches!(breaker.state(now), State::Closed | State::Disabled);
                 let open = it.select(is_open).into_iter().map(|(key, _)| key).collect();
-                state(it.counts(), it.most_used(MOST_SHOWN), open, 0)
+                seen(it.counts(), it.most_used(MOST_SHOWN), open, 0)
             }),
             Stage::Concurrency => self
                 .limiters
                 .get()
-                .map(|it| state(it.counts(), it.most_used(MOST_SHOWN), Vec::new(), it.sum(Limiter::queued))),
+                .map(|it| seen(it.counts(), it.most_used(MOST_SHOWN), Vec::new(), it.sum(Limiter::queued))),
             _ => None,
         }
     }
@@ -99,11 +100,6 @@ impl KeyedStages {
 }
 
 impl KeyedMachines {
-    /// A box for the keys of a call: one that is spare, unless another thread is at them.
-    fn keys(&self) -> Box<CallKeys> {
-        self.spare.try_lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default()
-    }
-
     /// Keeps the box of a call that has ended.
     fn keep(&self, mut keys: Box<CallKeys>) {
         *keys = CallKeys::default();
@@ -154,7 +150,9 @@ impl<J, K, A, R> Call<J, K, A, R> {
     #[inline(never)]
     pub(super) fn take_keys(&mut self, now: Timestamp, read: impl Fn(Stage, &mut dyn FnMut(Option<&str>))) {
         let (machines, stages) = (&self.shared.machines, self.settings.keyed);
-        let mut keys = machines.keyed.keys();
+        // One that is spare, unless another thread is at them.
+        let spare = machines.keyed.spare.try_lock().ok().and_then(|mut spare| spare.pop());
+        let mut keys = spare.unwrap_or_default();
         if stages.rate
             && let Some(limiter) = machines.keyed.rate.get()
         {

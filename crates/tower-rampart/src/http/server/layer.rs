@@ -37,6 +37,10 @@ use crate::{
 /// `application/grpc`, with the [`Rejection`](crate::Rejection) in the extensions. The inner service's error type stays what it is: `Infallible`
 /// for axum. A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes untouched: it is neither refused nor counted.
 ///
+/// A refusal leaves the request's body unread. hyper closes an HTTP/1.1 connection after an answer that came so early, whoever gave it, and a client that is
+/// in the middle of a long upload (beyond some MiB, which the system holds) may fail before it looks for the answer. Over HTTP/2 it always hears it. A
+/// host that minds wraps bodies outside of this layer in one that is read on, within bounds, when it is dropped.
+///
 /// All services of one layer share their state, however often `layer()` is called.
 ///
 /// # Examples
