@@ -11,7 +11,7 @@ use tokio::{
     net::TcpSocket,
 };
 
-async fn gateway(document: &str) -> (Backend, Gateway) {
+fn gateway(document: &str) -> (Backend, Gateway) {
     let backend = Backend::start(|_, _| async { status(200) });
     let gateway = Gateway::configured(backend.address, document);
     (backend, gateway)
@@ -31,7 +31,8 @@ async fn ask_from(from: [u8; 4], gateway: &Gateway, lines: &str) -> u16 {
         answer
     };
     let answer = within(asked).await;
-    answer.split(' ').nth(1).and_then(|it| it.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
+    let status = answer.split(' ').nth(1).and_then(|it| it.parse().ok());
+    status.expect("an answer has a status")
 }
 
 async fn ask(gateway: &Gateway, header: &str, value: &str) -> (u16, String) {
@@ -43,7 +44,7 @@ async fn ask(gateway: &Gateway, header: &str, value: &str) -> (u16, String) {
 #[tokio::test]
 async fn noisy_tenant_is_refused_and_the_other_never_is() {
     let document = r#"{"rate_limit": {"limit": 5, "period": "1h", "burst_size": 5, "per_key": "header:x-tenant"}}"#;
-    let (backend, gateway) = gateway(document).await;
+    let (backend, gateway) = gateway(document);
     let mut refused = 0;
     for call in 0..60 {
         let (status, body) = ask(&gateway, "x-tenant", "noisy").await;
@@ -59,7 +60,7 @@ async fn noisy_tenant_is_refused_and_the_other_never_is() {
 #[tokio::test]
 async fn clients_are_told_apart_by_the_address_that_they_call_from() {
     let document = r#"{"rate_limit": {"limit": 1, "period": "1h", "burst_size": 1, "per_key": "client_ip"}}"#;
-    let (_backend, gateway) = gateway(document).await;
+    let (_backend, gateway) = gateway(document);
     let (noisy, quiet) = ([127, 0, 0, 2], [127, 0, 0, 3]);
     assert_eq!(ask_from(noisy, &gateway, "").await, 200);
     for forged in ["", "x-forwarded-for: 198.51.100.7\r\n", "forwarded: for=198.51.100.8\r\n"] {
@@ -71,7 +72,7 @@ async fn clients_are_told_apart_by_the_address_that_they_call_from() {
 #[tokio::test]
 async fn clients_behind_a_trusted_proxy_are_told_apart_by_what_it_says() {
     let document = r#"{"rate_limit": {"limit": 1, "period": "1h", "burst_size": 1, "per_key": "client_ip"}, "http": {"trusted_hops": 1}}"#;
-    let (_backend, gateway) = gateway(document).await;
+    let (_backend, gateway) = gateway(document);
     let proxy = [127, 0, 0, 2];
     let by = |client: &str| format!("x-forwarded-for: 6.6.6.6, {client}\r\n");
     assert_eq!(ask_from(proxy, &gateway, &by("198.51.100.7")).await, 200);
@@ -82,7 +83,7 @@ async fn clients_behind_a_trusted_proxy_are_told_apart_by_what_it_says() {
 #[tokio::test]
 async fn hosts_are_told_apart_by_what_clients_ask_for() {
     let document = r#"{"rate_limit": {"limit": 1, "period": "1h", "burst_size": 1, "per_key": "authority"}}"#;
-    let (_backend, gateway) = gateway(document).await;
+    let (_backend, gateway) = gateway(document);
     assert_eq!(ask(&gateway, "host", "a.example").await.0, 200);
     assert_eq!(ask(&gateway, "host", "A.example:80").await.0, 429);
     assert_eq!(ask(&gateway, "host", "b.example").await.0, 200);
