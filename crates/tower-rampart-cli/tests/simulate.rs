@@ -173,15 +173,32 @@ fn reload_keeps_the_state_and_changes_what_new_calls_meet() {
 fn bad_reload_is_a_line_and_changes_nothing() {
     let lines = [
         with(op(5, "reload"), json!({"config": {"retry_attempts": 1, "circuit_breaker_threshold": 99}})),
-        with(op(6, "reload"), json!({"config": {"rate_limit": {"requests_per_second": 1, "per_key": "authority"}}})),
+        with(op(6, "reload"), json!({"config": {"rate_limit": {"requests_per_second": 1, "max_keys": 5}}})),
         call(7, &["transient", "ok"]),
     ];
     let replayed = through_preset("simple", &lines);
-    for (line, path) in [(0, "circuit_breaker_threshold"), (1, "rate_limit.per_key")] {
+    for (line, path) in [(0, "circuit_breaker_threshold"), (1, "rate_limit.max_keys")] {
         assert_eq!(replayed.0[line]["reload"], line, "{replayed:?}");
         assert!(replayed.0[line]["violations"][0]["path"].as_str().is_some_and(|it| it.contains(path)), "{replayed:?}");
     }
     assert_eq!(replayed.call(2)["attempts"], 2);
+}
+
+#[test]
+fn key_of_a_line_stands_for_whatever_per_key_names() {
+    let keyed = |at: u64, key: &str| with(call(at, &["ok"]), json!({"key": key}));
+    let document = |on_limit: &str| {
+        let limit =
+            json!({"limit": 1, "period": "1s", "burst_size": 1, "per_key": "header:x-tenant", "on_limit": on_limit});
+        json!({"rate_limit": limit})
+    };
+    let lines = [keyed(0, "noisy"), keyed(1, "noisy"), keyed(2, "quiet"), call(3, &["ok"]), call(4, &["ok"])];
+    let replayed = simulate(&document("reject"), &lines);
+    let refused: Vec<bool> = (0..5).map(|line| replayed.call(line)["rejected_by"] == "rate_limit").collect();
+    assert_eq!(refused, [false, true, false, false, true]);
+    let waits = simulate(&document("wait"), &lines);
+    let ended: Vec<_> = (0..5).map(|line| waits.call(line)["ended_ms"].clone()).collect();
+    assert_eq!(ended, [0, 1000, 2, 3, 1003]);
 }
 
 #[test]

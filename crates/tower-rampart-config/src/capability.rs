@@ -58,7 +58,7 @@ capabilities! {
     GrpcProfile = "grpc_profile", "the gRPC classifier";
     /// `classify.profile: "model_api"`.
     ModelApiProfile = "model_api_profile", "the classifier of model APIs";
-    /// `per_key` and `max_keys`.
+    /// `per_key`, `max_keys` and `key_limits`.
     Keyed = "keyed", "state by key";
     /// `rate_limit.tokens_per_minute`.
     TokensPerMinute = "tokens_per_minute", "limits on tokens per minute";
@@ -125,6 +125,8 @@ impl Capabilities {
             .with(Capability::ModelApiProfile)
             .with(Capability::TokensPerMinute)
             .with(Capability::LearnFromHeaders)
+            .with(Capability::Keyed)
+            .with(Capability::TrustedHops)
     }
 
     /// A gRPC service or client behind the layers of this suite: what HTTP ones serve, but for model APIs, whose errors are JSON.

@@ -57,6 +57,7 @@ pub(crate) fn check_operation(
         Some(missing) => found.push(missing),
         None => found.extend(judge.without_limit()),
     }
+    found.extend(judge.keys());
     found.extend(judge.slow_calls());
     if found.is_empty() {
         found.extend(judge.machines());
@@ -157,7 +158,7 @@ impl Judge<'_> {
         if !self.config.rate_limit.enabled || self.merged.get("rate_limit.limit").is_some() {
             return Vec::new();
         }
-        let shapes = ["rate_limit.algorithm", "rate_limit.burst_size"];
+        let shapes = ["rate_limit.algorithm", "rate_limit.burst_size", "rate_limit.per_key"];
         let said = shapes.into_iter().filter(|it| self.merged.get(it).is_some());
         said.map(|path| {
             let message = format!("{path} says nothing without a limit on calls{}", self.whose());
@@ -166,6 +167,27 @@ impl Judge<'_> {
             ))
         })
         .collect()
+    }
+
+    /// What says nothing without keys.
+    fn keys(&self) -> Vec<Violation> {
+        let keys = &self.config.keys;
+        let stages = [
+            (&keys.circuit_breaker, &["circuit_breaker.max_keys"][..], self.config.circuit_breaker.enabled),
+            (&keys.rate_limit, &["rate_limit.max_keys", "rate_limit.key_limits"], self.config.rate_limit.enabled),
+            (&keys.concurrency, &["concurrency.max_keys"], self.config.concurrency.enabled),
+        ];
+        let mut found = Vec::new();
+        for (stage, shapes, is_on) in stages {
+            let said = shapes.iter().filter(|it| is_on && stage.per_key.is_none() && self.merged.get(it).is_some());
+            found.extend(said.map(|path| {
+                let needed = join(path.split('.').next().unwrap_or_default(), "per_key");
+                let message = format!("{path} says nothing without {needed}{}", self.whose());
+                Violation::new(self.place(path), ViolationCode::CrossField, message)
+                    .suggest(format!("Add {needed}, or remove {path}"))
+            }));
+        }
+        found
     }
 
     /// A share of slow calls says nothing where no call is slow.
@@ -193,7 +215,8 @@ impl Judge<'_> {
             .and_then(|()| config.rate_limit.check())
             .and_then(|()| config.model_limits.check())
             .and_then(|()| config.concurrency.check())
-            .and_then(|()| config.timeout.check());
+            .and_then(|()| config.timeout.check())
+            .and_then(|()| config.keys.check());
         let error: InvalidConfig = checked.err()?;
         let message = format!("{error}{}", self.whose());
         Some(Violation::new(self.place(error.field), ViolationCode::Range, message))

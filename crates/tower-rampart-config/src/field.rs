@@ -137,6 +137,38 @@ macro_rules! slot {
 }
 use slot;
 
+/// A [`Target::Slot`] for the number of keys of a stage, which says something only where it has keys, and is not printed elsewhere.
+macro_rules! max_keys_slot {
+    ($stage:ident) => {
+        $crate::field::Target::Slot {
+            set: |config, value| {
+                if let Some(read) = $crate::value::Slot::read(value) {
+                    config.keys.$stage.max_keys = read;
+                }
+            },
+            get: |config| {
+                let keys = &config.keys.$stage;
+                keys.per_key.as_ref().and_then(|_| $crate::value::Slot::show(&keys.max_keys))
+            },
+        }
+    };
+}
+use max_keys_slot;
+
+/// By what the state of a stage is kept. What names the operation itself needs nothing of the host.
+const fn keyed(path: &'static str, target: Target) -> Field {
+    let doc = "What the state of the stage is kept by; operation: by nothing further.";
+    Field::new(path, Kind::Key, doc, target).needs(|value| match value {
+        Value::Text(source) if source == "operation" => None,
+        _ => Some(Capability::Keyed),
+    })
+}
+
+const fn max_keys(path: &'static str, target: Target) -> Field {
+    let doc = "The most keys that have a state of their own; all further ones share one.";
+    Field::new(path, COUNT, doc, target)
+}
+
 /// All fields.
 pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
     let groups: [&'static [Field]; 7] = [

@@ -2,7 +2,7 @@
 
 mod wording;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use tower_rampart_core::{Code, breaker::Matcher, classify::Method, retry::Methods};
 
@@ -55,6 +55,10 @@ pub(crate) enum Kind {
     Headers,
     /// What keys state.
     Key,
+    /// Numbers above 0 by key.
+    KeyLimits {
+        max: f64,
+    },
     Methods,
     Matchers,
     Statuses,
@@ -115,6 +119,7 @@ impl Kind {
                 "all" => Ok(Value::Methods(Methods::All)),
                 _ => self.unknown(names::nearest(text, ["idempotent", "all"])),
             },
+            (Self::KeyLimits { max }, Node::Object(limits)) => Self::key_limits(limits, max),
             (Self::WindowSize { max, longest }, _) => Self::window(node, beside, max, longest),
             (_, Node::List(items)) => self.list(items),
             _ => self.mistyped(),
@@ -158,6 +163,25 @@ impl Kind {
             }
         }
         if problems.is_empty() { Ok(values) } else { Err(problems) }
+    }
+
+    fn key_limits(limits: &[(String, Node)], max: f64) -> Read {
+        let (mut values, mut problems) = (BTreeMap::new(), Vec::new());
+        for (key, node) in limits {
+            let problem = |code, expected: String| Problem {
+                at: format!(".{key}"),
+                code,
+                expected: format!("{expected} (got {})", node.shown()),
+                suggestion: None,
+            };
+            match (node, Self::Positive { max }.read(node, &[])) {
+                (Node::Refused, _) => {}
+                (_, Ok(Value::Number(limit))) if !key.is_empty() => drop(values.insert(key.clone(), limit)),
+                (_, Ok(_)) => problems.push(problem(ViolationCode::UnknownValue, "the limit of a key".to_owned())),
+                (_, Err(found)) => problems.extend(found.into_iter().map(|it| problem(it.code, it.expected))),
+            }
+        }
+        if problems.is_empty() { Ok(Value::KeyLimits(values)) } else { Err(problems) }
     }
 
     fn number(&self, value: f64) -> Read {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tower_rampart_core::{breaker, concurrency, fallback, rate, retry, timeout};
 
-use crate::{field::Field, print, value::Value};
+use crate::{KeysConfig, field::Field, print, value::Value};
 
 /// What answers are read as, and when they are judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,7 +52,7 @@ pub struct HttpConfig {
     pub deadline_headers: Vec<String>,
     /// The request header that tells the service behind the number of the attempt. Default: none.
     pub attempt_header: Option<String>,
-    /// Proxies whose forwarding headers are believed, 0 to 1 000 000. Default: 0.
+    /// Proxies whose forwarding headers are believed where the client's address is a key, 0 to 1 000 000. Default: 0.
     pub trusted_hops: u32,
 }
 
@@ -95,6 +95,8 @@ pub struct OperationConfig {
     pub fallback: fallback::Config,
     /// What a fallback that is data answers.
     pub fallback_answer: FallbackAnswer,
+    /// By what the state of the stages is kept.
+    pub keys: KeysConfig,
     /// What is particular to HTTP.
     pub http: HttpConfig,
     /// How answers are judged.
@@ -118,6 +120,7 @@ impl Default for OperationConfig {
             timeout: timeout::Config::default(),
             fallback: fallback::Config::default(),
             fallback_answer: FallbackAnswer::default(),
+            keys: KeysConfig::default(),
             http: HttpConfig::default(),
             classify: ClassifyConfig::default(),
             reserved: BTreeMap::new(),

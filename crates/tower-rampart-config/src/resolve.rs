@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tower_rampart_core::{breaker::Window, rate::default_burst, retry::Methods};
 
 use crate::{
-    GatewayConfig, MonitoringConfig, OperationConfig, Source, Strategy,
+    GatewayConfig, KeysConfig, MonitoringConfig, OperationConfig, Source, Strategy,
     document::{Document, Entry, Layer},
     field::{self, Target},
     operation::Profile,
@@ -95,6 +95,7 @@ impl Merged {
             // What says nothing without a limit on calls is as if nobody had said it.
             let unsaid = OperationConfig::default().rate_limit;
             (limit.algorithm, limit.burst_size) = (unsaid.algorithm, unsaid.burst_size);
+            (config.keys.rate_limit, config.keys.limits) = (KeysConfig::default().rate_limit, BTreeMap::new());
         } else if self.get("rate_limit.burst_size").is_none() {
             limit.burst_size = default_burst(limit.quota);
         }

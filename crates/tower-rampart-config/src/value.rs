@@ -1,6 +1,6 @@
 //! A value that passed its field's check, and the places of `OperationConfig` that it goes to and is printed from.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value as Json;
 use tower_rampart_core::{
@@ -13,6 +13,7 @@ use tower_rampart_core::{
 
 use crate::{
     duration,
+    keys::KeySource,
     operation::{OutcomeAt, Profile},
 };
 
@@ -31,6 +32,7 @@ pub(crate) enum Value {
     Statuses(Vec<u16>),
     Matchers(Vec<Matcher>),
     Methods(Methods),
+    KeyLimits(BTreeMap<String, f64>),
 }
 
 /// The gRPC codes by number.
@@ -80,6 +82,9 @@ impl Value {
             Self::Texts(texts) => Json::from(texts.clone()),
             Self::Statuses(statuses) => Json::from(statuses.clone()),
             Self::Matchers(matchers) => matchers.iter().copied().map(matcher_to_json).collect(),
+            Self::KeyLimits(limits) => {
+                Json::Object(limits.iter().map(|(key, it)| (key.clone(), Json::from(*it))).collect())
+            }
             Self::Methods(Methods::Idempotent) => Json::from("idempotent"),
             Self::Methods(Methods::All) => Json::from("all"),
             Self::Methods(methods @ Methods::Also(_)) => {
@@ -140,6 +145,8 @@ slots! {
     Vec<String>: Value::Texts(it) => Some(it.clone()), it => Some(Value::Texts(it.clone()));
     Vec<u16>: Value::Statuses(it) => Some(it.clone()), it => Some(Value::Statuses(it.clone()));
     Vec<Matcher>: Value::Matchers(it) => Some(it.clone()), it => Some(Value::Matchers(it.clone()));
+    BTreeMap<String, f64>: Value::KeyLimits(it) => Some(it.clone()), it => Some(Value::KeyLimits(it.clone()));
+    KeySource: Value::Text(it) => KeySource::parse(it), it => Some(Value::Text(it.to_string()));
     Methods: Value::Methods(it) => Some(*it), it => Some(Value::Methods(*it));
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tower_rampart_config::{
-    Capabilities, Capability, ConfigError, Context, Limits, OperationConfig, Preset, PresetDefinition, Presets,
-    ResilienceConfig, RouteMatch, Source, Strategy, ViolationCode, validate,
+    Capabilities, Capability, ConfigError, Context, KeySource, Limits, OperationConfig, Preset, PresetDefinition,
+    Presets, ResilienceConfig, RouteMatch, Source, Strategy, ViolationCode, validate,
 };
 use tower_rampart_core::{
     breaker::{Scope, Window},
@@ -382,6 +382,9 @@ fn http_hosts_serve_what_is_http_and_not_what_only_a_gateway_or_nobody_can() {
         r#"{"classify": {"profile": "grpc"}, "circuit_breaker": {"exclude": ["ABORTED", 404]}}"#,
         r#"{"rate_limit": {"tokens_per_minute": 5, "learn_from_headers": true}}"#,
         r#"{"http": {"replay_max_bytes": 1, "deadline_headers": ["x-deadline"], "attempt_header": "x-attempt"}}"#,
+        r#"{"circuit_breaker": {"per_key": "authority", "max_keys": 9}, "concurrency": {"per_key": "route"}}"#,
+        r#"{"rate_limit": {"requests_per_second": 1, "per_key": "client_ip"}, "http": {"trusted_hops": 1}}"#,
+        r#"{"rate_limit": {"requests_per_second": 1, "per_key": "header:x-tenant", "key_limits": {"acme": 9}}}"#,
     ];
     for text in served {
         assert!(validate(text, Limits::text(), &Capabilities::http(), None).is_valid, "{text}");
@@ -393,8 +396,6 @@ fn http_hosts_serve_what_is_http_and_not_what_only_a_gateway_or_nobody_can() {
         r#"{"gateway": {"routes": {"/a": "a"}}}"#,
         r#"{"fallback": {"targets": ["http://b"]}}"#,
         r#"{"fallback": {"status": 503}}"#,
-        r#"{"circuit_breaker": {"per_key": "authority"}}"#,
-        r#"{"http": {"trusted_hops": 1}}"#,
         r#"{"monitoring": {"max_events": 5}}"#,
         r#"{"concurrency": {"adaptive": {"algorithm": "aimd"}}}"#,
         r#"{"cache": {}}"#,
@@ -404,6 +405,44 @@ fn http_hosts_serve_what_is_http_and_not_what_only_a_gateway_or_nobody_can() {
     for text in refused {
         assert!(!validate(text, Limits::text(), &Capabilities::http(), None).is_valid, "{text}");
     }
+}
+
+#[test]
+fn what_shapes_keys_says_nothing_without_them() {
+    let cases = [
+        (r#"{"circuit_breaker": {"max_keys": 9}}"#, "circuit_breaker.max_keys"),
+        (r#"{"rate_limit": {"requests_per_second": 1, "max_keys": 9}}"#, "rate_limit.max_keys"),
+        (r#"{"rate_limit": {"requests_per_second": 1, "key_limits": {"a": 1}}}"#, "rate_limit.key_limits"),
+        (r#"{"concurrency": {"max_keys": 9}}"#, "concurrency.max_keys"),
+        (r#"{"rate_limit": {"tokens_per_minute": 5, "per_key": "route"}}"#, "rate_limit.per_key"),
+    ];
+    for (text, path) in cases {
+        let error = ResilienceConfig::from_json(text).unwrap_err();
+        assert_eq!(paths(&error), [path], "{text}");
+        assert_eq!(error.violations()[0].code, ViolationCode::CrossField, "{text}");
+    }
+    for text in
+        [r#"{"circuit_breaker": {"per_key": "operation"}}"#, r#"{"concurrency": {"enabled": false, "max_keys": 1}}"#]
+    {
+        assert!(validate(text, Limits::text(), &Capabilities::function(), None).is_valid, "{text}");
+    }
+}
+
+#[test]
+fn keys_are_resolved_for_each_operation_and_printed_as_they_are_read() {
+    let config = ResilienceConfig::from_json(
+        r#"{"rate_limit": {"requests_per_minute": 60, "per_key": "header:X-Tenant", "key_limits": {"acme": 600, "b.c": 0.5}},
+        "circuit_breaker": {"per_key": "authority", "max_keys": 7}, "operation_overrides": {"a": {"circuit_breaker": {"per_key": "operation"}}}}"#,
+    )
+    .unwrap();
+    let keys = config.operation("other").keys;
+    assert_eq!(keys.rate_limit.source(), Some(&KeySource::Header("x-tenant".to_owned())));
+    assert_eq!((keys.rate_limit.max_keys, keys.circuit_breaker.max_keys), (100_000, 7));
+    let rate = keys.rate(Duration::from_secs(60));
+    assert_eq!((rate.limits["acme"].burst_size, rate.limits["b.c"].burst_size), (10, 1));
+    assert_eq!(config.operation("a").keys.circuit_breaker.source(), None);
+    let again = ResilienceConfig::from_json(&config.to_json().to_string()).unwrap();
+    assert_eq!((again.operation("a"), again.operation("other")), (config.operation("a"), config.operation("other")));
 }
 
 #[test]

@@ -346,6 +346,12 @@ pub trait Classify<Req, Res, E> {
         RequestInfo::default()
     }
 
+    /// Hands the key of the request to `read`, by which the pipeline keeps the state of its stages where its host has the capability `keyed` and its document
+    /// says `per_key`. Default: there is none.
+    fn key(&self, _request: &Req, read: &mut dyn FnMut(Option<&str>)) {
+        read(None);
+    }
+
     /// Judges an answer.
     fn classify(&self, request: &RequestInfo, result: Result<&Res, &E>) -> Verdict;
 }

@@ -11,6 +11,7 @@ pub mod control;
 pub mod event;
 pub mod fallback;
 pub mod invalid;
+pub mod keyed;
 pub mod outcome;
 mod queue;
 mod random;

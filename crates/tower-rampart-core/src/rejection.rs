@@ -1,7 +1,10 @@
 //! A refusal as data: who refused, why, and how long to wait. The error enum that carries it to callers is `tower_rampart::Error`.
 
+mod wording;
+
 use std::{fmt, sync::Arc, time::Duration};
 
+use self::wording::{Counting, PerKey, Wait};
 use crate::{Class, Verdict, breaker::State, rate::Unit};
 
 /// A stage of the pipeline, by its name in every JSON, metric and message.
@@ -86,7 +89,7 @@ pub enum Rejection {
 
 /// The circuit breaker admits no call now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("circuit breaker of `{operation}` is {state}{}", Wait(*.retry_after))]
+#[error("circuit breaker{} of `{operation}` is {state}{}", PerKey(*.per_key), Wait(*.retry_after))]
 #[non_exhaustive]
 pub struct CircuitOpen {
     /// The operation whose breaker refused.
@@ -95,6 +98,8 @@ pub struct CircuitOpen {
     pub state: State,
     /// When the next call is admitted; `None` if that depends on the outcome of others or on an operator.
     pub retry_after: Option<Duration>,
+    /// Whether it is the breaker of one key among many. Which one is not said: it may be a secret of whoever calls.
+    pub per_key: bool,
 }
 
 /// Why a rate limiter refused.
@@ -111,7 +116,7 @@ pub enum RateLimitReason {
 
 /// The rate limiter admits no call now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("rate limit of `{operation}`{} {}{}", Counting(*.unit), .reason.as_str(), Wait(*.retry_after))]
+#[error("rate limit{} of `{operation}`{} {}{}", PerKey(*.per_key), Counting(*.unit), .reason.as_str(), Wait(*.retry_after))]
 #[non_exhaustive]
 pub struct RateLimited {
     /// The operation whose limiter refused.
@@ -125,6 +130,8 @@ pub struct RateLimited {
     pub burst: u32,
     /// What the limiter counts.
     pub unit: Unit,
+    /// Whether it is the limit of one key among many. Which one is not said.
+    pub per_key: bool,
 }
 
 /// Why a concurrency limiter refused.
@@ -139,7 +146,7 @@ pub enum OverloadReason {
 
 /// The concurrency limiter admits no call now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("concurrency limit of `{operation}` ({max_inflight} in flight) {}{}", .reason.as_str(), Wait(*.retry_after))]
+#[error("concurrency limit{} of `{operation}` ({max_inflight} in flight) {}{}", PerKey(*.per_key), .reason.as_str(), Wait(*.retry_after))]
 #[non_exhaustive]
 pub struct Overloaded {
     /// The operation whose limiter refused.
@@ -150,6 +157,8 @@ pub struct Overloaded {
     pub max_inflight: u32,
     /// A hint when to come back, where one is known.
     pub retry_after: Option<Duration>,
+    /// Whether it is the limit of one key among many. Which one is not said.
+    pub per_key: bool,
 }
 
 /// Which limit of time ran out.
@@ -187,14 +196,28 @@ pub struct NoEnabledTargets {
 impl CircuitOpen {
     /// A refusal by the breaker of `operation` in `state`.
     pub fn new(operation: Name, state: State, retry_after: Option<Duration>) -> Self {
-        Self { operation, state, retry_after }
+        Self { operation, state, retry_after, per_key: false }
+    }
+
+    /// Says that it is the breaker of one key among many.
+    #[must_use]
+    pub fn per_key(mut self) -> Self {
+        self.per_key = true;
+        self
     }
 }
 
 impl RateLimited {
     /// A refusal by the limiter of `operation`, which counts requests.
     pub fn new(operation: Name, reason: RateLimitReason, retry_after: Option<Duration>, burst: u32) -> Self {
-        Self { operation, reason, retry_after, burst, unit: Unit::Requests }
+        Self { operation, reason, retry_after, burst, unit: Unit::Requests, per_key: false }
+    }
+
+    /// Says that it is the limit of one key among many.
+    #[must_use]
+    pub fn per_key(mut self) -> Self {
+        self.per_key = true;
+        self
     }
 
     /// Says what the limiter counts.
@@ -208,7 +231,14 @@ impl RateLimited {
 impl Overloaded {
     /// A refusal by the concurrency limiter of `operation`.
     pub fn new(operation: Name, reason: OverloadReason, max_inflight: u32, retry_after: Option<Duration>) -> Self {
-        Self { operation, reason, max_inflight, retry_after }
+        Self { operation, reason, max_inflight, retry_after, per_key: false }
+    }
+
+    /// Says that it is the limit of one key among many.
+    #[must_use]
+    pub fn per_key(mut self) -> Self {
+        self.per_key = true;
+        self
     }
 }
 
@@ -341,30 +371,6 @@ impl TimeoutKind {
         match self {
             Self::Attempt => "attempt",
             Self::Total => "total",
-        }
-    }
-}
-
-/// What a limiter counts, where that is not requests.
-struct Counting(Unit);
-
-impl fmt::Display for Counting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Unit::Requests => Ok(()),
-            unit => write!(f, " ({})", unit.as_str()),
-        }
-    }
-}
-
-/// The last words of a refusal: when to come back.
-struct Wait(Option<Duration>);
-
-impl fmt::Display for Wait {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(wait) => write!(f, ", retry after {wait:?}"),
-            None => Ok(()),
         }
     }
 }

@@ -43,6 +43,7 @@ mod execute;
 pub mod fallback;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod key;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 #[cfg(feature = "rate-limit")]

@@ -8,9 +8,11 @@ use std::{future::Ready, io, time::Duration};
 use alloc_tracker::{Allocator, Session};
 use tower::{Layer, Service, ServiceExt, util::ServiceFn};
 use tower_rampart::{
-    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, Preset, PresetBuilder, RateLimitLayer,
-    ResilienceLayer, RetryLayer, TimeoutLayer, breaker, concurrency, rate_limit, retry,
+    CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error, FallbackLayer, Preset, PresetBuilder,
+    RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, TimeoutLayer, Verdict, breaker, classify::Given,
+    concurrency, key::Key, pipeline::Custom, rate_limit, retry,
 };
+use tower_rampart_config::{Capabilities, Capability};
 
 #[global_allocator]
 static ALLOCATOR: Allocator<std::alloc::System> = Allocator::system();
@@ -146,6 +148,54 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
     .await;
 }
 
+/// The key of every call, which is cloned for each.
+fn by_key() -> impl Fn(&u64) -> Option<Key> {
+    let key = Key::new("tenant").unwrap();
+    move |_| Some(key.clone())
+}
+
+/// Reads a key out of any request.
+struct WithKey;
+
+impl Classify<u64, u64, io::Error> for WithKey {
+    fn key(&self, _request: &u64, read: &mut dyn FnMut(Option<&str>)) {
+        read(Some("tenant"));
+    }
+
+    fn classify(&self, _request: &RequestInfo, result: Result<&u64, &io::Error>) -> Verdict {
+        Verdict::new(if result.is_ok() { Class::Success } else { Class::Transient })
+    }
+}
+
+/// The whole pipeline with every stage by key.
+fn every_stage_by_key(overrides: &str) -> PresetBuilder<Given<Custom<WithKey>>> {
+    let by_key = r#"{"rate_limit": {"per_key": "route"}, "circuit_breaker": {"per_key": "route"}, "concurrency": {"per_key": "route"}}"#;
+    let builder = every_stage(by_key).overrides_json(overrides).unwrap();
+    builder.capabilities(Capabilities::function().with(Capability::Keyed)).classifier(WithKey)
+}
+
+async fn by_keys(table: &mut Vec<(&'static str, u64)>) {
+    let wide = RateLimitLayer::builder().config(rate_limit::Config::per_second(1_000_000.0));
+    count(table, "rate_limit by key", wide.per_key(by_key()).build().unwrap().layer(inner()), answered).await;
+    let circuits = CircuitBreakerLayer::builder().per_key(by_key()).build().unwrap();
+    count(table, "circuit_breaker by key", circuits.layer(inner()), answered).await;
+    let limits = ConcurrencyLimitLayer::builder().per_key(by_key()).build().unwrap();
+    count(table, "concurrency by key", limits.layer(inner()), answered).await;
+    let mut used_up =
+        rate_limit::Config::with_quota(rate_limit::Quota { limit: 1.0, period: Duration::from_secs(86400) });
+    used_up.burst_size = 1;
+    let rate = RateLimitLayer::builder().config(used_up).per_key(by_key()).build().unwrap();
+    assert!(rate.layer(inner()).oneshot(1).await.is_ok());
+    count(table, "rate_limit by key refuses", rate.layer(inner()), rate_limited).await;
+    circuits.handle().circuit(Some("tenant")).unwrap().force_open();
+    count(table, "circuit_breaker by key refuses", circuits.layer(inner()), circuit_open).await;
+    count(table, "every stage by key", every_stage_by_key("{}").build().unwrap().layer(plain()), answered).await;
+    let layer =
+        every_stage_by_key(r#"{"rate_limit": {"limit": 1, "period": "24h", "burst_size": 1}}"#).build().unwrap();
+    assert!(layer.layer(plain()).oneshot(1).await.is_ok());
+    count(table, "every stage by key, rate used up", layer.layer(plain()), rate_limited).await;
+}
+
 async fn refusals(table: &mut Vec<(&'static str, u64)>) {
     let breaker = CircuitBreakerLayer::new(breaker::Config::default()).unwrap();
     breaker.handle().force_open();
@@ -189,6 +239,7 @@ async fn no_call_costs_an_allocation() {
     let mut table = Vec::new();
     successes(&mut table).await;
     refusals(&mut table).await;
+    by_keys(&mut table).await;
     println!("heap allocations of {CALLS} calls");
     for (name, allocations) in &table {
         println!("{name:>38} {allocations:>5}");

@@ -102,7 +102,7 @@ fn a_stage_that_this_pipeline_cannot_serve_is_refused_by_name_with_what_is_missi
         (r#"{"nested_retry": {"enabled": true}}"#.to_owned(), "nested_retry", "nested_retry"),
         (r#"{"circuit_breaker": {"per_key": "authority"}}"#.to_owned(), "circuit_breaker.per_key", "keyed"),
         (format!(r#"{{"rate_limit": {{{quota}, "per_key": "client_ip"}}}}"#), "rate_limit.per_key", "keyed"),
-        (format!(r#"{{"rate_limit": {{{quota}, "max_keys": 9}}}}"#), "rate_limit.max_keys", "keyed"),
+        (r#"{"concurrency": {"per_key": "route"}}"#.to_owned(), "concurrency.per_key", "keyed"),
         (
             format!(r#"{{"rate_limit": {{{quota}, "tokens_per_minute": 9}}}}"#),
             "rate_limit.tokens_per_minute",

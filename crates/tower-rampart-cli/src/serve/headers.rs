@@ -6,8 +6,10 @@ use http::{
         CONNECTION, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
     },
     request::Parts,
+    uri,
 };
 use http_body::Body;
+use tower_rampart::http::ForwardedPeer;
 
 use super::listener::Peer;
 
@@ -76,8 +78,13 @@ pub(crate) fn prepare(parts: &mut Parts, peer: Peer) -> Result<(), StatusCode> {
     };
     append(headers, &VIA, &format!("{protocol} {PSEUDONYM}"));
     if let Some(host) = host {
+        if let Ok(asked) = uri::Authority::try_from(host.as_bytes()) {
+            parts.extensions.insert(asked);
+        }
         headers.entry(X_FORWARDED_HOST).or_insert(host);
     }
+    // What the pipeline may keep state by: the headers do not say any more who was asked for, and say twice who asks.
+    parts.extensions.insert(ForwardedPeer(peer.address.ip()));
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(peer.scheme()));
 
     parts.version = Version::HTTP_11;

@@ -174,6 +174,10 @@ impl Classify<Request, Reply, Refusal> for ByWord {
         info
     }
 
+    fn key(&self, Request(play): &Request, read: &mut dyn FnMut(Option<&str>)) {
+        read(play.script.key.as_deref());
+    }
+
     fn classify(&self, _request: &RequestInfo, result: Result<&Reply, &Refusal>) -> Verdict {
         match result {
             Ok(_) => Word::Ok.verdict(None),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, rc::Rc};
 use serde_json::value::RawValue;
 use tower::{Layer as _, Service as _};
 use tower_rampart::{
-    Cloned, Error, Explain, OperationConfig, OperationHandle, PresetBuilder, ResilienceConfig, breaker,
+    Cloned, Error, Explain, OperationConfig, OperationHandle, PresetBuilder, ResilienceConfig, Stage, breaker,
     pipeline::{Custom, ResilienceService},
 };
 use tower_rampart_config::{ConfigError, Limits, Presets};
@@ -165,6 +165,7 @@ impl Lane {
             && self.stuck == self.live.len()
             && !self.live.is_empty()
             && self.handle.snapshot().rate.is_none_or(|rate| rate.queued == 0)
+            && self.handle.keys(Stage::RateLimit).is_none_or(|keys| keys.queued == 0)
     }
 
     /// The end of a call that was answered, refused or panicked.

@@ -65,6 +65,8 @@ pub(crate) struct Script {
     pub(crate) time_left: Option<Duration>,
     pub(crate) cost: u32,
     pub(crate) method: Method,
+    /// Stands for whatever `per_key` names.
+    pub(crate) key: Option<Box<str>>,
 }
 
 impl Script {
@@ -215,9 +217,8 @@ fn script(raw: Raw<'_>) -> Result<Script, String> {
     if !(1..=MAX_COST).contains(&cost) {
         return Err(format!("cost must be between 1 and {MAX_COST} (got {cost})"));
     }
-    if raw.key.is_some_and(|it| !it.get().starts_with('"')) {
-        return Err("key must be a string".to_owned());
-    }
+    let key =
+        raw.key.map(|it| serde_json::from_str(it.get()).map_err(|_| "key must be a string".to_owned())).transpose()?;
     Ok(Script {
         outcomes,
         latency_ms,
@@ -225,6 +226,7 @@ fn script(raw: Raw<'_>) -> Result<Script, String> {
         time_left: raw.deadline_ms.map(Duration::from_millis),
         cost,
         method: method(raw.method.as_deref().unwrap_or("GET"))?,
+        key,
     })
 }
 

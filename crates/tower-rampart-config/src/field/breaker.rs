@@ -5,7 +5,7 @@ use tower_rampart_core::{
     breaker::{HalfOpenPolicy, Matcher, Scope},
 };
 
-use super::{COUNT, DURATION, Field, LONGEST, MOST, RATE, SHARE, Target, slot};
+use super::{COUNT, DURATION, Field, LONGEST, MOST, RATE, SHARE, Target, keyed, max_keys, max_keys_slot, slot};
 use crate::{
     Capability,
     kind::Kind,
@@ -132,8 +132,8 @@ pub(super) static FIELDS: &[Field] = &[
     .needs(codes),
     Field::new("circuit_breaker.exclude", Kind::Matchers, "What counts neither way.", slot!(circuit_breaker.exclude))
         .needs(codes),
-    Field::new("circuit_breaker.per_key", Kind::Key, "What keys the state.", Target::Reserved)
-        .needs(|_| Some(Capability::Keyed)),
+    keyed("circuit_breaker.per_key", slot!(keys.circuit_breaker.per_key)),
+    max_keys("circuit_breaker.max_keys", max_keys_slot!(circuit_breaker)),
 ];
 
 fn codes(value: &Value) -> Option<Capability> {

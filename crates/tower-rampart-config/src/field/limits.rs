@@ -5,7 +5,10 @@ use tower_rampart_core::{
     rate::{Algorithm, OnLimit},
 };
 
-use super::{COUNT, COUNT_OR_ZERO, DURATION, DURATION_OR_ZERO, Field, LONGEST, MOST, SHORTEST, Target, slot};
+use super::{
+    COUNT, COUNT_OR_ZERO, DURATION, DURATION_OR_ZERO, Field, LONGEST, MOST, SHORTEST, Target, keyed, max_keys,
+    max_keys_slot, slot,
+};
 use crate::{
     Capability,
     kind::Kind,
@@ -70,10 +73,17 @@ pub(super) static FIELDS: &[Field] = &[
         slot!(rate_limit.on_limit),
     ),
     Field::new("rate_limit.max_wait", DURATION_OR_ZERO, "The longest wait.", slot!(rate_limit.max_wait)),
-    Field::new("rate_limit.per_key", Kind::Key, "What keys the state.", Target::Reserved)
-        .needs(|_| Some(Capability::Keyed)),
-    Field::new("rate_limit.max_keys", COUNT, "The most keys that have a state of their own.", Target::Reserved)
-        .needs(|_| Some(Capability::Keyed)),
+    keyed("rate_limit.per_key", slot!(keys.rate_limit.per_key)),
+    max_keys("rate_limit.max_keys", max_keys_slot!(rate_limit)),
+    Field::new(
+        "rate_limit.key_limits",
+        Kind::KeyLimits { max: MOST as f64 },
+        "Calls in each period of single keys, in place of limit; their burst is that of one second.",
+        Target::Slot {
+            set: |config, value| config.keys.limits = Slot::read(value).unwrap_or_default(),
+            get: |config| config.keys.rate_limit.per_key.as_ref().and_then(|_| config.keys.limits.show()),
+        },
+    ),
     Field::new(
         "rate_limit.tokens_per_minute",
         TOKENS,
@@ -102,6 +112,8 @@ pub(super) static FIELDS: &[Field] = &[
         "How long a call may wait for a permit.",
         slot!(concurrency.queue_timeout),
     ),
+    keyed("concurrency.per_key", slot!(keys.concurrency.per_key)),
+    max_keys("concurrency.max_keys", max_keys_slot!(concurrency)),
     Field::new(
         "concurrency.adaptive.algorithm",
         Kind::Words(&["aimd", "vegas", "gradient2"]),

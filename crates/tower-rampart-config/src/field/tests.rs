@@ -79,6 +79,9 @@ fn edges(kind: Kind) -> Vec<(String, bool)> {
         Kind::Matchers => vec![inside("[\"rate_limited\", 503, 14, \"UNAVAILABLE\"]".into()), outside("\"x\"".into())],
         Kind::Header => vec![inside("\"x-attempt\"".into()), outside("\"x attempt\"".into())],
         Kind::Key => vec![inside("\"header:x-tenant\"".into()), outside("\"tenant\"".into())],
+        Kind::KeyLimits { .. } => {
+            vec![inside("{\"acme\": 0.5}".into()), inside("{}".into()), outside("[9]".into())]
+        }
         Kind::Text | Kind::Document => vec![outside("1".into())],
     }
 }
@@ -110,6 +113,7 @@ fn machines_accept(config: &OperationConfig) -> bool {
         && config.model_limits.check().is_ok()
         && config.concurrency.check().is_ok()
         && config.timeout.check().is_ok()
+        && config.keys.check().is_ok()
 }
 
 #[test]
@@ -178,6 +182,11 @@ fn every_value_is_printed_from_where_it_went() {
             let mut config = OperationConfig::default();
             // What shapes a limit on calls is printed where there is one.
             config.rate_limit.quota.limit = 1.0;
+            // As what shapes keys is where there are keys.
+            let keys = &mut config.keys;
+            for stage in [&mut keys.circuit_breaker, &mut keys.rate_limit, &mut keys.concurrency] {
+                stage.per_key = Some(crate::KeySource::Authority);
+            }
             field.apply(&mut config, value);
             if field.path != "circuit_breaker.window.type" {
                 assert_eq!(field.value(&config).as_ref(), Some(value), "{} = {text}", field.path);

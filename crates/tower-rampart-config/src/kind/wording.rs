@@ -26,6 +26,7 @@ impl Kind {
             Self::Header => "a header name",
             Self::Headers => "a list of header names",
             Self::Key => "one of authority, route, operation, client_ip, header:NAME",
+            Self::KeyLimits { .. } => "an object of numbers by key",
             Self::Methods => "\"idempotent\", \"all\" or a list of HTTP methods",
             Self::Matchers => "a list of classes, HTTP statuses and gRPC codes",
             Self::Statuses => "a list of HTTP statuses",

@@ -51,6 +51,12 @@ pub(super) fn schema(kind: Kind) -> Json {
         Kind::Header => text(format!("^{TOKEN}+$")),
         Kind::Headers => list(&text(format!("^{TOKEN}+$"))),
         Kind::Key => text(format!("^(authority|route|operation|client_ip|header:{TOKEN}+)$")),
+        Kind::KeyLimits { max } => json!({
+            "type": "object",
+            "additionalProperties": schema(Kind::Positive { max }),
+            "propertyNames": { "minLength": 1, "maxLength": Limits::text().characters },
+            "maxProperties": Limits::text().properties,
+        }),
         Kind::Methods => {
             let methods = json!({ "enum": METHODS.map(|it| it.0) });
             json!({ "anyOf": [{ "enum": ["idempotent", "all"] }, list(&methods)] })

@@ -45,7 +45,10 @@ pub(crate) fn sound(flat: bool) -> Vec<(&'static str, Vec<Value>)> {
         ("circuit_breaker.recovery_backoff", vec![json!(1), json!(1.1), json!(100.0)]),
         ("circuit_breaker.monitor", vec![json!([]), json!(["transient", 500, "UNAVAILABLE", 4])]),
         ("circuit_breaker.exclude", vec![json!(["rate_limited"])]),
-        ("circuit_breaker.per_key", vec![json!("header:x-tenant")]),
+        ("circuit_breaker.per_key", vec![json!("header:x-tenant"), json!("operation")]),
+        ("concurrency.per_key", vec![json!("client_ip")]),
+        ("concurrency.max_keys", vec![json!(1), json!(77)]),
+        ("rate_limit.key_limits", vec![json!({}), json!({"acme": 0.5, "b.c": 7})]),
         ("retry.enabled", vec![json!(false), json!(true)]),
         ("retry.methods", vec![json!("all"), json!(["POST", "PATCH"]), json!("idempotent"), json!([])]),
         ("retry.backoff.factor", vec![json!(1), json!(2.7), json!(1e300)]),
@@ -87,6 +90,11 @@ pub(crate) fn put(object: &mut Map<String, Value>, path: &str, value: Value) {
     }
 }
 
+/// Whether something is said that needs a limit on calls.
+fn shapes_calls(limit: &Value) -> bool {
+    ["burst_size", "per_key", "max_keys", "key_limits"].iter().any(|it| limit.get(it).is_some())
+}
+
 /// An object of sound fields; a rate limit always has a quota, and one on calls where it has a burst.
 pub(crate) fn layer() -> impl Strategy<Value = Map<String, Value>> {
     any::<bool>().prop_flat_map(|flat| {
@@ -102,9 +110,16 @@ pub(crate) fn layer() -> impl Strategy<Value = Map<String, Value>> {
             }
             if let Some(limit) = object.get_mut("rate_limit")
                 && limit.get("requests_per_minute").is_none()
-                && (limit.get("tokens_per_minute").is_none() || limit.get("burst_size").is_some())
+                && (limit.get("tokens_per_minute").is_none() || shapes_calls(limit))
             {
                 limit["requests_per_second"] = json!(2.5);
+            }
+            for section in ["circuit_breaker", "rate_limit", "concurrency"] {
+                if let Some(stage) = object.get_mut(section)
+                    && (stage.get("max_keys").is_some() || stage.get("key_limits").is_some())
+                {
+                    stage["per_key"] = json!("authority");
+                }
             }
             object
         })

@@ -33,6 +33,7 @@ mod caution;
 mod commands;
 mod config;
 mod counters;
+mod keyed;
 mod permit;
 mod probes;
 mod recovery;

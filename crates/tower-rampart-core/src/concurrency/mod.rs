@@ -1,6 +1,7 @@
 //! Concurrency limit: so many calls at once, and a bounded fair queue before it.
 
 mod config;
+mod keyed;
 mod limit;
 
 pub use config::Config;

@@ -63,7 +63,7 @@ impl Machine {
         mark.new_account();
     }
 
-    fn holding(nano_tokens: i128, config: &Config, now: Timestamp) -> Self {
+    pub(super) fn holding(nano_tokens: i128, config: &Config, now: Timestamp) -> Self {
         let tokens = nano_tokens.div_euclid(i128::from(NANO));
         let tokens = i64::try_from(tokens).unwrap_or(if tokens < 0 { i64::MIN } else { i64::MAX });
         let pace = Pace::new(config.quota, config.burst_size);

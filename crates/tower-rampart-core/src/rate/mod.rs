@@ -6,6 +6,7 @@ mod config;
 mod exceeded;
 mod fleet;
 mod gcra;
+mod keyed;
 mod lane;
 mod learn;
 mod leased;
@@ -20,6 +21,7 @@ mod window;
 
 pub use config::{Algorithm, Config, ModelConfig, OnLimit, Quota, Scope, Unit, default_burst};
 pub use exceeded::Exceeded;
+pub use keyed::{Account, KeyLimit, KeyedConfig, KeyedRateLimiter};
 pub use learn::Learnt;
 pub use leased::{Account, Supply};
 pub use limiter::RateLimiter;

@@ -15,7 +15,7 @@ use tower_rampart_core::{
     rejection::{CircuitOpen, Name},
 };
 
-use super::guard::Guard;
+use super::{Shared, guard::Guard};
 use crate::error::FromRejection;
 
 /// The response of a [`CircuitBreaker`](super::CircuitBreaker).
@@ -45,9 +45,10 @@ enum State<F, C> {
 impl<F, C, Req> ResponseFuture<F, C, Req> {
     #[cold]
     #[inline(never)]
-    pub(crate) fn refused(name: &Name, refused: Refused) -> Self {
-        let rejection = CircuitOpen::new(Name::clone(name), refused.state, refused.retry_after).into();
-        Self { state: State::Refused(Some(rejection)), request: PhantomData }
+    pub(crate) fn refused(shared: &Shared<C>, refused: Refused) -> Self {
+        let open = CircuitOpen::new(Name::clone(shared.breaker.name()), refused.state, refused.retry_after);
+        let open = if shared.per_key { open.per_key() } else { open };
+        Self { state: State::Refused(Some(open.into())), request: PhantomData }
     }
 
     pub(crate) fn calling(future: F, guard: Guard<C>, info: RequestInfo) -> Self {

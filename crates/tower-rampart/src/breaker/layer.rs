@@ -108,11 +108,20 @@ impl<C> Builder<C> {
     where
         C: IntoClassifier<C2>,
     {
+        let (breaker, classifier) = self.into_parts()?;
+        Ok(CircuitBreakerLayer { shared: Arc::new(Shared { breaker, classifier, per_key: false }) })
+    }
+
+    /// The circuit, which the registry knows from now on, and the classifier.
+    pub(super) fn into_parts<C2>(self) -> Result<(Arc<Breaker>, C2), InvalidConfig>
+    where
+        C: IntoClassifier<C2>,
+    {
         let breaker = Arc::new(Breaker::new(self.name.as_str(), self.config)?);
         clock::prepare();
         if let Some(registry) = &self.registry {
             registry.attach(&self.name, |operation| operation.attach_breaker(Arc::clone(&breaker)))?;
         }
-        Ok(CircuitBreakerLayer { shared: Arc::new(Shared { breaker, classifier: self.classifier.into_classifier() }) })
+        Ok((breaker, self.classifier.into_classifier()))
     }
 }

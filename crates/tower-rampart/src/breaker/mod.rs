@@ -44,10 +44,12 @@
 pub mod future;
 mod guard;
 mod handle;
+mod keyed;
 mod layer;
 mod service;
 
 pub use handle::Handle;
+pub use keyed::{KeyedBuilder, KeyedCircuitBreaker, KeyedCircuitBreakerLayer, KeyedHandle, SharedClassifier};
 pub use layer::{Builder, CircuitBreakerLayer};
 pub use service::CircuitBreaker;
 pub use tower_rampart_core::breaker::{
@@ -63,4 +65,6 @@ use tower_rampart_core::breaker::Breaker;
 pub(crate) struct Shared<C> {
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) classifier: C,
+    /// Whether it is one circuit of many, so that refusals say so.
+    pub(crate) per_key: bool,
 }

@@ -87,13 +87,13 @@ where
         let ready = mem::take(&mut self.ready);
         let permit = match self.shared.breaker.try_acquire(clock::now) {
             Ok(permit) => permit,
-            Err(refused) => return ResponseFuture::refused(self.shared.breaker.name(), refused),
+            Err(refused) => return ResponseFuture::refused(&self.shared, refused),
         };
         if !ready {
             // The circuit refused when readiness was asked for and would admit now: the inner service was not made ready.
             self.shared.breaker.record(permit, Outcome::Ignored, None, clock::now);
             let refused = Refused { state: State::Open, retry_after: Some(Duration::ZERO) };
-            return ResponseFuture::refused(self.shared.breaker.name(), refused);
+            return ResponseFuture::refused(&self.shared, refused);
         }
         let mut permit = Some(permit);
         // Two words that are only looked at if the inner service panics: the guard is made where it stays.

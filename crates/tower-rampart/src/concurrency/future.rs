@@ -60,11 +60,18 @@ pub(crate) enum Place {
 pub(crate) struct Held {
     limiter: Arc<Limiter>,
     place: Option<Place>,
+    per_key: bool,
 }
 
 impl Held {
     pub(crate) fn new(limiter: Arc<Limiter>, place: Place) -> Self {
-        Self { limiter, place: Some(place) }
+        Self { limiter, place: Some(place), per_key: false }
+    }
+
+    /// Says that the limiter is that of one key among many.
+    pub(crate) fn per_key(mut self) -> Self {
+        self.per_key = true;
+        self
     }
 
     /// Whether it holds a permit, or does so from now on.
@@ -127,8 +134,9 @@ where
                         ready!(timer.poll_until(cx, until));
                         let limiter = &held.limiter;
                         let name = Name::clone(limiter.name());
-                        let rejection =
-                            Overloaded::new(name, OverloadReason::QueueTimeout, limiter.max_inflight(), None).into();
+                        let overloaded =
+                            Overloaded::new(name, OverloadReason::QueueTimeout, limiter.max_inflight(), None);
+                        let rejection = if held.per_key { overloaded.per_key() } else { overloaded }.into();
                         this.state.set(State::Done);
                         *this.held = None;
                         return Poll::Ready(Err(S::Error::from_rejection(rejection)));

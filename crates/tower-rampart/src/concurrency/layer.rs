@@ -74,10 +74,15 @@ impl Builder {
     /// # Errors
     /// Names the field of the configuration that is out of its range.
     pub fn build(self) -> Result<ConcurrencyLimitLayer, InvalidConfig> {
+        Ok(ConcurrencyLimitLayer { limiter: self.into_limiter()? })
+    }
+
+    /// The limiter, which the registry knows from now on.
+    pub(super) fn into_limiter(self) -> Result<Arc<Limiter>, InvalidConfig> {
         let limiter = Arc::new(Limiter::new(self.name.as_str(), self.config)?);
         if let Some(registry) = &self.registry {
             registry.attach(&self.name, |operation| operation.attach_concurrency_limiter(Arc::clone(&limiter)))?;
         }
-        Ok(ConcurrencyLimitLayer { limiter })
+        Ok(limiter)
     }
 }

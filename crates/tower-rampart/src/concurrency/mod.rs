@@ -28,10 +28,12 @@
 
 pub mod future;
 mod handle;
+mod keyed;
 mod layer;
 mod service;
 
 pub use handle::Handle;
+pub use keyed::{KeyedBuilder, KeyedConcurrencyLimit, KeyedConcurrencyLimitLayer, KeyedHandle};
 pub use layer::{Builder, ConcurrencyLimitLayer};
 pub use service::ConcurrencyLimit;
 pub use tower_rampart_core::concurrency::Config;

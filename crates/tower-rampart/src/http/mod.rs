@@ -47,6 +47,8 @@ mod inspect;
 mod json;
 pub mod key;
 #[cfg(feature = "pipeline")]
+mod keys;
+#[cfg(feature = "pipeline")]
 mod live;
 mod model;
 mod peeked;
@@ -71,6 +73,7 @@ pub use self::{
     body::{BodyError, ResponseBody},
     client::{ClientLayer, ClientService, StandbyService, capabilities},
     inspect::{DEFAULT_PEEK_TIMEOUT, Inspect, InspectFuture},
+    keys::ForwardedPeer,
     live::{Configured, HttpJudge, InBody, Judged, Live, Once, Replaying, Sent},
     server::{RefusalForm, ServerFuture, ServerLayer, ServerService},
     time_left::Deadline,

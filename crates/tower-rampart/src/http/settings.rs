@@ -8,6 +8,7 @@ use tower_rampart_core::{TokenEstimate, rate::RateLimiter};
 
 use super::{
     GrpcClassifier, HttpClassifier, ModelApiClassifier, ReplayCloner, is_grpc,
+    keys::Keys,
     model::{Learner, estimate},
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct HttpSettings {
     pub(crate) cloner: ReplayCloner,
     /// The request headers that carry the time left.
     pub(crate) deadline_headers: Vec<HeaderName>,
+    /// By what the stages keep their state.
+    pub(crate) keys: Keys,
     /// The most of a request body that is kept for another attempt, in bytes.
     pub(crate) replay_max_bytes: usize,
 }
@@ -71,6 +74,7 @@ impl HttpSettings {
             classifier,
             cloner: ReplayCloner::new().attempt_header(config.http.attempt_header.as_ref().and_then(header)),
             deadline_headers,
+            keys: Keys::new(config),
             replay_max_bytes: usize::try_from(config.http.replay_max_bytes).unwrap_or(usize::MAX),
         }
     }

@@ -8,7 +8,7 @@ use tower_rampart_core::{
     retry::{Attempts, StopReason},
 };
 
-use super::{Explain, Held, Shared, held::Span, rate::RateHeld, settings::CallSettings, switches};
+use super::{Explain, Held, Shared, held::Span, keys::CallKeys, rate::RateHeld, settings::CallSettings, switches};
 use crate::clock;
 
 /// The permits, tickets and accounts of one call. Dropped early, it ends them all.
@@ -24,6 +24,8 @@ pub(crate) struct Call<J, K, A, R> {
     /// When the attempt in flight has to end, and how long it had.
     pub(crate) attempt_until: Option<(Timestamp, TimeoutKind)>,
     pub(crate) explain: Explain,
+    /// The machines that it asks in the place of its operation's, where these are kept by key.
+    pub(super) keys: Option<Box<CallKeys>>,
     pub(super) rate: RateHeld,
     pub(super) queue_ticket: Option<concurrency::Ticket>,
     pub(super) permit: Option<concurrency::Permit>,
@@ -48,6 +50,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             attempts,
             attempt_until: None,
             explain: Explain::default(),
+            keys: None,
             rate: RateHeld::default(),
             queue_ticket: None,
             permit: None,
@@ -172,7 +175,9 @@ impl<J, K, A, R> Call<J, K, A, R> {
         self.started = false;
         let machines = Arc::clone(&self.shared.machines);
         let reserved = self.reserved();
-        Held::new(machines, self.circuit.take(), self.permit.take(), reserved, decided, &self.info, self.held_for())
+        let circuit = self.circuit.take().map(|permit| (Arc::clone(self.breaker()), permit));
+        let permit = self.permit.take().map(|permit| (Arc::clone(self.limiter()), permit));
+        Held::new(machines, circuit, permit, reserved, decided, &self.info, self.held_for())
     }
 
     fn held_for(&self) -> Span {
@@ -215,6 +220,7 @@ impl<J, K, A, R> Drop for Call<J, K, A, R> {
         };
         self.leave_circuit(outcome, None);
         self.release();
+        self.return_keys();
         if mem::take(&mut self.started) {
             let now = clock::now();
             let operation = &self.shared.machines.operation;

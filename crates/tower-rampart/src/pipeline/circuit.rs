@@ -16,7 +16,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes a permit of the circuit.
     #[inline]
     pub(crate) fn enter_circuit(&mut self, now: Timestamp) -> Result<(), Rejection> {
-        match self.shared.machines.breaker.try_acquire(now) {
+        match self.breaker().try_acquire(now) {
             Ok(permit) => {
                 self.circuit = Some(permit);
                 Ok(())
@@ -27,14 +27,15 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     #[cold]
     pub(crate) fn circuit_open(&self, refused: breaker::Refused) -> Rejection {
-        CircuitOpen::new(self.name(), refused.state, refused.retry_after).into()
+        let open = CircuitOpen::new(self.name(), refused.state, refused.retry_after);
+        if self.own_circuit().is_some() { open.per_key().into() } else { open.into() }
     }
 
     /// Ends the circuit's permit.
     #[inline]
     pub(crate) fn leave_circuit(&mut self, outcome: Outcome, retry_after: Option<Duration>) {
         if let Some(permit) = self.circuit.take() {
-            self.shared.machines.breaker.record(permit, outcome, retry_after, clock::now);
+            self.breaker().record(permit, outcome, retry_after, clock::now);
         }
     }
 
@@ -49,7 +50,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     #[inline]
     pub(crate) fn judge_circuit(&mut self, verdict: &Verdict) {
         if self.circuit.is_some() {
-            let outcome = self.shared.machines.breaker.outcome(verdict);
+            let outcome = self.breaker().outcome(verdict);
             self.leave_circuit(outcome, verdict.class.retry_after());
         }
     }
@@ -58,10 +59,10 @@ impl<J, K, A, R> Call<J, K, A, R> {
     pub(crate) fn circuit_forbids_retry(&self, now: Timestamp) -> bool {
         match self.settings.circuit {
             None => false,
-            Some(breaker::Scope::Attempt) => self.shared.machines.breaker.peek(now).is_err(),
+            Some(breaker::Scope::Attempt) => self.breaker().peek(now).is_err(),
             // The call itself may be the half-open circuit's probe, and goes on then.
             Some(breaker::Scope::Call) => {
-                matches!(self.shared.machines.breaker.state(now), breaker::State::Open | breaker::State::ForcedOpen)
+                matches!(self.breaker().state(now), breaker::State::Open | breaker::State::ForcedOpen)
             }
         }
     }

@@ -12,7 +12,7 @@ use super::call::Call;
 impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes a permit of the concurrency limiter if one is free.
     pub(crate) fn take_permit(&mut self) -> Result<(), Rejection> {
-        match self.shared.machines.concurrency.try_acquire() {
+        match self.limiter().try_acquire() {
             Ok(permit) => {
                 self.permit = Some(permit);
                 Ok(())
@@ -24,7 +24,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes a permit of the concurrency limiter, or a place in its queue: `Ok(true)` if it was taken.
     #[inline]
     pub(crate) fn enter_concurrency(&mut self) -> Result<bool, Rejection> {
-        let limiter = &self.shared.machines.concurrency;
+        let limiter = self.limiter();
         if let Ok(permit) = limiter.try_acquire() {
             self.permit = Some(permit);
             return Ok(true);
@@ -44,13 +44,14 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     #[cold]
     pub(crate) fn overloaded(&self, reason: OverloadReason) -> Rejection {
-        Overloaded::new(self.name(), reason, self.shared.machines.concurrency.max_inflight(), None).into()
+        let overloaded = Overloaded::new(self.name(), reason, self.limiter().max_inflight(), None);
+        if self.own_limiter().is_some() { overloaded.per_key().into() } else { overloaded.into() }
     }
 
     /// Whether the permit that was waited for is there.
     pub(crate) fn poll_concurrency(&mut self, cx: &Context<'_>) -> bool {
         let Some(ticket) = &self.queue_ticket else { return true };
-        let Poll::Ready(permit) = self.shared.machines.concurrency.poll_ticket(ticket, cx.waker()) else {
+        let Poll::Ready(permit) = self.limiter().poll_ticket(ticket, cx.waker()) else {
             return false;
         };
         self.queue_ticket = None;
@@ -61,10 +62,10 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Gives the permit back, or leaves the queue for it.
     pub(super) fn release_permit(&mut self) {
         if let Some(ticket) = self.queue_ticket.take() {
-            self.shared.machines.concurrency.cancel(ticket);
+            self.limiter().cancel(ticket);
         }
         if let Some(permit) = self.permit.take() {
-            self.shared.machines.concurrency.release(permit);
+            self.limiter().release(permit);
         }
     }
 }

@@ -170,6 +170,11 @@ where
         loop {
             let step = match this.state.as_mut().project() {
                 StateProjection::Start => {
+                    if call.settings.keyed.any() {
+                        let request = this.request.as_ref().expect("the request is there until the first attempt");
+                        let shared = Arc::clone(&call.shared);
+                        call.take_keys(call.began, |stage, read| shared.judge.key(request, stage, read));
+                    }
                     if call.settings.fallback.enabled && call.shared.answer.needs_request() {
                         let request = this.request.as_ref().expect("the request is there until the first attempt");
                         *this.walk = Walk::new(call.shared.cloner.clone_request(request));

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use tower_rampart_config::OperationConfig;
-use tower_rampart_core::{InvalidConfig, registry::OperationSnapshot, signals::Signals};
+use tower_rampart_core::{InvalidConfig, Stage, registry::OperationSnapshot, signals::Signals};
 
-use super::Machines;
+use super::{KeyedState, Machines};
 use crate::{breaker, clock};
 
 /// A handle to one operation; clones are handles to the same.
@@ -50,6 +50,12 @@ impl OperationHandle {
     /// The circuit.
     pub fn breaker(&self) -> breaker::Handle {
         breaker::Handle::new(Arc::clone(&self.machines.breaker))
+    }
+
+    /// What a stage keeps for each key: the rate limit, the circuit breaker or the concurrency limit; `None` if its state was never kept by key. Looks at all
+    /// keys: for operators, not for each call.
+    pub fn keys(&self, stage: Stage) -> Option<KeyedState> {
+        self.machines.keyed.look(stage, clock::now())
     }
 
     /// The counters, the latency and the state of every stage.

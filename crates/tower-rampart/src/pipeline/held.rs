@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tower_rampart_config::OutcomeAt;
 use tower_rampart_core::{
-    Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency, rate,
+    Outcome, Rejection, RequestInfo, Timestamp, Verdict,
+    breaker::{self, Breaker},
+    concurrency::{self, Limiter},
+    rate,
     rejection::{Name, TimedOut, TimeoutKind},
     retry::StopReason,
 };
@@ -21,8 +24,10 @@ use crate::clock;
 /// Dropping it gives back everything and counts the call.
 pub struct Held {
     machines: Arc<Machines>,
-    circuit: Option<breaker::Permit>,
-    permit: Option<concurrency::Permit>,
+    /// With the circuit that gave it: the operation's, or that of its key.
+    circuit: Option<(Arc<Breaker>, breaker::Permit)>,
+    /// With the limiter that gave it.
+    permit: Option<(Arc<Limiter>, concurrency::Permit)>,
     /// The tokens of a model API, where any were reserved.
     reserved: Option<Reserved>,
     /// What the head decided; `None`: the end decides.
@@ -45,8 +50,8 @@ pub(super) struct Span {
 impl Held {
     pub(super) fn new(
         machines: Arc<Machines>,
-        circuit: Option<breaker::Permit>,
-        permit: Option<concurrency::Permit>,
+        circuit: Option<(Arc<Breaker>, breaker::Permit)>,
+        permit: Option<(Arc<Limiter>, concurrency::Permit)>,
         reserved: rate::Receipt,
         decided: Option<Verdict>,
         info: &RequestInfo,
@@ -125,13 +130,12 @@ impl Held {
 
     fn end(&mut self, verdict: Option<&Verdict>) {
         self.is_over = true;
-        let breaker = &self.machines.breaker;
-        if let Some(permit) = self.circuit.take() {
+        if let Some((breaker, permit)) = self.circuit.take() {
             let outcome = verdict.map_or(Outcome::Abandoned, |verdict| breaker.outcome(verdict));
             breaker.record(permit, outcome, verdict.and_then(|it| it.class.retry_after()), clock::now);
         }
-        if let Some(permit) = self.permit.take() {
-            self.machines.concurrency.release(permit);
+        if let Some((limiter, permit)) = self.permit.take() {
+            limiter.release(permit);
         }
         let (operation, now) = (&self.machines.operation, clock::now());
         if let (Some(reserved), Some(verdict)) = (self.reserved.take(), verdict) {

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use tower_rampart_core::{Class, Classify, RequestInfo, Verdict};
+use tower_rampart_core::{Class, Classify, RequestInfo, Stage, Verdict};
 
 use crate::{
     classify::{Boxed, DefaultClassifier, Typed, classify_error},
@@ -20,6 +20,12 @@ pub trait Judge<Req, Res, E> {
 
     /// Reads from the request what must be known later.
     fn request(&self, request: &Req) -> RequestInfo;
+
+    /// Hands the key to `read` by which `stage` keeps its state, `None` if the request has none. Asked only where the configuration says that state is kept by
+    /// key, which it can for hosts with the capability `keyed` alone. Default: there is none.
+    fn key(&self, _request: &Req, _stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+        read(None);
+    }
 
     /// Judges an answer or a lifted error.
     fn judge(&self, request: &RequestInfo, result: Result<&Res, &Self::Error>) -> Verdict;
@@ -87,6 +93,10 @@ where
 
     fn request(&self, request: &Req) -> RequestInfo {
         self.0.request(request)
+    }
+
+    fn key(&self, request: &Req, _stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+        self.0.key(request, read);
     }
 
     fn judge(&self, request: &RequestInfo, result: Result<&Res, &E>) -> Verdict {

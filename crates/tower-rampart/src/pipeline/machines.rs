@@ -15,7 +15,11 @@ use tower_rampart_core::{
 
 #[cfg(not(feature = "http"))]
 use super::hostless::HttpSettings;
-use super::{settings::Settings, switches::Switches};
+use super::{
+    keys::{KeyedMachines, KeyedStages},
+    settings::Settings,
+    switches::Switches,
+};
 use crate::clock;
 #[cfg(feature = "http")]
 use crate::http::HttpSettings;
@@ -33,6 +37,8 @@ pub(crate) struct Machines {
     /// The limit on tokens of a model API; off without one.
     pub(crate) tokens: Arc<RateLimiter>,
     pub(crate) concurrency: Arc<Limiter>,
+    /// What there is for each key.
+    pub(crate) keyed: KeyedMachines,
     pub(crate) budget: Arc<Budget>,
     pub(crate) seeds: Seeds,
     /// Held while the configuration is replaced, so that two writers cannot interleave their stages.
@@ -66,10 +72,12 @@ impl Machines {
             concurrency: Arc::new(Limiter::new(Arc::clone(name), config.concurrency)?),
             budget: Arc::new(Budget::new(config.retry.budget)?),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
+            keyed: KeyedMachines::default(),
             config: Mutex::new(Arc::new(config)),
             capabilities: Mutex::new(Capabilities::all()),
             operation,
         };
+        machines.adopt_keys(&machines.config(), Timestamp::ZERO)?;
         machines.operation.attach_breaker(Arc::clone(&machines.breaker));
         machines.operation.attach_rate_limiter(Arc::clone(&machines.rate));
         machines.operation.attach_token_limiter(Arc::clone(&machines.tokens));
@@ -114,12 +122,21 @@ impl Machines {
         // Every part was checked above: none of these fails after another was applied.
         self.budget.reconfigure(config.retry.budget)?;
         let on = self.apply(&config, true, now)?;
+        if KeyedStages::from(&config).any() {
+            self.adopt_keys(&config, now)?;
+        }
         self.http.store(HttpSettings::new(&config, &self.rate, &self.tokens));
         self.settings.store(Settings::from(&config));
         self.switches.count(&current, &config);
         let off = self.apply(&config, false, now)?;
         *current = Arc::new(config);
         Ok(on || off)
+    }
+
+    /// Makes what is kept by key, and lets it run on the configuration that the operation's own machines run on.
+    fn adopt_keys(&self, config: &OperationConfig, now: Timestamp) -> Result<(), InvalidConfig> {
+        let shared = (&self.breaker, &self.rate, &self.concurrency);
+        self.keyed.adopt(self.operation.name(), shared, config, now)
     }
 
     /// Gives the stages that are on, or those that are off, their new values; whether the circuit's observers are to be told.
@@ -160,5 +177,6 @@ fn check(config: &OperationConfig) -> Result<(), InvalidConfig> {
     config.rate_limit.check()?;
     config.model_limits.check()?;
     config.concurrency.check()?;
+    config.keys.check()?;
     config.timeout.check()
 }

@@ -110,6 +110,7 @@ mod held;
 #[cfg(not(feature = "http"))]
 mod hostless;
 mod judge;
+mod keys;
 mod layer;
 mod machines;
 mod preflight;
@@ -128,6 +129,7 @@ pub use explain::{Explain, NoReport, OnReport, Report};
 pub use handle::OperationHandle;
 pub use held::Held;
 pub use judge::{Custom, Judge};
+pub use keys::KeyedState;
 pub use layer::ResilienceLayer;
 pub(crate) use machines::Machines;
 pub use preflight::{Admission, Preflight};

@@ -73,6 +73,9 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes a place among the calls and tokens, or a place in the queue for them: `Ok(true)` if they were taken.
     #[inline]
     pub(crate) fn enter_rate(&mut self, now: Timestamp) -> Result<bool, Rejection> {
+        if self.account().is_some() {
+            return self.enter_rate_by_key(now);
+        }
         if !self.rate_waits() {
             let limiter = &self.shared.machines.rate;
             self.rate.taken =
@@ -88,6 +91,44 @@ impl<J, K, A, R> Call<J, K, A, R> {
                 self.rate.ticket = Some(ticket);
                 Ok(false)
             }
+        }
+    }
+
+    /// Takes a place among the calls of the key, and tokens. A pause that the provider has asked for holds for all keys.
+    #[inline(never)]
+    fn enter_rate_by_key(&mut self, now: Timestamp) -> Result<bool, Rejection> {
+        let machines = &self.shared.machines;
+        let (Some(limiter), Some(account)) =
+            (machines.keyed.rate.get(), self.keys.as_mut().and_then(|it| it.rate.as_mut()))
+        else {
+            return self.enter_tokens(now);
+        };
+        machines.rate.peek(0, now).map_err(|exceeded| limiter.refusal(account, exceeded))?;
+        if self.settings.rate.is_some_and(|it| it.waits) {
+            limiter.resolve(account, now);
+            if let Some(own) = account.limiter() {
+                let admission = own.enqueue(self.info.cost, now, self.deadline);
+                match admission.map_err(|exceeded| limiter.refusal(account, exceeded))? {
+                    Admission::Granted(receipt) => self.rate.taken = receipt,
+                    Admission::Queued(ticket) => {
+                        self.rate.ticket = Some(ticket);
+                        return Ok(false);
+                    }
+                }
+                return self.enter_tokens(now);
+            }
+        }
+        let taken = limiter.try_acquire(account, self.info.cost, now);
+        self.rate.taken = taken.map_err(|exceeded| limiter.refusal(account, exceeded))?;
+        self.enter_tokens(now)
+    }
+
+    /// The refusal of a call that waited.
+    #[cold]
+    fn refused_turn(&self, exceeded: Exceeded) -> Rejection {
+        match (self.shared.machines.keyed.rate.get(), self.account()) {
+            (Some(limiter), Some(account)) => limiter.refusal(account, exceeded).into(),
+            _ => refusal(exceeded, &self.shared.machines.rate),
         }
     }
 
@@ -143,8 +184,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     pub(crate) fn poll_rate(&mut self, cx: &Context<'_>, since: Timestamp) -> Turn {
         let now = clock::now();
         let Some(ticket) = self.rate.ticket.take() else { return self.poll_tokens(cx, since, now) };
-        let limiter = &self.shared.machines.rate;
-        match limiter.poll_ticket(&ticket, cx.waker(), now) {
+        match self.rate_limiter().poll_ticket(&ticket, cx.waker(), now) {
             rate::Turn::Granted(receipt) => {
                 self.rate.taken = receipt;
                 match self.enter_tokens(now) {
@@ -155,7 +195,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
                 }
             }
             rate::Turn::Refused(exceeded) => {
-                let rejection = refusal(exceeded, limiter);
+                let rejection = self.refused_turn(exceeded);
                 self.waited(since, Turn::Refused(rejection), now)
             }
             waits => {
@@ -223,7 +263,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     pub(super) fn release_rate(&mut self) {
         let machines = &self.shared.machines;
         if let Some(ticket) = self.rate.ticket.take() {
-            machines.rate.cancel(ticket);
+            self.rate_limiter().cancel(ticket);
         }
         if let Some(tokens) = &mut self.rate.tokens {
             if let Some(ticket) = tokens.ticket.take() {
@@ -239,6 +279,10 @@ impl<J, K, A, R> Call<J, K, A, R> {
     }
 
     fn give_place_back(&mut self, now: Timestamp) {
-        self.shared.machines.rate.give_back(mem::take(&mut self.rate.taken), now);
+        let taken = mem::take(&mut self.rate.taken);
+        match (self.shared.machines.keyed.rate.get(), self.account()) {
+            (Some(limiter), Some(account)) => limiter.give_back(account, taken, now),
+            _ => self.shared.machines.rate.give_back(taken, now),
+        }
     }
 }

@@ -3,6 +3,8 @@
 use tower_rampart_config::{OperationConfig, OutcomeAt, Profile};
 use tower_rampart_core::{breaker, fallback, rate, retry::Attempts, timeout};
 
+use super::keys::KeyedStages;
+
 /// What is swapped as one on reload.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -22,6 +24,8 @@ pub(crate) struct CallSettings {
     pub(crate) rate: Option<RateSettings>,
     /// Whether the concurrency limiter is on.
     pub(crate) concurrency: bool,
+    /// Which stages keep their state by key.
+    pub(crate) keyed: KeyedStages,
     /// When the outcome is known.
     pub(crate) outcome_at: OutcomeAt,
     /// Whether an answer may go on after its head and decide the outcome then.
@@ -51,6 +55,7 @@ impl From<&OperationConfig> for Settings {
                 tokens: config.model_limits.tokens_per_minute.is_some(),
             }),
             concurrency: config.concurrency.enabled,
+            keyed: KeyedStages::from(config),
             outcome_at: config.classify.outcome_at,
             may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,
         };

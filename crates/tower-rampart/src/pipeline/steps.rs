@@ -90,7 +90,7 @@ pub(super) fn enter<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, now: 
     }
     if call.rate_waits()
         && call.circuit_in(breaker::Scope::Call)
-        && let Err(refused) = call.shared.machines.breaker.peek(now)
+        && let Err(refused) = call.breaker().peek(now)
     {
         let rejection = call.circuit_open(refused);
         return refuse(call, rejection);
@@ -114,7 +114,7 @@ pub(super) fn enter_concurrency<F, G, Res, E, J, K, A, R>(
     match call.enter_concurrency() {
         Ok(true) => enter_circuit(call, now),
         Ok(false) => {
-            let queue = call.shared.machines.concurrency.config().queue_timeout.map(|wait| now.after(wait));
+            let queue = call.limiter().config().queue_timeout.map(|wait| now.after(wait));
             let until = match (queue, call.deadline) {
                 (Some(queue), deadline) if deadline.is_none_or(|deadline| queue <= deadline) => {
                     Some((queue, Patience::Queue))
@@ -177,7 +177,7 @@ fn begin<F, G, Res, E, J, K, A, R>(
         return enter_attempt_circuit(call, carry, now);
     }
     if call.circuit_in(breaker::Scope::Attempt)
-        && let Err(refused) = call.shared.machines.breaker.peek(now)
+        && let Err(refused) = call.breaker().peek(now)
     {
         let rejection = call.circuit_open(refused);
         return stop(call, carry, StopReason::CircuitOpen, rejection);

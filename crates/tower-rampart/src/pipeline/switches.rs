@@ -58,6 +58,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
         let (switches, settings, attempts) = taken(&self.shared.machines);
         self.switches = Some(switches);
         self.settings = CallSettings { fallback: self.settings.fallback, ..settings };
+        self.drop_keys();
         self.attempts = attempts;
         self.deadline = self.settings.timeout.deadline(self.began, self.info.time_left);
     }

@@ -12,6 +12,7 @@ use pin_project::pin_project;
 use tower_rampart_core::{
     Rejection,
     rate::{Exceeded, RateLimiter, Ticket, Turn},
+    rejection::RateLimited,
 };
 use tower_service::Service;
 
@@ -47,11 +48,18 @@ enum State<F, S, Req> {
 pub(crate) struct Place {
     limiter: Arc<RateLimiter>,
     ticket: Option<Ticket>,
+    per_key: bool,
 }
 
 impl Place {
     pub(crate) fn new(limiter: Arc<RateLimiter>, ticket: Ticket) -> Self {
-        Self { limiter, ticket: Some(ticket) }
+        Self { limiter, ticket: Some(ticket), per_key: false }
+    }
+
+    /// Says that the limiter is that of one key among many.
+    pub(crate) fn per_key(mut self) -> Self {
+        self.per_key = true;
+        self
     }
 
     /// Whether the tokens were taken.
@@ -70,7 +78,8 @@ impl Place {
                 },
                 Turn::Refused(exceeded) => {
                     self.ticket = None;
-                    return Poll::Ready(Err(exceeded.refusal(&self.limiter).into()));
+                    let refusal = exceeded.refusal(&self.limiter);
+                    return Poll::Ready(Err(if self.per_key { refusal.per_key() } else { refusal }.into()));
                 }
             }
         }
@@ -97,7 +106,12 @@ impl<S: Service<Req>, Req> ResponseFuture<S, Req> {
     #[cold]
     #[inline(never)]
     pub(crate) fn refused(limiter: &RateLimiter, exceeded: Exceeded) -> Self {
-        Self { state: State::Refused(Some(exceeded.refusal(limiter).into())) }
+        Self::rejected(exceeded.refusal(limiter))
+    }
+
+    #[cold]
+    pub(crate) fn rejected(refusal: RateLimited) -> Self {
+        Self { state: State::Refused(Some(refusal.into())) }
     }
 }
 

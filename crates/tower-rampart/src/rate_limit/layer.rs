@@ -93,11 +93,17 @@ impl<W> Builder<W> {
     /// # Errors
     /// Names the field of the configuration that is out of its range.
     pub fn build(self) -> Result<RateLimitLayer<W>, InvalidConfig> {
+        let (limiter, cost) = self.into_parts()?;
+        Ok(RateLimitLayer { shared: Arc::new(Shared { limiter, cost }) })
+    }
+
+    /// The limiter, which the registry knows from now on, and the costs.
+    pub(super) fn into_parts(self) -> Result<(Arc<RateLimiter>, W), InvalidConfig> {
         let limiter = Arc::new(RateLimiter::new(self.name.as_str(), self.config)?);
         clock::prepare();
         if let Some(registry) = &self.registry {
             registry.attach(&self.name, |operation| operation.attach_rate_limiter(Arc::clone(&limiter)))?;
         }
-        Ok(RateLimitLayer { shared: Arc::new(Shared { limiter, cost: self.cost }) })
+        Ok((limiter, self.cost))
     }
 }

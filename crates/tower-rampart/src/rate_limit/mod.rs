@@ -29,14 +29,16 @@
 mod cost;
 pub mod future;
 mod handle;
+mod keyed;
 mod layer;
 mod service;
 
 pub use cost::{Cost, One};
 pub use handle::Handle;
+pub use keyed::{KeyedBuilder, KeyedHandle, KeyedRateLimit, KeyedRateLimitLayer};
 pub use layer::{Builder, RateLimitLayer};
 pub use service::RateLimit;
-pub use tower_rampart_core::rate::{Algorithm, Config, OnLimit, Quota, Scope};
+pub use tower_rampart_core::rate::{Algorithm, Config, KeyLimit, KeyedConfig, OnLimit, Quota, Scope};
 
 use std::sync::Arc;
 

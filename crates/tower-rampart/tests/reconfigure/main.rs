@@ -49,9 +49,14 @@ fn every_field_that_the_pipeline_runs_on_is_in_the_table() {
         "fallback.targets",
         "fallback.status",
         "fallback.body",
+        // HTTP hosts have keys: tests/http_keys.rs.
         "circuit_breaker.per_key",
         "rate_limit.per_key",
         "rate_limit.max_keys",
+        "rate_limit.key_limits",
+        "circuit_breaker.max_keys",
+        "concurrency.per_key",
+        "concurrency.max_keys",
         // HTTP hosts follow the headers.
         "rate_limit.learn_from_headers",
         "concurrency.adaptive.algorithm",

@@ -1,8 +1,11 @@
 //! The host that a request is for, in one spelling. Which circuit or limit that selects is up to whoever keeps them.
 
+use std::fmt::Write as _;
+
 use http::{HeaderMap, Request, Uri, header::HOST, uri};
 
 use super::{Key, KeyExtractor, header::only};
+use crate::key::KeyText;
 
 /// The authority of a request: of its URI, or else of its `Host` header.
 ///
@@ -49,6 +52,11 @@ impl Authority {
 
     /// The key of a URI, or else of the `Host` among these headers.
     pub fn of(&self, uri: &Uri, headers: &HeaderMap) -> Option<Key> {
+        Key::new(self.text(uri, headers)?.as_str())
+    }
+
+    /// The same without an allocation, but for that of a `Host` that is parsed.
+    pub(crate) fn text(self, uri: &Uri, headers: &HeaderMap) -> Option<KeyText> {
         match uri.authority() {
             Some(authority) => self.spell(uri.scheme_str(), authority),
             None => self.spell(None, &only(headers, &HOST)?.parse().ok()?),
@@ -57,6 +65,10 @@ impl Authority {
 
     /// The key of a host, the port that was written with it, and the scheme if there is one.
     pub fn of_parts(&self, scheme: Option<&str>, host: &str, port: Option<u16>) -> Option<Key> {
+        Key::new(self.text_of_parts(scheme, host, port)?.as_str())
+    }
+
+    fn text_of_parts(self, scheme: Option<&str>, host: &str, port: Option<u16>) -> Option<KeyText> {
         let own = match scheme {
             Some(scheme) if scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("wss") => Some(443),
             Some(scheme) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("ws") => Some(80),
@@ -67,25 +79,23 @@ impl Authority {
         if host.is_empty() || host.len() > Key::MAX_LEN {
             return None;
         }
-        let mut text = spell_host(host)?;
-        match port.or(own) {
-            Some(port) if self.with_port || Some(port) != own => {
-                text.push(':');
-                text.push_str(&port.to_string());
+        KeyText::of(|text| {
+            spell_host(host, text)?;
+            match port.or(own) {
+                Some(port) if self.with_port || Some(port) != own => write!(text, ":{port}").ok(),
+                _ => Some(()),
             }
-            _ => {}
-        }
-        Key::new(text)
+        })
     }
 
-    fn spell(self, scheme: Option<&str>, authority: &uri::Authority) -> Option<Key> {
+    fn spell(self, scheme: Option<&str>, authority: &uri::Authority) -> Option<KeyText> {
         let (host, port) = (authority.host(), authority.port_u16());
         // `a:` and `a:99999` have a colon and no port that can be read.
         let after = authority.as_str().rsplit('@').next()?.strip_prefix(host)?;
         if port.is_none() && !matches!(after, "" | ":") {
             return None;
         }
-        self.of_parts(scheme, host, port)
+        self.text_of_parts(scheme, host, port)
     }
 }
 
@@ -93,16 +103,29 @@ impl<B> KeyExtractor<Request<B>> for Authority {
     fn key(&self, request: &Request<B>) -> Option<Key> {
         self.of(request.uri(), request.headers())
     }
+
+    fn read<T>(&self, request: &Request<B>, read: impl FnOnce(Option<&str>) -> T) -> T {
+        read(self.text(request.uri(), request.headers()).as_ref().map(KeyText::as_str))
+    }
 }
 
-fn spell_host(host: &str) -> Option<String> {
+/// The text of an authority whose scheme nobody names, without an allocation.
+#[cfg(feature = "pipeline")]
+pub(crate) fn authority_text(authority: &uri::Authority) -> Option<KeyText> {
+    Authority::new().spell(None, authority)
+}
+
+fn spell_host(host: &str, text: &mut KeyText) -> Option<()> {
     if let Some(address) = host.strip_prefix('[') {
         let address: std::net::Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
-        return Some(format!("[{address}]"));
+        return write!(text, "[{address}]").ok();
     }
     let host = host.strip_suffix('.').unwrap_or(host);
     let is_name = |byte: u8| byte.is_ascii_graphic() && !b"/\\?#@:[]<>\"^`{|}".contains(&byte);
-    (!host.is_empty() && !host.ends_with('.') && host.bytes().all(is_name)).then(|| host.to_ascii_lowercase())
+    if host.is_empty() || host.ends_with('.') || !host.bytes().all(is_name) {
+        return None;
+    }
+    host.chars().try_for_each(|it| text.write_char(it.to_ascii_lowercase())).ok()
 }
 
 #[cfg(test)]

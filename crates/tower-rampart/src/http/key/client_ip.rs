@@ -14,6 +14,7 @@ use super::{
     forwarded::hops,
     prefix::{Prefix, PrefixError},
 };
+use crate::key::KeyText;
 
 /// The address of the client, or its network.
 ///
@@ -167,6 +168,11 @@ where
         Some(believed)
     }
 
+    /// The text of the client's key, without an allocation.
+    pub(crate) fn text(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<KeyText> {
+        self.prefix.text(self.address(headers, extensions)?)
+    }
+
     /// The key of the client.
     pub fn of(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<Key> {
         self.prefix.key(self.address(headers, extensions)?)
@@ -179,6 +185,10 @@ where
 {
     fn key(&self, request: &Request<B>) -> Option<Key> {
         self.of(request.headers(), request.extensions())
+    }
+
+    fn read<T>(&self, request: &Request<B>, read: impl FnOnce(Option<&str>) -> T) -> T {
+        read(self.text(request.headers(), request.extensions()).as_ref().map(KeyText::as_str))
     }
 }
 

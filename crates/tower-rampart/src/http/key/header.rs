@@ -42,6 +42,11 @@ impl<B> KeyExtractor<Request<B>> for Header {
     fn key(&self, request: &Request<B>) -> Option<Key> {
         self.of(request.headers())
     }
+
+    fn read<T>(&self, request: &Request<B>, read: impl FnOnce(Option<&str>) -> T) -> T {
+        let fits = |text: &&str| (1..=Key::MAX_LEN).contains(&text.len());
+        read(only(request.headers(), &self.name).filter(fits))
+    }
 }
 
 /// The value of a header that stands there once, as text without blanks around it.

@@ -12,9 +12,9 @@
 //! | [`ClientIp`] | the address of the client, through proxies that are trusted |
 //! | a closure | what it returns |
 //!
-//! **Who uses them.** The limits and circuits of the pipeline are kept by operation; the fields `per_key` and `max_keys` of a document are refused
-//! because no host keeps them by key yet. Of this crate's siblings only `PerHost` of `tower-rampart-reqwest` tells calls apart by a key, the
-//! [`Authority`]. Everybody else can use the keys for state of their own, or to name an operation.
+//! **Who uses them.** The layers whose builders have `per_key`, and the pipeline of HTTP hosts where a document's `per_key` names one of them (`authority`,
+//! `route`, `header:NAME`, `client_ip`): then a limit or a circuit is kept for each key. `PerHost` of `tower-rampart-reqwest` keeps a whole operation for
+//! each [`Authority`].
 //!
 //! # Examples
 //! ```
@@ -33,8 +33,6 @@ mod header;
 mod prefix;
 mod route;
 
-use std::{fmt, sync::Arc};
-
 pub use self::{
     authority::Authority,
     client_ip::{ClientIp, ForwardedBy, InvalidNetwork},
@@ -42,85 +40,15 @@ pub use self::{
     prefix::PrefixError,
     route::{Route, without_identifiers},
 };
-
-/// What calls are told apart by: a text of 1 to [`MAX_LEN`](Self::MAX_LEN) bytes. Cloning it allocates nothing.
-///
-/// A longer text is no key and not a shortened or hashed one: a prefix or a hash would let a caller choose whose state it shares.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(Arc<str>);
-
-impl Key {
-    /// The most bytes of a key.
-    pub const MAX_LEN: usize = 256;
-
-    /// The key of this text; `None` if it is empty or too long.
-    pub fn new(text: impl AsRef<str> + Into<Arc<str>>) -> Option<Self> {
-        let fits = (1..=Self::MAX_LEN).contains(&text.as_ref().len());
-        fits.then(|| Self(text.into()))
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl AsRef<str> for Key {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::borrow::Borrow<str> for Key {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<Key> for Arc<str> {
-    fn from(key: Key) -> Self {
-        key.0
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Reads out of a request what it is told apart by. Implemented by closures from `&Req` to `Option<Key>`.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` reads no key out of the request `{Req}`",
-    note = "the extractors of `tower_rampart::http::key` read `http::Request`; for others give a closure `|request: &Req| -> Option<Key> {{ … }}`"
-)]
-pub trait KeyExtractor<Req> {
-    /// The key of this request; `None` if it has none.
-    fn key(&self, request: &Req) -> Option<Key>;
-}
-
-impl<F, Req> KeyExtractor<Req> for F
-where
-    F: Fn(&Req) -> Option<Key>,
-{
-    fn key(&self, request: &Req) -> Option<Key> {
-        self(request)
-    }
-}
+#[cfg(feature = "pipeline")]
+pub(crate) use self::{authority::authority_text, route::route_text};
+pub use crate::key::{Key, KeyExtractor};
 
 #[cfg(test)]
 mod tests {
     use http::Request;
 
     use super::*;
-
-    #[test]
-    fn key_is_bounded_and_not_empty() {
-        assert_eq!(Key::new(""), None);
-        assert_eq!(Key::new("a").map(|it| it.to_string()), Some("a".to_owned()));
-        assert!(Key::new("x".repeat(Key::MAX_LEN)).is_some());
-        assert_eq!(Key::new("x".repeat(Key::MAX_LEN + 1)), None);
-    }
 
     #[test]
     fn closure_is_an_extractor() {

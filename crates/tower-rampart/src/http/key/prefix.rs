@@ -1,10 +1,11 @@
 //! How much of an address is one client. Which address that is, is found in `client_ip`.
 
-use std::net::IpAddr;
+use std::{fmt::Write as _, net::IpAddr};
 
 use ipnet::IpNet;
 
 use super::Key;
+use crate::key::KeyText;
 
 /// A prefix is longer than the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,14 +43,20 @@ impl Prefix {
 
     /// The key of an address: itself, or its network where that is more than one address.
     pub(super) fn key(self, address: IpAddr) -> Option<Key> {
+        Key::new(self.text(address)?.as_str())
+    }
+
+    /// The same without an allocation.
+    pub(super) fn text(self, address: IpAddr) -> Option<KeyText> {
         let (bits, all) = match address {
             IpAddr::V4(_) => (self.v4, 32),
             IpAddr::V6(_) => (self.v6, 128),
         };
         if bits == all {
-            return Key::new(address.to_string());
+            return KeyText::of(|text| write!(text, "{address}").ok());
         }
-        Key::new(IpNet::new(address, bits).ok()?.trunc().to_string())
+        let network = IpNet::new(address, bits).ok()?.trunc();
+        KeyText::of(|text| write!(text, "{network}").ok())
     }
 }
 

@@ -1,8 +1,13 @@
 //! The route of a request: few of them, where paths are many. The host is `authority`'s.
 
+#[cfg(feature = "pipeline")]
+use std::fmt::Write as _;
+
 use http::{Extensions, Request, Uri};
 
 use super::{Key, KeyExtractor};
+#[cfg(feature = "pipeline")]
+use crate::key::KeyText;
 
 /// The route of a request, without its query.
 ///
@@ -65,6 +70,13 @@ where
     fn key(&self, request: &Request<B>) -> Option<Key> {
         self.of(request.uri(), request.extensions())
     }
+
+    fn read<T>(&self, request: &Request<B>, read: impl FnOnce(Option<&str>) -> T) -> T {
+        match matched(request.extensions()) {
+            Some(route) => read(Some(route).filter(|it| (1..=Key::MAX_LEN).contains(&it.len()))),
+            None => read((self.of_path)(request.uri().path()).as_ref().map(Key::as_str)),
+        }
+    }
 }
 
 #[cfg(feature = "axum")]
@@ -89,17 +101,31 @@ fn matched(_extensions: &Extensions) -> Option<&str> {
 /// ```
 pub fn without_identifiers(path: &str) -> String {
     let mut route = String::new();
-    for (at, segment) in path.split('/').enumerate() {
-        if at > 0 {
-            route.push('/');
-        }
-        route.push_str(if is_identifier(segment) { "{}" } else { segment });
+    for piece in pieces(path) {
+        route.push_str(piece);
         // No key is that long, and a path may be.
         if route.len() > Key::MAX_LEN {
             break;
         }
     }
     route
+}
+
+/// The route without an allocation: the one that was matched, or the path without its identifiers.
+#[cfg(feature = "pipeline")]
+pub(crate) fn route_text(path: &str, extensions: &Extensions) -> Option<KeyText> {
+    KeyText::of(|text| match matched(extensions) {
+        Some(route) => text.write_str(route).ok(),
+        None => pieces(path).try_for_each(|piece| text.write_str(piece)).ok(),
+    })
+}
+
+/// The path in pieces, identifiers replaced.
+fn pieces(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').enumerate().flat_map(|(at, segment)| {
+        let slash = if at > 0 { "/" } else { "" };
+        [slash, if is_identifier(segment) { "{}" } else { segment }]
+    })
 }
 
 fn is_identifier(segment: &str) -> bool {

@@ -4,7 +4,7 @@ use std::{convert::Infallible, error::Error as StdError, fmt, marker::PhantomDat
 
 use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use tower_rampart_config::Profile;
-use tower_rampart_core::{Classify, RequestInfo, Verdict};
+use tower_rampart_core::{Classify, RequestInfo, Stage, Verdict};
 
 use crate::{
     classify::{Auto, Boxed, Given, Typed},
@@ -118,6 +118,10 @@ impl<Q, B, E: StdError + 'static> Judge<Request<Q>, Response<ResponseBody<B>>, E
         self.info(request)
     }
 
+    fn key(&self, request: &Request<Q>, stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+        self.machines.http.load().keys.read(request, stage, read);
+    }
+
     fn judge(&self, _request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &E>) -> Verdict {
         match result {
             Ok(response) => self.answer(response),
@@ -135,6 +139,10 @@ impl<Q, B> Judge<Request<Q>, Response<ResponseBody<B>>, BoxError> for Configured
 
     fn request(&self, request: &Request<Q>) -> RequestInfo {
         self.info(request)
+    }
+
+    fn key(&self, request: &Request<Q>, stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+        self.machines.http.load().keys.read(request, stage, read);
     }
 
     fn judge(&self, _request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &BoxedError>) -> Verdict {
@@ -166,6 +174,10 @@ where
         let mut info = self.configured.info(request);
         info.tokens = self.classifier.request(request).tokens.or(info.tokens);
         info
+    }
+
+    fn key(&self, request: &Request<Q>, stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+        self.configured.machines.http.load().keys.read(request, stage, read);
     }
 
     fn judge(&self, request: &RequestInfo, result: Result<&Response<ResponseBody<B>>, &E>) -> Verdict {

@@ -1,0 +1,179 @@
+//! A machine for each key, shared by those who call with it. Where a word is enough for a key, `rate::keyed` keeps that.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{KeyCounts, KeyUse, MOST_SHOWN, Shards, Table, Top, check_most, most_used};
+use crate::{InvalidConfig, Timestamp, rejection::Name};
+
+/// After this time without a call a machine may be forgotten that is neither fresh nor holds anything against its key.
+pub const IDLE_AFTER: Duration = Duration::from_secs(600);
+
+/// A machine that can be kept for each key.
+pub trait Machine: Sized {
+    /// What it runs on.
+    type Config: Clone;
+
+    /// A new one for a key of an operation.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range.
+    fn fresh(name: &Name, config: &Self::Config) -> Result<Self, InvalidConfig>;
+
+    /// Goes on under another configuration, its state kept.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range.
+    fn adopt(&self, config: &Self::Config, now: Timestamp) -> Result<(), InvalidConfig>;
+
+    /// What is lost with it.
+    fn worth(&self, now: Timestamp) -> Worth;
+}
+
+/// What would be lost with a machine that nobody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// Nothing: a new one would be the same.
+    Nothing,
+    /// What it has learnt, which after [`IDLE_AFTER`] without a call is out of date.
+    Little,
+    /// What it holds against its key: an open circuit, a permit, an order of an operator.
+    Everything,
+}
+
+/// A machine for each key, at most so many, and one for all further keys; see the [module](super).
+pub struct Keyed<M: Machine> {
+    shared: Arc<M>,
+    name: Name,
+    shards: Shards<Shard<M>>,
+}
+
+struct Shard<M: Machine> {
+    config: M::Config,
+    entries: Table<Entry<M>>,
+    top: Top,
+}
+
+struct Entry<M> {
+    machine: Arc<M>,
+    key: Option<Box<str>>,
+    used: Timestamp,
+}
+
+impl<M: Machine> Keyed<M> {
+    /// How many keys have a machine of their own unless told otherwise.
+    pub const DEFAULT_MAX_KEYS: u32 = 10_000;
+
+    /// No keys yet; `shared` is the machine of all keys beyond `max_keys` (1 to 1 000 000), and stays its owner's to reconfigure.
+    ///
+    /// # Errors
+    /// If `max_keys` or a field of the configuration is out of its range.
+    pub fn new(name: Name, shared: Arc<M>, config: &M::Config, max_keys: u32) -> Result<Self, InvalidConfig> {
+        check_most("max_keys", max_keys)?;
+        M::fresh(&name, config)?;
+        let make = || Shard { config: config.clone(), entries: Table::new(), top: Top::new() };
+        let shards = Shards::new(max_keys, make);
+        Ok(Self { shared, name, shards })
+    }
+
+    /// The machine of a key, made if it is not there. `None` is the key of calls that have none.
+    pub fn get(&self, key: Option<&str>, now: Timestamp) -> Arc<M> {
+        let fingerprint = self.shards.fingerprint(key);
+        let mut shard = self.shards.lock(fingerprint);
+        shard.top.used(fingerprint, key);
+        if let Some(entry) = shard.entries.get_mut(fingerprint) {
+            entry.used = now;
+            return Arc::clone(&entry.machine);
+        }
+        if !self.shards.take_place(&mut shard, |shard, slots| shard.entries.sweep(slots, |it| it.is_idle(now))) {
+            return Arc::clone(&self.shared);
+        }
+        let Ok(machine) = M::fresh(&self.name, &shard.config) else {
+            // The configuration was checked, so that this does not happen; nobody is better off if it did.
+            self.shards.room().give();
+            return Arc::clone(&self.shared);
+        };
+        let machine = Arc::new(machine);
+        let entry = Entry { machine: Arc::clone(&machine), key: key.map(Into::into), used: now };
+        shard.entries.insert(fingerprint, entry);
+        machine
+    }
+
+    /// The machine of a key, if it has one of its own; looking makes nothing.
+    pub fn find(&self, key: Option<&str>) -> Option<Arc<M>> {
+        let fingerprint = self.shards.fingerprint(key);
+        self.shards.lock(fingerprint).entries.get_mut(fingerprint).map(|it| Arc::clone(&it.machine))
+    }
+
+    /// The machine of all keys that have none of their own.
+    pub fn shared(&self) -> &Arc<M> {
+        &self.shared
+    }
+
+    /// Lets all machines and those to come run on another configuration; their state stays.
+    ///
+    /// # Errors
+    /// If `max_keys` or a field of the configuration is out of its range; nothing has changed then.
+    pub fn reconfigure(&self, config: &M::Config, max_keys: u32, now: Timestamp) -> Result<(), InvalidConfig> {
+        check_most("max_keys", max_keys)?;
+        M::fresh(&self.name, config)?;
+        self.shards.room().resize(max_keys);
+        for mut shard in self.shards.each() {
+            shard.config = config.clone();
+            let machines: Vec<_> = shard.entries.iter_mut().map(|(_, it)| Arc::clone(&it.machine)).collect();
+            // A machine may wake those who wait for it, who may come back here.
+            drop(shard);
+            for machine in machines {
+                machine.adopt(config, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The sum of what `look` finds in the machines of all keys, the shared one not counted. All shards are looked at, one after another.
+    pub fn sum(&self, look: impl Fn(&M) -> usize) -> usize {
+        let of_shard = |shard: &mut Shard<M>| shard.entries.iter_mut().map(|(_, it)| look(&it.machine)).sum::<usize>();
+        self.shards.each().map(|mut shard| of_shard(&mut shard)).sum()
+    }
+
+    /// How many keys there are, and what became of the others.
+    pub fn counts(&self) -> KeyCounts {
+        self.shards.counts()
+    }
+
+    /// The keys that are used most, at most [`MOST_SHOWN`], most used first.
+    pub fn most_used(&self, most: usize) -> Vec<KeyUse> {
+        most_used(
+            self.shards.each().flat_map(|it| it.top.keys(false).collect::<Vec<_>>()).collect(),
+            most.min(MOST_SHOWN),
+        )
+    }
+
+    /// The keys for whose machines `which` holds, and those machines; at most [`MOST_SHOWN`] of them, in no order. All shards are looked at, one after another.
+    pub fn select(&self, which: impl Fn(&M) -> bool) -> Vec<(Option<String>, Arc<M>)> {
+        let mut found = Vec::new();
+        for mut shard in self.shards.each() {
+            let entries = shard.entries.iter_mut().map(|(_, it)| it).filter(|it| which(&it.machine));
+            let room = MOST_SHOWN - found.len();
+            found.extend(entries.take(room).map(|it| (it.key.as_deref().map(str::to_owned), Arc::clone(&it.machine))));
+        }
+        found
+    }
+}
+
+impl<M: Machine> Entry<M> {
+    /// Only the owner of the lock can give the machine out, so that one which nobody holds stays so.
+    fn is_idle(&self, now: Timestamp) -> bool {
+        Arc::strong_count(&self.machine) == 1
+            && match self.machine.worth(now) {
+                Worth::Nothing => true,
+                Worth::Little => now.since(self.used) >= IDLE_AFTER,
+                Worth::Everything => false,
+            }
+    }
+}
+
+impl<M: Machine> fmt::Debug for Keyed<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyed").field("name", &self.name).field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,254 @@
+//! Limits and circuits by key in front of HTTP clients and handlers, as `per_key` of a document says.
+#![cfg(feature = "http")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_rampart::{
+    Error, PresetBuilder, Rejection, Resilience, clock,
+    http::{self as rampart_http, ClientLayer, ReplayBody, ResponseBody, ServerLayer},
+    reload::ChangeBy,
+};
+
+type Body = Full<Bytes>;
+
+fn request(tenant: &str) -> Request<Body> {
+    let mut request = Request::get("http://shop.example/").body(Body::default()).unwrap();
+    if !tenant.is_empty() {
+        request.headers_mut().insert("x-tenant", tenant.parse().unwrap());
+    }
+    request
+}
+
+async fn hello(_: Request<Body>) -> Result<Response<Body>, Infallible> {
+    Ok(Response::new(Body::from("hello")))
+}
+
+/// The status of an answer, and what it says.
+async fn ask<S>(service: &S, request: Request<Body>) -> (u16, String)
+where
+    S: Service<Request<Body>, Response = Response<ResponseBody<Body>>, Error = Infallible> + Clone,
+{
+    let response = service.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    (parts.status.as_u16(), String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+fn server(document: &str) -> ServerLayer {
+    ServerLayer::from_json(document).unwrap()
+}
+
+const BY_TENANT: &str = r#"{"rate_limit": {"limit": 2, "period": "1m", "burst_size": 2, "per_key": "header:x-tenant", "key_limits": {"gold": 240}}}"#;
+
+#[tokio::test(start_paused = true)]
+async fn noisy_tenant_is_refused_and_the_others_never_are() {
+    let service = server(BY_TENANT).layer(service_fn(hello));
+    let mut refused = 0;
+    for _ in 0..50 {
+        let (status, body) = ask(&service, request("noisy")).await;
+        if status == 429 {
+            refused += 1;
+            assert!(body.contains("per key") && !body.contains("noisy"), "{body}");
+        }
+    }
+    assert_eq!(refused, 48);
+    for tenant in ["quiet", "", "other"] {
+        assert_eq!(ask(&service, request(tenant)).await.0, 200, "{tenant}");
+    }
+    let gold = futures(&service, "gold", 10).await;
+    assert_eq!(gold, [200, 200, 200, 200, 429, 429, 429, 429, 429, 429], "four at once, those of one second");
+}
+
+async fn futures<S>(service: &S, tenant: &str, calls: usize) -> Vec<u16>
+where
+    S: Service<Request<Body>, Response = Response<ResponseBody<Body>>, Error = Infallible> + Clone,
+{
+    let mut statuses = Vec::new();
+    for _ in 0..calls {
+        statuses.push(ask(service, request(tenant)).await.0);
+    }
+    statuses
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_are_told_apart_by_their_address_and_not_by_what_they_say() {
+    let service = server(r#"{"rate_limit": {"limit": 1, "period": "1m", "burst_size": 1, "per_key": "client_ip"}}"#)
+        .layer(service_fn(hello));
+    let from = |last: u8, says: &str| {
+        let mut request = request("");
+        request.extensions_mut().insert(SocketAddr::from(([10, 0, 0, last], 1)));
+        request.headers_mut().insert("x-forwarded-for", says.parse().unwrap());
+        request
+    };
+    assert_eq!(ask(&service, from(1, "1.1.1.1")).await.0, 200);
+    assert_eq!(ask(&service, from(1, "2.2.2.2")).await.0, 429);
+    assert_eq!(ask(&service, from(2, "1.1.1.1")).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_beyond_the_bound_share_one_quota() {
+    let document =
+        r#"{"rate_limit": {"limit": 1, "period": "1h", "burst_size": 1, "per_key": "header:x-tenant", "max_keys": 3}}"#;
+    let service = server(document).layer(service_fn(hello));
+    let mut admitted = 0;
+    for tenant in 0..500 {
+        admitted += u32::from(ask(&service, request(&format!("forged-{tenant}"))).await.0 == 200);
+    }
+    assert_eq!(admitted, 3 + 1, "those that have a place, and one of all others");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tenant_that_may_wait_waits_behind_its_own_calls_alone() {
+    let document = r#"{"rate_limit": {"limit": 1, "period": "1s", "burst_size": 1, "on_limit": "wait", "per_key": "header:x-tenant"}}"#;
+    let service = server(document).layer(service_fn(hello));
+    let begun = clock::now();
+    let calls: Vec<_> = (0..4).map(|_| tokio::spawn(service.clone().oneshot(request("noisy")))).collect();
+    tokio::task::yield_now().await;
+    assert_eq!(ask(&service, request("quiet")).await.0, 200);
+    assert_eq!(clock::now().since(begun), Duration::ZERO);
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(clock::now().since(begun), Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn tenant_that_fills_its_places_leaves_the_others_theirs() {
+    let document = r#"{"concurrency": {"max_inflight": 1, "per_key": "header:x-tenant"}}"#;
+    let layer = server(document);
+    let hanging =
+        layer.layer(service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>()));
+    let service = layer.layer(service_fn(hello));
+    let call = tokio::spawn(hanging.oneshot(request("noisy")));
+    tokio::task::yield_now().await;
+    let (status, body) = ask(&service, request("noisy")).await;
+    assert!(status == 503 && body.contains("per key"), "{status} {body}");
+    assert_eq!(ask(&service, request("quiet")).await.0, 200);
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    assert_eq!(ask(&service, request("noisy")).await.0, 200, "a dropped call gives its place back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_is_refused_further_in_gives_the_token_of_its_key_back() {
+    let document = r#"{"rate_limit": {"limit": 1, "period": "1h", "burst_size": 2, "per_key": "header:x-tenant"}, "concurrency": {"max_inflight": 1}}"#;
+    let layer = server(document);
+    let hanging =
+        layer.layer(service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>()));
+    let service = layer.layer(service_fn(hello));
+    let call = tokio::spawn(hanging.oneshot(request("a")));
+    tokio::task::yield_now().await;
+    assert_eq!(ask(&service, request("a")).await.0, 503);
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    assert_eq!(futures(&service, "a", 2).await, [200, 429], "of two tokens one was used");
+}
+
+/// A client whose host `bad.example` answers 500.
+fn hosts(
+    layer: &ClientLayer,
+    is_down: Arc<AtomicBool>,
+) -> impl Service<Request<Body>, Response = Response<ResponseBody<Body>>, Error = Error<Infallible>> + Clone + use<> {
+    layer.layer(service_fn(move |request: Request<ReplayBody<Body>>| {
+        let fails = request.uri().host().is_some_and(|it| it.eq_ignore_ascii_case("bad.example"))
+            && is_down.load(Ordering::Relaxed);
+        async move {
+            Ok::<_, Infallible>(
+                Response::builder().status(if fails { 500 } else { 200 }).body(Body::from("x")).unwrap(),
+            )
+        }
+    }))
+}
+
+async fn call<S>(service: &S, url: &str) -> Result<u16, Rejection>
+where
+    S: Service<Request<Body>, Response = Response<ResponseBody<Body>>, Error = Error<Infallible>> + Clone,
+{
+    let request = Request::get(url).body(Body::default()).unwrap();
+    match service.clone().oneshot(request).await {
+        Ok(response) => Ok(response.status().as_u16()),
+        Err(error) => Err(error.rejection().unwrap()),
+    }
+}
+
+const BY_HOST: &str = r#"{"retry": {"max_attempts": 1}, "circuit_breaker": {"failure_threshold": 2, "recovery_timeout": "10s", "per_key": "authority"}}"#;
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_host_opens_its_own_circuit_which_recovers_by_itself() {
+    let (layer, is_down) = (ClientLayer::from_json(BY_HOST).unwrap(), Arc::new(AtomicBool::new(true)));
+    let client = hosts(&layer, Arc::clone(&is_down));
+    assert_eq!(call(&client, "http://bad.example/a").await, Ok(500));
+    assert_eq!(call(&client, "http://BAD.example:80/b").await, Ok(500), "one host, one spelling");
+    let refused = call(&client, "http://bad.example/c").await.unwrap_err();
+    assert!(refused.to_string().contains("circuit breaker per key of `default` is open"), "{refused}");
+    assert!(!refused.to_string().contains("bad.example"));
+    assert_eq!(call(&client, "http://good.example/").await, Ok(200));
+    is_down.store(false, Ordering::Relaxed);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(call(&client, "http://bad.example/").await, Ok(200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_goes_on_is_held_against_its_own_key() {
+    let document = BY_HOST.replacen(
+        '{',
+        r#"{"classify": {"outcome_at": "end_of_body"}, "concurrency": {"max_inflight": 1, "per_key": "authority"}, "#,
+        1,
+    );
+    let layer = ClientLayer::from_json(&document).unwrap();
+    let client = hosts(&layer, Arc::new(AtomicBool::new(false)));
+    let request = Request::get("http://a.example/").body(Body::default()).unwrap();
+    let answer = client.clone().oneshot(request).await.unwrap();
+    assert!(call(&client, "http://a.example/").await.is_err(), "its only place is in the body");
+    assert_eq!(call(&client, "http://b.example/").await, Ok(200));
+    assert!(answer.into_body().collect().await.is_ok());
+    assert_eq!(call(&client, "http://a.example/").await, Ok(200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn order_of_an_operator_holds_for_every_key() {
+    let layer = ClientLayer::from_json(BY_HOST).unwrap();
+    let client = hosts(&layer, Arc::new(AtomicBool::new(true)));
+    assert_eq!(call(&client, "http://good.example/").await, Ok(200));
+    layer.handle().breaker().force_open();
+    assert!(call(&client, "http://good.example/").await.is_err());
+    layer.handle().breaker().force_close();
+    for _ in 0..5 {
+        assert_eq!(call(&client, "http://bad.example/").await, Ok(500));
+    }
+    layer.handle().breaker().reset();
+    assert_eq!(call(&client, "http://bad.example/").await, Ok(500), "what was forced is not held against the host");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reload_turns_keys_on_and_off_and_forgives_nobody() {
+    let resilience = Resilience::for_host(
+        tower_rampart::ResilienceConfig::from_json(BY_TENANT).unwrap(),
+        &tower_rampart::Registry::new(),
+        rampart_http::capabilities(),
+    )
+    .unwrap();
+    let layer: ServerLayer = PresetBuilder::from_resilience(&resilience).http_server().unwrap();
+    let service = layer.layer(service_fn(hello));
+    let by = ChangeBy::new("alice", "10.0.0.7");
+    assert_eq!(futures(&service, "a", 3).await, [200, 200, 429]);
+    resilience.reload_json(&BY_TENANT.replace(r#""limit": 2"#, r#""limit": 3"#), &by).unwrap();
+    assert_eq!(futures(&service, "a", 1).await, [429], "a greater quota forgives no debt");
+    resilience.reload_json(r#"{"rate_limit": {"limit": 1000, "period": "1m", "burst_size": 9}}"#, &by).unwrap();
+    assert_eq!(futures(&service, "a", 2).await, [200, 200], "the operation has a quota of its own again");
+    resilience.reload_json(BY_TENANT, &by).unwrap();
+    assert_eq!(futures(&service, "a", 1).await, [429], "the key owes what it owed");
+    assert_eq!(futures(&service, "b", 3).await, [200, 200, 429]);
+}
