@@ -2,7 +2,7 @@
 
 use super::{
     RateLimiter,
-    leased::{Account, Leased, Supply},
+    leased::{FleetAccount, Leased, Supply},
     limiter::wake,
     machine::Machine,
     receipt::{Place, Receipt},
@@ -64,7 +64,7 @@ impl RateLimiter {
     }
 
     /// What there is to tell the fleet; `None` if it is in none, is off, or has no quota.
-    pub fn fleet_account(&self, now: Timestamp) -> Option<Account> {
+    pub fn fleet_account(&self, now: Timestamp) -> Option<FleetAccount> {
         if !self.is_enabled() {
             return None;
         }

@@ -49,7 +49,7 @@ struct Dry {
 /// What a process tells the fleet of one limit; taken by [`RateLimiter::fleet_account`](super::RateLimiter::fleet_account).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Account {
+pub struct FleetAccount {
     /// Tokens that were taken and are not paid for. Whoever has the account pays, or gives it back
     /// ([`RateLimiter::fleet_unpaid`](super::RateLimiter::fleet_unpaid)).
     pub owed: u64,
@@ -185,13 +185,13 @@ impl Leased {
 
     /// What there is to tell the fleet. After it has been away, no more is owed than is missing in the process's own bucket: the fleet has gained
     /// the rest meanwhile.
-    pub(super) fn account(&mut self, waiting: u64, now: Timestamp) -> Account {
+    pub(super) fn account(&mut self, waiting: u64, now: Timestamp) -> FleetAccount {
         let mut owed = std::mem::take(&mut self.owed);
         if !self.is_shared {
             let missing = self.own.debt(&self.own_pace, now).div_ceil(self.own_pace.interval);
             owed = owed.min(missing);
         }
-        Account {
+        FleetAccount {
             owed,
             asked: std::mem::take(&mut self.asked),
             largest: std::mem::take(&mut self.largest),

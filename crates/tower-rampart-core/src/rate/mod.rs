@@ -23,7 +23,7 @@ pub use config::{Algorithm, Config, ModelConfig, OnLimit, Quota, Scope, Unit, de
 pub use exceeded::Exceeded;
 pub use keyed::{Account, KeyLimit, KeyedConfig, KeyedRateLimiter};
 pub use learn::Learnt;
-pub use leased::{Account, Supply};
+pub use leased::{FleetAccount, Supply};
 pub use limiter::RateLimiter;
 pub use receipt::Receipt;
 pub use waiting::{Admission, Ticket, Turn};
