@@ -252,3 +252,48 @@ async fn reload_turns_keys_on_and_off_and_forgives_nobody() {
     assert_eq!(futures(&service, "a", 1).await, [429], "the key owes what it owed");
     assert_eq!(futures(&service, "b", 3).await, [200, 200, 429]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn keys_with_a_place_are_admitted_while_those_without_one_wait() {
+    let document = r#"{"rate_limit": {"limit": 1, "period": "1s", "burst_size": 2, "on_limit": "wait", "per_key": "header:x-tenant", "max_keys": 1}}"#;
+    let service = server(document).layer(service_fn(hello));
+    let begun = clock::now();
+    assert_eq!(ask(&service, request("kept")).await.0, 200);
+    let forged: Vec<_> = (0..4).map(|it| tokio::spawn(ask_owned(service.clone(), format!("forged-{it}")))).collect();
+    tokio::task::yield_now().await;
+    assert_eq!(ask(&service, request("kept")).await.0, 200);
+    assert_eq!(clock::now().since(begun), Duration::ZERO);
+    for call in forged {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    assert_eq!(clock::now().since(begun), Duration::from_secs(2), "two of them had to wait");
+}
+
+async fn ask_owned<S>(service: S, tenant: String) -> u16
+where
+    S: Service<Request<Body>, Response = Response<ResponseBody<Body>>, Error = Infallible> + Clone,
+{
+    ask(&service, request(&tenant)).await.0
+}
+
+#[tokio::test(start_paused = true)]
+async fn pause_that_the_provider_asks_for_is_waited_for_by_all_keys() {
+    let document = r#"{"rate_limit": {"limit": 1, "period": "1s", "burst_size": 1, "on_limit": "wait", "max_wait": "1m", "learn_from_headers": true, "per_key": "header:x-tenant"}, "retry": {"enabled": false}, "timeout": {"total": "off", "attempt": "off"}, "circuit_breaker": {"enabled": false}}"#;
+    let client = ClientLayer::from_json(document).unwrap().layer(service_fn(|request: Request<ReplayBody<Body>>| {
+        let is_limited = request.headers()["x-tenant"] == "limited";
+        let answer = Response::builder().status(if is_limited { 429 } else { 200 }).header("retry-after", "20");
+        async move { Ok::<_, Infallible>(answer.body(Body::default()).unwrap()) }
+    }));
+    let begun = clock::now();
+    let spawn = |tenant: &str| {
+        let asked = client.clone().oneshot(request(tenant));
+        tokio::spawn(async move { (asked.await.unwrap().status().as_u16(), clock::now().since(begun).as_secs()) })
+    };
+    assert_eq!(spawn("waiting").await.unwrap(), (200, 0));
+    let waiting = spawn("waiting");
+    tokio::task::yield_now().await;
+    assert_eq!(spawn("limited").await.unwrap(), (429, 0));
+    let later = spawn("later");
+    assert_eq!(waiting.await.unwrap(), (200, 20), "it waited already when the pause began");
+    assert_eq!(later.await.unwrap(), (200, 20));
+}

@@ -254,7 +254,7 @@ impl KeyedRateLimiter {
         }
         if let Some(whole) = shard.limiters.get_mut(fingerprint) {
             let is_held = whole.has_own_quota || needs_limiter || Arc::strong_count(&whole.limiter) > 1;
-            if is_held || whole.limiter.is_paused(now) {
+            if is_held || !whole.limiter.pause_left(now).is_zero() {
                 return Some(Arc::clone(&whole.limiter));
             }
             // A reload lets a word do from now on, and nobody waits any more.
