@@ -348,6 +348,7 @@ fn what_a_host_cannot_serve_is_refused_by_name() {
             "concurrency.adaptive.algorithm",
             "adaptive_concurrency",
         ),
+        (r#"{"concurrency": {"per_key": "client_ip"}}"#, "concurrency.per_key", "client_ip"),
         (r#"{"classify": {"outcome_at": "end_of_body"}}"#, "classify.outcome_at", "end_of_body"),
         (r#"{"http": {"outcome_at": "end_of_body"}}"#, "http.outcome_at", "end_of_body"),
         (r#"{"classify": {"profile": "grpc"}}"#, "classify.profile", "grpc_profile"),

@@ -4,6 +4,7 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     net::SocketAddr,
     sync::{
         Arc,
@@ -21,6 +22,7 @@ use tower_rampart::{
     http::{self as rampart_http, ClientLayer, ReplayBody, ResponseBody, ServerLayer},
     reload::ChangeBy,
 };
+use tower_rampart_config::Capability;
 
 type Body = Full<Bytes>;
 
@@ -128,8 +130,7 @@ async fn tenant_that_may_wait_waits_behind_its_own_calls_alone() {
 async fn tenant_that_fills_its_places_leaves_the_others_theirs() {
     let document = r#"{"concurrency": {"max_inflight": 1, "per_key": "header:x-tenant"}}"#;
     let layer = server(document);
-    let hanging =
-        layer.layer(service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>()));
+    let hanging = layer.layer(service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>()));
     let service = layer.layer(service_fn(hello));
     let call = tokio::spawn(hanging.oneshot(request("noisy")));
     tokio::task::yield_now().await;
@@ -145,8 +146,7 @@ async fn tenant_that_fills_its_places_leaves_the_others_theirs() {
 async fn call_that_is_refused_further_in_gives_the_token_of_its_key_back() {
     let document = r#"{"rate_limit": {"limit": 1, "period": "1h", "burst_size": 2, "per_key": "header:x-tenant"}, "concurrency": {"max_inflight": 1}}"#;
     let layer = server(document);
-    let hanging =
-        layer.layer(service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>()));
+    let hanging = layer.layer(service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>()));
     let service = layer.layer(service_fn(hello));
     let call = tokio::spawn(hanging.oneshot(request("a")));
     tokio::task::yield_now().await;
@@ -296,4 +296,24 @@ async fn pause_that_the_provider_asks_for_is_waited_for_by_all_keys() {
     let later = spawn("later");
     assert_eq!(waiting.await.unwrap(), (200, 20), "it waited already when the pause began");
     assert_eq!(later.await.unwrap(), (200, 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_keeps_nothing_by_the_address_of_a_client_unless_its_requests_say_that() {
+    let document = r#"{"concurrency": {"max_inflight": 1, "per_key": "client_ip"}, "retry": {"enabled": false}}"#;
+    let builder = || PresetBuilder::from_json(document).unwrap();
+    let refused = builder().http_client().map(|_: ClientLayer| ()).unwrap_err().to_string();
+    assert!(refused.contains("concurrency.per_key") && refused.contains("capability `client_ip`"), "{refused}");
+    let layer: ClientLayer = builder().serving([Capability::ClientIp]).http_client().unwrap();
+    let hanging =
+        layer.layer(service_fn(|_: Request<ReplayBody<Body>>| pending::<Result<Response<Body>, Infallible>>()));
+    let from = |last: u8| {
+        let mut request = request("");
+        request.extensions_mut().insert(SocketAddr::from(([10, 0, 0, last], 1)));
+        request
+    };
+    let calls = [1, 2].map(|last| tokio::spawn(hanging.clone().oneshot(from(last))));
+    tokio::task::yield_now().await;
+    assert!(calls.iter().all(|it| !it.is_finished()));
+    assert!(hanging.oneshot(from(1)).await.is_err(), "its only place is taken");
 }
