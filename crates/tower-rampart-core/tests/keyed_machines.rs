@@ -86,6 +86,50 @@ fn run_of_failures_is_kept_until_it_is_out_of_date() {
 }
 
 #[test]
+fn circuit_whose_recovery_time_is_over_is_kept_until_that_is_out_of_date_too() {
+    let breakers = breakers(3);
+    let now = Timestamp::from_millis(1);
+    for key in ["unasked", "asked"] {
+        let _ = call(&breakers, key, Outcome::Failure, now);
+        let _ = call(&breakers, key, Outcome::Failure, now);
+    }
+    let recovered = now.after(breakers.shared().config().recovery_timeout);
+    // Its probe never comes back with an answer.
+    assert!(call(&breakers, "asked", Outcome::Abandoned, recovered));
+    let flood = |at: Timestamp| {
+        for key in 0..1000 {
+            let _ = call(&breakers, &key.to_string(), Outcome::Success, at);
+        }
+    };
+    flood(recovered);
+    assert!(breakers.find(Some("unasked")).is_some() && breakers.find(Some("asked")).is_some());
+    flood(recovered.after(IDLE_AFTER));
+    assert!(breakers.find(Some("unasked")).is_none() && breakers.find(Some("asked")).is_none());
+}
+
+#[test]
+fn run_of_abandoned_calls_is_kept_as_one_of_failures_is() {
+    let breakers = breakers(3);
+    let now = Timestamp::from_millis(1);
+    let run = (0..1000).take_while(|_| call(&breakers, "before", Outcome::Abandoned, now)).count();
+    assert!((2..1000).contains(&run), "{run}");
+    for _ in 1..run {
+        assert!(call(&breakers, "hangs", Outcome::Abandoned, now));
+    }
+    for key in 0..1000 {
+        assert!(call(&breakers, &key.to_string(), Outcome::Success, now));
+    }
+    assert!(call(&breakers, "hangs", Outcome::Abandoned, now));
+    assert!(!call(&breakers, "hangs", Outcome::Success, now), "the run went on and opened the circuit");
+    let later = now.after(IDLE_AFTER);
+    assert!(call(&breakers, "other", Outcome::Abandoned, now));
+    for key in 0..1000 {
+        let _ = call(&breakers, &key.to_string(), Outcome::Success, later);
+    }
+    assert!(breakers.find(Some("other")).is_none());
+}
+
+#[test]
 fn keys_without_room_share_one_circuit() {
     let breakers = breakers(1);
     let now = Timestamp::from_millis(1);

@@ -5,6 +5,7 @@ use crate::{
     InvalidConfig, Timestamp,
     keyed::{Machine, Worth},
     rejection::Name,
+    sync::lock,
 };
 
 impl Machine for Breaker {
@@ -18,16 +19,16 @@ impl Machine for Breaker {
         self.reconfigure(config.clone(), now)
     }
 
-    /// Whatever is not plainly closed or off is kept: an open circuit that nobody asks any more would otherwise be forgotten, and admit whoever comes next.
+    /// A circuit is kept while it is open, however long nobody asks it: whoever comes next would otherwise be admitted. Once its recovery time is over it
+    /// admits anyway, and a run of failures or of abandoned calls that nobody goes on with says ever less; an order of an operator stays.
     fn worth(&self, now: Timestamp) -> Worth {
-        let seen = self.snapshot(now);
-        let config = self.config();
-        let judges_window = config.failure_rate_threshold.is_some() || config.slow_call_rate_threshold.is_some();
-        let failed_in_window = judges_window && (seen.failure_rate > 0.0 || seen.slow_rate > 0.0);
-        match seen.state {
-            State::Closed if seen.consecutive_failures == 0 && !failed_in_window => Worth::Nothing,
+        let state = self.state(now);
+        let core = lock(&self.core);
+        match state {
+            State::Closed if core.machine.is_pristine(now) && core.cautious_until <= now => Worth::Nothing,
             State::Closed => Worth::Little,
-            State::Disabled if !config.enabled => Worth::Nothing,
+            State::HalfOpen if core.machine.probes_out(now) == 0 => Worth::Little,
+            State::Disabled if !core.machine.config().enabled => Worth::Nothing,
             _ => Worth::Everything,
         }
     }

@@ -3,6 +3,8 @@
 //! The pattern is Nygard's (Release It!, 2nd edition, 2018). The rules follow resilience4j (rates over a ring or buckets), Polly and failsafe-go
 //! (first failed probe reopens), and seatbelt (generations, abandoned calls); unlike all of them, they can hold side by side.
 
+mod worth;
+
 use std::{sync::Arc, time::Duration};
 
 use super::{

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | what stands in memory for a key | a [`Fingerprint`] of 127 bits and its state; no text, but for the few keys that are used most |
 //! | how many keys have a state of their own | at most so many; then all further ones share **one** state, that of the operation itself. A flood of keys therefore neither opens the gate nor closes it for those who are there |
-//! | which keys are forgotten | those whose state is what a new key's would be, so that nothing is lost and nobody gains: a limiter that is full, a bulkhead that is empty, a closed circuit without failures. Never an open circuit, a debt, or a machine that a call still holds |
+//! | which keys are forgotten | those whose state is what a new key's would be, so that nothing is lost and nobody gains: a limiter that is full, a bulkhead that is empty, a closed circuit without failed or abandoned calls; and, ten minutes after its last call ([`IDLE_AFTER`]), one that has learnt something which is out of date by then: a run of failures, a recovery time that is over. Never a circuit that is still open, a debt, or a machine that a call still holds |
 //! | when | whenever a key comes that is not there, a few places are looked at: no thread, no sweep, O(1) a call |
 //! | who waits for whom | keys of one shard for the few steps of a lookup under its lock; of shards there are 64 |
 //!
