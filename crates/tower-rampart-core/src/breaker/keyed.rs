@@ -1,5 +1,7 @@
 //! What a circuit breaker is worth that is kept for one key of many. The map is [`Keyed`](crate::keyed::Keyed).
 
+use std::task::Waker;
+
 use super::{Breaker, Config, State};
 use crate::{
     InvalidConfig, Timestamp,
@@ -15,8 +17,13 @@ impl Machine for Breaker {
         Self::new(Name::clone(name), config.clone())
     }
 
-    fn adopt(&self, config: &Config, now: Timestamp) -> Result<(), InvalidConfig> {
-        self.reconfigure(config.clone(), now)
+    fn adopt(&self, config: &Config, now: Timestamp) -> Result<Vec<Waker>, InvalidConfig> {
+        self.reconfigure_untold(config.clone(), now)?;
+        Ok(Vec::new())
+    }
+
+    fn tell(&self) {
+        Self::tell(self);
     }
 
     /// A circuit is kept while it is open, however long nobody asks it: whoever comes next would otherwise be admitted. Once its recovery time is over it

@@ -1,9 +1,13 @@
 //! A machine for each key, shared by those who call with it. Where a word is enough for a key, `rate::keyed` keeps that.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
 use super::{KeyCounts, KeyUse, MOST_SHOWN, Shards, Table, Top, check_most, most_used};
-use crate::{InvalidConfig, Timestamp, rejection::Name};
+use crate::{
+    InvalidConfig, Timestamp,
+    rejection::Name,
+    sync::{Mutex, lock},
+};
 
 /// After this time without a call a machine may be forgotten that is neither fresh nor holds anything against its key.
 pub const IDLE_AFTER: Duration = Duration::from_secs(600);
@@ -19,11 +23,14 @@ pub trait Machine: Sized {
     /// Names the first field that is out of its range.
     fn fresh(name: &Name, config: &Self::Config) -> Result<Self, InvalidConfig>;
 
-    /// Goes on under another configuration, its state kept.
+    /// Goes on under another configuration, its state kept. Who waits for it and has to be woken is up to the caller, who holds a lock.
     ///
     /// # Errors
     /// Names the first field that is out of its range.
-    fn adopt(&self, config: &Self::Config, now: Timestamp) -> Result<(), InvalidConfig>;
+    fn adopt(&self, config: &Self::Config, now: Timestamp) -> Result<Vec<Waker>, InvalidConfig>;
+
+    /// Tells its observers, where it has any, what [`adopt`](Self::adopt) has changed; the caller holds no lock.
+    fn tell(&self) {}
 
     /// What is lost with it.
     fn worth(&self, now: Timestamp) -> Worth;
@@ -45,6 +52,8 @@ pub struct Keyed<M: Machine> {
     shared: Arc<M>,
     name: Name,
     shards: Shards<Shard<M>>,
+    /// Held while the configuration is replaced, so that two writers cannot interleave.
+    writer: Mutex<()>,
 }
 
 struct Shard<M: Machine> {
@@ -72,7 +81,7 @@ impl<M: Machine> Keyed<M> {
         M::fresh(&name, config)?;
         let make = || Shard { config: config.clone(), entries: Table::new(), top: Top::new() };
         let shards = Shards::new(max_keys, make);
-        Ok(Self { shared, name, shards })
+        Ok(Self { shared, name, shards, writer: Mutex::new(()) })
     }
 
     /// The machine of a key, made if it is not there. `None` is the key of calls that have none.
@@ -116,16 +125,24 @@ impl<M: Machine> Keyed<M> {
     pub fn reconfigure(&self, config: &M::Config, max_keys: u32, now: Timestamp) -> Result<(), InvalidConfig> {
         check_most("max_keys", max_keys)?;
         M::fresh(&self.name, config)?;
-        self.shards.room().resize(max_keys);
-        for mut shard in self.shards.each() {
-            shard.config = config.clone();
-            let machines: Vec<_> = shard.entries.iter_mut().map(|(_, it)| Arc::clone(&it.machine)).collect();
-            // A machine may wake those who wait for it, who may come back here.
-            drop(shard);
-            for machine in machines {
-                machine.adopt(config, now)?;
+        let (mut adopted, mut wakers) = (Vec::new(), Vec::new());
+        {
+            let _writer = lock(&self.writer);
+            self.shards.room().resize(max_keys);
+            for mut shard in self.shards.each() {
+                shard.config = config.clone();
+                let first = adopted.len();
+                adopted.extend(shard.entries.iter_mut().map(|(_, it)| Arc::clone(&it.machine)));
+                // New ones run on it already; calls need not wait for those that are there.
+                drop(shard);
+                for machine in &adopted[first..] {
+                    wakers.extend(machine.adopt(config, now)?);
+                }
             }
         }
+        // Who is woken or told may come back here.
+        wakers.into_iter().for_each(Waker::wake);
+        adopted.iter().for_each(|machine| machine.tell());
         Ok(())
     }
 

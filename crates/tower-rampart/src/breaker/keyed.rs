@@ -3,7 +3,7 @@
 use std::{
     fmt, mem,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use tower_layer::Layer;
@@ -98,8 +98,12 @@ impl<C> Machine for Shared<SharedClassifier<C>> {
         Ok(Self { breaker, classifier: classifier.clone(), per_key: true })
     }
 
-    fn adopt(&self, (config, _): &Self::Config, now: Timestamp) -> Result<(), InvalidConfig> {
-        self.breaker.reconfigure(config.clone(), now)
+    fn adopt(&self, (config, _): &Self::Config, now: Timestamp) -> Result<Vec<Waker>, InvalidConfig> {
+        self.breaker.adopt(config, now)
+    }
+
+    fn tell(&self) {
+        self.breaker.tell();
     }
 
     fn worth(&self, now: Timestamp) -> Worth {
