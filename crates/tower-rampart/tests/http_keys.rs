@@ -317,3 +317,38 @@ async fn client_keeps_nothing_by_the_address_of_a_client_unless_its_requests_say
     assert!(calls.iter().all(|it| !it.is_finished()));
     assert!(hanging.oneshot(from(1)).await.is_err(), "its only place is taken");
 }
+
+#[tokio::test(start_paused = true)]
+async fn stage_that_goes_off_lets_those_go_who_wait_for_their_keys_turn() {
+    let by = ChangeBy::new("alice", "10.0.0.7");
+    for (on, off) in [
+        (
+            r#"{"rate_limit": {"limit": 1, "period": "1h", "burst_size": 1, "on_limit": "wait", "max_wait": "1h", "per_key": "header:x-tenant"}}"#,
+            r#"{"rate_limit": {"enabled": false}}"#,
+        ),
+        (
+            r#"{"concurrency": {"max_inflight": 1, "queue_size": 9, "queue_timeout": "1h", "per_key": "header:x-tenant"}}"#,
+            r#"{"concurrency": {"enabled": false}}"#,
+        ),
+    ] {
+        let document = |it: &str| it.replacen('{', r#"{"timeout": {"total": "off", "attempt": "off"}, "#, 1);
+        let resilience = Resilience::for_host(
+            tower_rampart::ResilienceConfig::from_json(&document(on)).unwrap(),
+            &tower_rampart::Registry::new(),
+            rampart_http::capabilities(),
+        )
+        .unwrap();
+        let layer: ServerLayer = PresetBuilder::from_resilience(&resilience).http_server().unwrap();
+        let hanging = layer.layer(service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>()));
+        let first = tokio::spawn(hanging.oneshot(request("a")));
+        tokio::task::yield_now().await;
+        let begun = clock::now();
+        let second = tokio::spawn(ask_owned(layer.layer(service_fn(hello)), "a".to_owned()));
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished(), "{on}");
+        resilience.reload_json(&document(off), &by).unwrap();
+        assert_eq!(second.await.unwrap(), 200, "{on}");
+        assert_eq!(clock::now().since(begun), Duration::ZERO, "{on}");
+        first.abort();
+    }
+}

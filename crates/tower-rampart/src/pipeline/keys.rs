@@ -145,6 +145,20 @@ impl KeyedMachines {
     }
 }
 
+impl KeyedMachines {
+    /// Lets those go who wait for their keys' turn before a stage that is off now. The operation's own machines are off already. Circuits have nobody waiting,
+    /// and keep what they know.
+    pub(crate) fn let_go(&self, config: &OperationConfig, now: Timestamp) -> Result<(), InvalidConfig> {
+        if let (false, Some(limiter)) = (config.rate_limit.enabled, self.rate.get()) {
+            limiter.reconfigure(limiter.config(), now)?;
+        }
+        if let (false, Some(limiters)) = (config.concurrency.enabled, self.limiters.get()) {
+            limiters.reconfigure(&config.concurrency, config.keys.concurrency.max_keys, now)?;
+        }
+        Ok(())
+    }
+}
+
 impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes the machines of the call's keys, which `read` hands over stage by stage. What an operator has ordered of the operation's circuit holds for all keys.
     #[inline(never)]

@@ -129,6 +129,7 @@ impl Machines {
         self.settings.store(Settings::from(&config));
         self.switches.count(&current, &config);
         let off = self.apply(&config, false, now)?;
+        self.keyed.let_go(&config, now)?;
         *current = Arc::new(config);
         Ok(on || off)
     }
