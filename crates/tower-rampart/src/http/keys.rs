@@ -172,4 +172,29 @@ mod tests {
         let request = Request::get("/").header("host", "upstream").extension(asked).body(()).expect("a request");
         assert_eq!(of("authority", &request).as_deref(), Some("tenant.example"));
     }
+
+    #[test]
+    fn keys_of_requests_are_those_that_a_document_may_name() {
+        let from = |peer: &str| {
+            let peer: IpAddr = peer.parse().expect("an address");
+            Request::get("/").extension(SocketAddr::from((peer, 1))).body(()).expect("a request")
+        };
+        let to = |host: &str| Request::get("/").header("host", host).body(()).expect("a request");
+        for (source, request) in [
+            ("authority", to("Shop.Example.")),
+            ("authority", to("[2001:DB8::1]:8443")),
+            ("authority", to("a_b.example:80")),
+            ("client_ip", from("192.0.2.7")),
+            ("client_ip", from("::ffff:192.0.2.7")),
+            ("client_ip", from("2001:db8:1:2:3::7")),
+            ("client_ip", from("::1")),
+            ("route", from("192.0.2.7")),
+        ] {
+            let key = of(source, &request).expect("a key");
+            let limits =
+                format!(r#"{{"requests_per_second": 1, "per_key": "{source}", "key_limits": {{"{key}": 9}}}}"#);
+            let read = ResilienceConfig::from_json(&format!(r#"{{"rate_limit": {limits}}}"#));
+            assert!(read.is_ok(), "{source} {key}: {read:?}");
+        }
+    }
 }
