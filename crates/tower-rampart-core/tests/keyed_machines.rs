@@ -130,6 +130,32 @@ fn run_of_abandoned_calls_is_kept_as_one_of_failures_is() {
 }
 
 #[test]
+fn maps_of_one_seed_do_the_same_to_the_same_keys() {
+    let run = |seed: Option<u64>| {
+        let mut config = breaker::Config::default();
+        (config.failure_threshold, config.recovery_jitter) = (1, 1.0);
+        let shared = Arc::new(Breaker::new("search", config.clone()).unwrap().with_seed(1));
+        let breakers = Keyed::new("search".into(), shared, &config, 20).unwrap();
+        let breakers = match seed {
+            Some(seed) => breakers.with_seed(seed),
+            None => breakers,
+        };
+        let now = Timestamp::from_millis(1);
+        let seen: Vec<_> = (0..500)
+            .map(|key| {
+                let key = key.to_string();
+                let outcome = if key.ends_with('7') { Outcome::Failure } else { Outcome::Success };
+                let _ = call(&breakers, &key, outcome, now);
+                (breakers.find(Some(&key)).map(|it| it.retry_after(now)), breakers.counts())
+            })
+            .collect();
+        (seen, breakers.most_used(100))
+    };
+    assert_eq!(run(Some(1)), run(Some(1)));
+    assert!(run(Some(1)).0 != run(Some(2)).0 && run(None).0 != run(None).0);
+}
+
+#[test]
 fn keys_without_room_share_one_circuit() {
     let breakers = breakers(1);
     let now = Timestamp::from_millis(1);

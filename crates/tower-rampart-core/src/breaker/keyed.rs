@@ -17,6 +17,10 @@ impl Machine for Breaker {
         Self::new(Name::clone(name), config.clone())
     }
 
+    fn with_seed(self, seed: u64) -> Self {
+        Self::with_seed(self, seed)
+    }
+
     fn adopt(&self, config: &Config, now: Timestamp) -> Result<Vec<Waker>, InvalidConfig> {
         self.reconfigure_untold(config.clone(), now)?;
         Ok(Vec::new())

@@ -23,6 +23,12 @@ pub trait Machine: Sized {
     /// Names the first field that is out of its range.
     fn fresh(name: &Name, config: &Self::Config) -> Result<Self, InvalidConfig>;
 
+    /// Makes what it draws at random reproducible, if it draws anything.
+    #[must_use]
+    fn with_seed(self, _seed: u64) -> Self {
+        self
+    }
+
     /// Goes on under another configuration, its state kept. Who waits for it and has to be woken is up to the caller, who holds a lock.
     ///
     /// # Errors
@@ -52,6 +58,8 @@ pub struct Keyed<M: Machine> {
     shared: Arc<M>,
     name: Name,
     shards: Shards<Shard<M>>,
+    /// Makes the machines reproducible.
+    seed: Option<u64>,
     /// Held while the configuration is replaced, so that two writers cannot interleave.
     writer: Mutex<()>,
 }
@@ -81,7 +89,16 @@ impl<M: Machine> Keyed<M> {
         M::fresh(&name, config)?;
         let make = || Shard { config: config.clone(), entries: Table::new(), top: Top::new() };
         let shards = Shards::new(max_keys, make);
-        Ok(Self { shared, name, shards, writer: Mutex::new(()) })
+        Ok(Self { shared, name, shards, seed: None, writer: Mutex::new(()) })
+    }
+
+    /// Makes everything reproducible that is drawn at random: for simulations, as whoever knows the seed can send keys that crowd one shard. For a map
+    /// that has no keys yet.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.shards = self.shards.with_seed(seed);
+        self.seed = Some(seed);
+        self
     }
 
     /// The machine of a key, made if it is not there. `None` is the key of calls that have none.
@@ -101,7 +118,10 @@ impl<M: Machine> Keyed<M> {
             self.shards.room().give();
             return Arc::clone(&self.shared);
         };
-        let machine = Arc::new(machine);
+        let machine = Arc::new(match self.seed {
+            Some(seed) => machine.with_seed(seed ^ fingerprint.number()),
+            None => machine,
+        });
         let entry = Entry { machine: Arc::clone(&machine), key: key.map(Into::into), used: now };
         shard.entries.insert(fingerprint, entry);
         machine

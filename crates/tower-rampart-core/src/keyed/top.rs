@@ -1,17 +1,20 @@
 //! Which keys are used most, in bounded memory: the space-saving sketch. The counts of all keys together are in `room`.
 
 use super::Fingerprint;
+use crate::random::SplitMix64;
 
 /// Keys that one sketch follows.
 const FOLLOWED: usize = 8;
-/// One of so many calls of keys that are not followed is counted, for all of them.
+/// One of about so many calls of keys that are not followed is counted, for all of them.
 const SAMPLED: u64 = 8;
 
 /// The keys of one shard that are used most, with how often they are refused.
 ///
 /// "Efficient computation of frequent and top-k elements in data streams" (Metwally, Agrawal, El Abbadi, 2005): who is not followed takes the place of
-/// the least used, and its count with it, as an error that is known. It differs in that of the calls of keys that are not followed only one in eight takes a
-/// place, for all eight: a flood of keys costs no copy of its text each. A key with more than an eighth of a shard's calls is found.
+/// the least used, and its count with it, as an error that is known. It differs in that of the calls of keys that are not followed only about one in eight
+/// takes a place, for all eight: a flood of keys costs no copy of its text each. Which one is drawn from the fingerprint, so that nobody who does not know
+/// that can keep out of sight; the counts of keys that were not followed from the beginning are estimates, for the same reason. A key with much more than an
+/// eighth of a shard's calls is found soon, and stays.
 #[derive(Debug)]
 pub(crate) struct Top {
     followed: Vec<Followed>,
@@ -36,11 +39,11 @@ struct Followed {
 pub struct KeyUse {
     /// The key; `None` stands for the calls that have none.
     pub key: Option<String>,
-    /// Its calls, refused ones included. Never too few once it is seen; see [`error`](Self::error).
+    /// Its calls, refused ones included: exact where [`error`](Self::error) is 0, else an estimate that is more often too high than too low.
     pub used: u64,
     /// Calls that were refused since it was seen: at least so many. `None` where refusals are not counted by key.
     pub refused: Option<u64>,
-    /// By how much `used` may be too high.
+    /// By how much `used` may be too high; 0 if the key was followed from its first call on.
     pub error: u64,
 }
 
@@ -64,7 +67,7 @@ impl Top {
             });
         } else {
             self.others += 1;
-            if self.others.is_multiple_of(SAMPLED) {
+            if SplitMix64::new(fingerprint.number() ^ self.others).next().is_multiple_of(SAMPLED) {
                 self.follow(fingerprint, key);
             }
         }

@@ -7,7 +7,7 @@ use tower_rampart_core::{
     InvalidConfig, Stage, Timestamp,
     breaker::{Breaker, State},
     concurrency::Limiter,
-    keyed::{KeyCounts, KeyUse, Keyed, MOST_SHOWN},
+    keyed::{KeyCounts, KeyUse, Keyed, MOST_SHOWN, Machine},
     rate::{Account, KeyedRateLimiter, RateLimiter},
     rejection::Name,
 };
@@ -23,6 +23,8 @@ pub(crate) struct KeyedMachines {
     /// Boxes of calls that have ended, for those that come: the future of a call has no room for what few calls need, and none of them allocates for it.
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: Mutex<Vec<Box<CallKeys>>>,
+    /// Makes what is kept by key reproducible.
+    seed: Option<u64>,
 }
 
 /// The most boxes that are kept.
@@ -45,6 +47,11 @@ pub struct KeyedState {
 }
 
 impl KeyedMachines {
+    /// Nothing yet; what is made later is reproducible where a seed is given.
+    pub(super) fn new(seed: Option<u64>) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
     /// What a stage keeps for each key; `None` if it keeps nothing.
     pub(super) fn look(&self, stage: Stage, now: Timestamp) -> Option<KeyedState> {
         let seen = |counts, most_used, open, queued| KeyedState { counts, most_used, open, queued };
@@ -124,24 +131,41 @@ impl KeyedMachines {
             let keyed = keys.rate(config.rate_limit.quota.period);
             match self.rate.get() {
                 Some(there) => there.reconfigure(keyed, now)?,
-                None => drop(self.rate.set(KeyedRateLimiter::over(Arc::clone(rate), keyed)?)),
+                None => drop(self.rate.set(match self.seed {
+                    Some(seed) => KeyedRateLimiter::over_with_seed(Arc::clone(rate), keyed, seed),
+                    None => KeyedRateLimiter::over(Arc::clone(rate), keyed),
+                }?)),
             }
         }
         if stages.circuit {
             let (config, most) = (&config.circuit_breaker, keys.circuit_breaker.max_keys);
             match self.breakers.get() {
                 Some(there) => there.reconfigure(config, most, now)?,
-                None => drop(self.breakers.set(Keyed::new(Name::clone(name), Arc::clone(breaker), config, most)?)),
+                None => drop(self.breakers.set(self.fresh(name, breaker, config, most)?)),
             }
         }
         if stages.concurrency {
             let (config, most) = (&config.concurrency, keys.concurrency.max_keys);
             match self.limiters.get() {
                 Some(there) => there.reconfigure(config, most, now)?,
-                None => drop(self.limiters.set(Keyed::new(Name::clone(name), Arc::clone(limiter), config, most)?)),
+                None => drop(self.limiters.set(self.fresh(name, limiter, config, most)?)),
             }
         }
         Ok(())
+    }
+
+    fn fresh<M: Machine>(
+        &self,
+        name: &Name,
+        shared: &Arc<M>,
+        config: &M::Config,
+        most: u32,
+    ) -> Result<Keyed<M>, InvalidConfig> {
+        let keyed = Keyed::new(Name::clone(name), Arc::clone(shared), config, most)?;
+        Ok(match self.seed {
+            Some(seed) => keyed.with_seed(seed),
+            None => keyed,
+        })
     }
 }
 

@@ -75,9 +75,25 @@ impl KeyedRateLimiter {
     /// # Errors
     /// Names the first field that is out of its range.
     pub fn over(shared: Arc<RateLimiter>, config: KeyedConfig) -> Result<Self, InvalidConfig> {
+        Self::make(shared, config, None)
+    }
+
+    /// The same, but it is reproducible which keys are forgotten first: for simulations, as whoever knows the seed can send keys that crowd one shard.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range.
+    pub fn over_with_seed(shared: Arc<RateLimiter>, config: KeyedConfig, seed: u64) -> Result<Self, InvalidConfig> {
+        Self::make(shared, config, Some(seed))
+    }
+
+    fn make(shared: Arc<RateLimiter>, config: KeyedConfig, seed: Option<u64>) -> Result<Self, InvalidConfig> {
         config.check()?;
         let limit = shared.config();
         let shards = Shards::new(config.max_keys, || Shard::new(limit));
+        let shards = match seed {
+            Some(seed) => shards.with_seed(seed),
+            None => shards,
+        };
         let limiter = Self { shared, shards, config: Mutex::new(KeyedConfig::default()) };
         limiter.reconfigure(config, Timestamp::ZERO)?;
         Ok(limiter)
