@@ -156,6 +156,18 @@ fn maps_of_one_seed_do_the_same_to_the_same_keys() {
 }
 
 #[test]
+fn text_of_a_key_is_kept_no_longer_than_an_operator_reads_it() {
+    let breakers = breakers(3);
+    let now = Timestamp::from_millis(1);
+    let long = |last: &str| format!("a{}{last}", "ä".repeat(1000));
+    breakers.get(Some(&long("1")), now).force_open(now);
+    assert!(call(&breakers, &long("2"), Outcome::Success, now), "told apart by the whole text");
+    let cut = Some(format!("a{}", "ä".repeat(127)));
+    assert_eq!(breakers.select(|_| true).iter().map(|it| it.0.clone()).collect::<Vec<_>>(), [cut.clone(), cut.clone()]);
+    assert!(breakers.most_used(9).iter().all(|it| it.key == cut));
+}
+
+#[test]
 fn keys_without_room_share_one_circuit() {
     let breakers = breakers(1);
     let now = Timestamp::from_millis(1);

@@ -8,7 +8,7 @@ use std::{
 
 /// A key as the tables know it.
 ///
-/// The tables keep no text: it would cost more than the state of a limiter, and as much as whoever sends it likes. Two keys share a state only
+/// The tables are not searched by text: it would cost more than the state of a limiter, and as much as whoever sends it likes. Two keys share a state only
 /// if all 127 bits agree. They are SipHash under a secret of the table's own (`std`'s defence against floods of collisions), asked twice with different
 /// beginnings: whoever chooses keys cannot compute them, and among a million keys the chance that any two agree is 3 in 10^27.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

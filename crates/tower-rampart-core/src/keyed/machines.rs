@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
-use super::{KeyCounts, KeyUse, MOST_SHOWN, Shards, Table, Top, check_most, most_used};
+use super::{KeyCounts, KeyUse, MOST_SHOWN, Shards, Table, Top, check_most, kept, most_used};
 use crate::{
     InvalidConfig, Timestamp,
     rejection::Name,
@@ -72,6 +72,7 @@ struct Shard<M: Machine> {
 
 struct Entry<M> {
     machine: Arc<M>,
+    /// For operators, cut where it is long.
     key: Option<Box<str>>,
     used: Timestamp,
 }
@@ -122,7 +123,7 @@ impl<M: Machine> Keyed<M> {
             Some(seed) => machine.with_seed(seed ^ fingerprint.number()),
             None => machine,
         });
-        let entry = Entry { machine: Arc::clone(&machine), key: key.map(Into::into), used: now };
+        let entry = Entry { machine: Arc::clone(&machine), key: key.map(|key| kept(key).into()), used: now };
         shard.entries.insert(fingerprint, entry);
         machine
     }

@@ -1,6 +1,6 @@
 //! Which keys are used most, in bounded memory: the space-saving sketch. The counts of all keys together are in `room`.
 
-use super::Fingerprint;
+use super::{Fingerprint, kept};
 use crate::random::SplitMix64;
 
 /// Keys that one sketch follows.
@@ -37,7 +37,7 @@ struct Followed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyUse {
-    /// The key; `None` stands for the calls that have none.
+    /// The key, cut after 256 bytes; `None` stands for the calls that have none.
     pub key: Option<String>,
     /// Its calls, refused ones included: exact where [`error`](Self::error) is 0, else an estimate that is more often too high than too low.
     pub used: u64,
@@ -59,7 +59,7 @@ impl Top {
         } else if self.followed.len() < FOLLOWED {
             self.followed.push(Followed {
                 fingerprint,
-                text: key.unwrap_or_default().to_owned(),
+                text: kept(key.unwrap_or_default()).to_owned(),
                 has_key: key.is_some(),
                 used: 1,
                 refused: 0,
@@ -94,7 +94,7 @@ impl Top {
     fn follow(&mut self, fingerprint: Fingerprint, key: Option<&str>) {
         let Some(least) = self.followed.iter_mut().min_by_key(|it| it.used) else { return };
         least.text.clear();
-        least.text.push_str(key.unwrap_or_default());
+        least.text.push_str(kept(key.unwrap_or_default()));
         least.fingerprint = fingerprint;
         least.has_key = key.is_some();
         least.error = least.used + SAMPLED - 1;
