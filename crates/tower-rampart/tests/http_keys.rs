@@ -233,6 +233,18 @@ async fn order_of_an_operator_holds_for_every_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reset_by_an_operator_closes_the_circuits_of_all_keys() {
+    let layer = ClientLayer::from_json(BY_HOST).unwrap();
+    let client = hosts(&layer, Arc::new(AtomicBool::new(true)));
+    for _ in 0..2 {
+        assert_eq!(call(&client, "http://bad.example/").await, Ok(500));
+    }
+    assert!(call(&client, "http://bad.example/").await.is_err());
+    layer.handle().breaker().reset();
+    assert_eq!(call(&client, "http://bad.example/").await, Ok(500));
+}
+
+#[tokio::test(start_paused = true)]
 async fn reload_turns_keys_on_and_off_and_forgives_nobody() {
     let resilience = Resilience::for_host(
         tower_rampart::ResilienceConfig::from_json(BY_TENANT).unwrap(),

@@ -167,6 +167,15 @@ impl<M: Machine> Keyed<M> {
         Ok(())
     }
 
+    /// Shows `visit` the machines of all keys, the shared one not among them, and holds no lock while it looks.
+    pub fn each(&self, visit: impl Fn(&M)) {
+        for mut shard in self.shards.each() {
+            let machines: Vec<_> = shard.entries.iter_mut().map(|(_, it)| Arc::clone(&it.machine)).collect();
+            drop(shard);
+            machines.iter().for_each(|machine| visit(machine));
+        }
+    }
+
     /// The sum of what `look` finds in the machines of all keys, the shared one not counted. All shards are looked at, one after another.
     pub fn sum(&self, look: impl Fn(&M) -> usize) -> usize {
         let of_shard = |shard: &mut Shard<M>| shard.entries.iter_mut().map(|(_, it)| look(&it.machine)).sum::<usize>();

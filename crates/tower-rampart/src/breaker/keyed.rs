@@ -30,7 +30,7 @@ use crate::{
 /// Applies a circuit breaker to each key of services' requests: to each host, model or tenant; made by [`Builder::per_key`].
 ///
 /// Which key a request has is said by a [`KeyExtractor`]. Calls without a key are those of one more key. A call of a key that is known allocates nothing, and a
-/// circuit that is not closed is never forgotten; keys without a place share one circuit. See [`Keyed`].
+/// circuit that is open is never forgotten; keys without a place share one circuit. See [`Keyed`].
 ///
 /// Readiness is that of the inner service, whatever the circuits say: no key is known before there is a request.
 ///

@@ -47,7 +47,8 @@ impl OperationHandle {
         crate::http::Live::new(&self.machines)
     }
 
-    /// The circuit. Where circuits are kept by key, that of all keys without a place: what is ordered of it (open, closed, off) holds for all keys.
+    /// The circuit. Where circuits are kept by key, that of all keys without a place: what is ordered of it (open, closed, off) holds for all keys, and a reset
+    /// resets them all.
     pub fn breaker(&self) -> breaker::Handle {
         breaker::Handle::new(Arc::clone(&self.machines.breaker))
     }

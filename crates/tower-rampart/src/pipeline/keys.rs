@@ -18,7 +18,7 @@ use super::call::Call;
 #[derive(Debug, Default)]
 pub(crate) struct KeyedMachines {
     pub(crate) rate: OnceLock<KeyedRateLimiter>,
-    pub(crate) breakers: OnceLock<Keyed<Breaker>>,
+    pub(crate) breakers: OnceLock<Arc<Keyed<Breaker>>>,
     pub(crate) limiters: OnceLock<Keyed<Limiter>>,
     /// Boxes of calls that have ended, for those that come: the future of a call has no room for what few calls need, and none of them allocates for it.
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
@@ -141,7 +141,16 @@ impl KeyedMachines {
             let (config, most) = (&config.circuit_breaker, keys.circuit_breaker.max_keys);
             match self.breakers.get() {
                 Some(there) => there.reconfigure(config, most, now)?,
-                None => drop(self.breakers.set(self.fresh(name, breaker, config, most)?)),
+                None => {
+                    let circuits = Arc::new(self.fresh(name, breaker, config, most)?);
+                    let weak = Arc::downgrade(&circuits);
+                    breaker.on_reset(move |now| {
+                        if let Some(circuits) = weak.upgrade() {
+                            circuits.each(|it| it.reset(now));
+                        }
+                    });
+                    drop(self.breakers.set(circuits));
+                }
             }
         }
         if stages.concurrency {
