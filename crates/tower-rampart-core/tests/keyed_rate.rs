@@ -320,7 +320,7 @@ fn quota_of_its_own_outlives_a_reload_whoever_asks_in_the_middle_of_it() {
         .collect();
     limiter.reconfigure_with(config(1.0, 1), keys, now).unwrap();
     assert_eq!(woken.1.load(Ordering::Relaxed), 500);
-    assert_eq!(limiter.remaining(Some("gold"), now).round(), 500.0, "each of them took one");
+    assert!((limiter.remaining(Some("gold"), now) - 500.0).abs() < 0.5, "each of them took one");
     drop(waiting);
 }
 
@@ -342,7 +342,7 @@ fn two_who_reload_at_once_leave_one_configuration() {
     });
     let (burst, keys) = (limiter.shared().config().burst_size, limiter.config());
     assert_eq!((keys.max_keys, keys.limits["gold"].burst_size), (burst, burst));
-    assert_eq!(limiter.remaining(Some("new"), now).round(), f64::from(burst));
+    assert!((limiter.remaining(Some("new"), now) - f64::from(burst)).abs() < 0.5);
 }
 
 #[test]

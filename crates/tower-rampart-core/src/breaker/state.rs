@@ -335,10 +335,7 @@ impl Machine {
 
     /// When an open circuit may be probed.
     pub(super) fn open_until(&self) -> Option<Timestamp> {
-        match self.phase {
-            Phase::Open { until } => Some(until),
-            Phase::Closed | Phase::HalfOpen(_) => None,
-        }
+        if let Phase::Open { until } = self.phase { Some(until) } else { None }
     }
 
     /// The summary that spares most calls a look at the machine.

@@ -163,7 +163,9 @@ impl<M: Machine> Keyed<M> {
         }
         // Who is woken or told may come back here.
         wakers.into_iter().for_each(Waker::wake);
-        adopted.iter().for_each(|machine| machine.tell());
+        for machine in adopted {
+            machine.tell();
+        }
         Ok(())
     }
 
@@ -172,7 +174,9 @@ impl<M: Machine> Keyed<M> {
         for mut shard in self.shards.each() {
             let machines: Vec<_> = shard.entries.iter_mut().map(|(_, it)| Arc::clone(&it.machine)).collect();
             drop(shard);
-            machines.iter().for_each(|machine| visit(machine));
+            for machine in machines {
+                visit(&machine);
+            }
         }
     }
 

@@ -139,18 +139,17 @@ impl KeyedMachines {
         }
         if stages.circuit {
             let (config, most) = (&config.circuit_breaker, keys.circuit_breaker.max_keys);
-            match self.breakers.get() {
-                Some(there) => there.reconfigure(config, most, now)?,
-                None => {
-                    let circuits = Arc::new(self.fresh(name, breaker, config, most)?);
-                    let weak = Arc::downgrade(&circuits);
-                    breaker.on_reset(move |now| {
-                        if let Some(circuits) = weak.upgrade() {
-                            circuits.each(|it| it.reset(now));
-                        }
-                    });
-                    drop(self.breakers.set(circuits));
-                }
+            if let Some(there) = self.breakers.get() {
+                there.reconfigure(config, most, now)?;
+            } else {
+                let circuits = Arc::new(self.fresh(name, breaker, config, most)?);
+                let weak = Arc::downgrade(&circuits);
+                breaker.on_reset(move |now| {
+                    if let Some(circuits) = weak.upgrade() {
+                        circuits.each(|it| it.reset(now));
+                    }
+                });
+                drop(self.breakers.set(circuits));
             }
         }
         if stages.concurrency {

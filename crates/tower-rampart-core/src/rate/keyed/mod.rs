@@ -246,12 +246,11 @@ impl KeyedRateLimiter {
             whole.has_own_quota = true;
             return whole.limiter.replace(limit, now);
         }
-        let limiter = match shard.words.remove(fingerprint) {
-            Some(word) => holding(word.nano_tokens(&shard.pace, now), &shard.config, self.shared.name(), now)?,
-            None => {
-                self.shards.room().take_beyond();
-                Arc::new(RateLimiter::new(Arc::clone(self.shared.name()), limit)?)
-            }
+        let limiter = if let Some(word) = shard.words.remove(fingerprint) {
+            holding(word.nano_tokens(&shard.pace, now), &shard.config, self.shared.name(), now)?
+        } else {
+            self.shards.room().take_beyond();
+            Arc::new(RateLimiter::new(Arc::clone(self.shared.name()), limit)?)
         };
         let wakers = limiter.replace(limit, now)?;
         shard.limiters.insert(fingerprint, Whole { limiter, has_own_quota: true });
