@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -28,7 +29,7 @@ use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Notify, Semaphore, mpsc},
 };
 use tower_rampart::{
@@ -578,4 +579,29 @@ async fn error_handler_answers_for_layers_that_are_stacked_by_hand() {
     assert_eq!((refused.status().as_u16(), &headers["retry-after"]), (429, &"1".parse().expect("a value")));
     assert_eq!(json(refused).await["error_code"], "RateLimited");
     assert_eq!(*kept.lock().expect("nobody panics"), Some(Stage::RateLimit));
+}
+
+#[tokio::test]
+async fn clients_are_told_apart_by_the_address_of_their_connection() {
+    let document = r#"{"rate_limit": {"limit": 1, "period": "1h", "burst_size": 1, "per_key": "client_ip"}}"#;
+    let app = Router::new().route("/", get(|| async { "hello" })).layer(layer(document));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serving = tokio::spawn(async move {
+        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await.expect("it serves");
+    });
+    let ask_from = |last: u8| async move {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).expect("the loopback has many addresses");
+        let mut stream = within(socket.connect(address)).await.expect("the server listens");
+        let head = "GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 198.51.100.7\r\nconnection: close\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.expect("the server reads");
+        let mut answer = String::new();
+        within(stream.read_to_string(&mut answer)).await.expect("an answer");
+        answer.split(' ').nth(1).map(str::to_owned).expect("an answer has a status")
+    };
+    assert_eq!(ask_from(2).await, "200");
+    assert_eq!(ask_from(2).await, "429");
+    assert_eq!(ask_from(3).await, "200");
+    serving.abort();
 }

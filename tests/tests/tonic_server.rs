@@ -292,3 +292,13 @@ async fn client_of_this_suite_comes_back_when_the_server_of_this_suite_says() {
     assert_eq!((snapshot.success, snapshot.retries), (3, 2));
     peer.settled([3, 0, 0, 0]).await;
 }
+
+#[tokio::test]
+async fn limit_by_client_knows_the_address_of_the_connection() {
+    let peer = Peer::start(r#"{"rate_limit": {"limit": 1, "period": "1h", "burst_size": 1, "per_key": "client_ip"}}"#);
+    within(peer.client().check(ask())).await.expect("the first");
+    let status = within(peer.client().check(ask())).await.expect_err("the second is refused");
+    assert_refusal(&status, Code::ResourceExhausted, Stage::RateLimit, "RATE_LIMITED", true);
+    let seen = peer.handle.keys(Stage::RateLimit).expect("it is kept by key").most_used;
+    assert_eq!(seen.iter().map(|it| (it.key.as_deref(), it.used)).collect::<Vec<_>>(), [(Some("127.0.0.1"), 2)]);
+}

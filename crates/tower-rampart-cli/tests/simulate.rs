@@ -185,6 +185,29 @@ fn bad_reload_is_a_line_and_changes_nothing() {
 }
 
 #[test]
+fn same_seed_gives_the_same_bytes_where_state_is_kept_by_key() {
+    let circuit = json!({"per_key": "header:x-tenant", "max_keys": 5, "failure_threshold": 1, "recovery_timeout": "1s", "recovery_jitter": 1.0});
+    let document = json!({"retry": {"enabled": false}, "circuit_breaker": circuit});
+    let config = file("keyed-seed.json", &document.to_string());
+    let lines: Vec<Value> = (0..300_u64)
+        .map(|at| {
+            let outcome = if at % 3 == 0 { "transient" } else { "ok" };
+            with(call(at * 7, &[outcome]), json!({"key": format!("tenant-{}", at % 40)}))
+        })
+        .collect();
+    let run = |seed: &str| {
+        let config = config.to_str().expect("a path");
+        let output = rampart(&["simulate", "--trace", "-", "--config", config, "--seed", seed], &trace(&lines));
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let first = run("1");
+    assert!((0..3).all(|_| run("1") == first));
+    assert_ne!(run("2"), first);
+    fs::remove_file(config).expect("the file is there");
+}
+
+#[test]
 fn key_of_a_line_stands_for_whatever_per_key_names() {
     let keyed = |at: u64, key: &str| with(call(at, &["ok"]), json!({"key": key}));
     let document = |on_limit: &str| {

@@ -60,6 +60,8 @@ capabilities! {
     ModelApiProfile = "model_api_profile", "the classifier of model APIs";
     /// `per_key`, `max_keys` and `key_limits`.
     Keyed = "keyed", "state by key";
+    /// `per_key: "client_ip"`.
+    ClientIp = "client_ip", "requests that say which client they are of";
     /// `rate_limit.tokens_per_minute`.
     TokensPerMinute = "tokens_per_minute", "limits on tokens per minute";
     /// `rate_limit.learn_from_headers`.
@@ -126,6 +128,7 @@ impl Capabilities {
             .with(Capability::TokensPerMinute)
             .with(Capability::LearnFromHeaders)
             .with(Capability::Keyed)
+            .with(Capability::ClientIp)
             .with(Capability::TrustedHops)
     }
 

@@ -3,7 +3,7 @@
 use tower_rampart_core::InvalidConfig;
 
 use crate::{
-    Capabilities, Capability, OperationConfig, Source, Violation, ViolationCode,
+    Capabilities, Capability, KeySource, OperationConfig, Source, Violation, ViolationCode,
     document::MOST_OPERATIONS,
     field,
     resolve::{Merged, Stack},
@@ -58,6 +58,7 @@ pub(crate) fn check_operation(
         None => found.extend(judge.without_limit()),
     }
     found.extend(judge.keys());
+    found.extend(judge.key_limits());
     found.extend(judge.slow_calls());
     if found.is_empty() {
         found.extend(judge.machines());
@@ -186,8 +187,41 @@ impl Judge<'_> {
                 Violation::new(self.place(path), ViolationCode::CrossField, message)
                     .suggest(format!("Add {needed}, or remove {path}"))
             }));
+            let flaw = stage.source().filter(|_| is_on).and_then(|source| Some((source, source.flaw()?)));
+            found.extend(flaw.map(|(source, (why, instead))| {
+                let path = join(shapes[0].split('.').next().unwrap_or_default(), "per_key");
+                let message = format!("{path} cannot be {source}: {why}{}", self.whose());
+                Violation::new(self.place(&path), ViolationCode::UnknownValue, message).suggest(instead)
+            }));
         }
         found
+    }
+
+    /// Keys that no request can have.
+    fn key_limits(&self) -> Vec<Violation> {
+        let keys = &self.config.keys;
+        let Some(source) = keys.rate_limit.source().filter(|_| self.config.rate_limit.enabled) else {
+            return Vec::new();
+        };
+        let never = keys.limits.keys().filter_map(|key| match source.spelling(key) {
+            Some(spelt) if spelt == *key => None,
+            spelt => Some((key, spelt)),
+        });
+        never
+            .map(|(key, spelt)| {
+                let path = "rate_limit.key_limits";
+                let message = format!("{path}: no request has the {source} '{key}'{}", self.whose());
+                let place = join(&self.place(path), key);
+                let violation = Violation::new(place, ViolationCode::CrossField, message);
+                violation.suggest(match (source, spelt) {
+                    (_, Some(spelt)) => format!("Write '{spelt}'"),
+                    (KeySource::ClientIp, None) => {
+                        "Write an IPv4 address, or the /64 network of an IPv6 address".to_owned()
+                    }
+                    (_, None) => format!("Remove '{key}'"),
+                })
+            })
+            .collect()
     }
 
     /// A share of slow calls says nothing where no call is slow.

@@ -160,6 +160,7 @@ const fn keyed(path: &'static str, target: Target) -> Field {
     let doc = "What the state of the stage is kept by; operation: by nothing further.";
     Field::new(path, Kind::Key, doc, target).needs(|value| match value {
         Value::Text(source) if source == "operation" => None,
+        Value::Text(source) if source == "client_ip" => Some(Capability::ClientIp),
         _ => Some(Capability::Keyed),
     })
 }

@@ -1,5 +1,7 @@
 //! By what the state of a stage is kept, as the document says it. The maps themselves are `tower_rampart_core::keyed`.
 
+mod spelling;
+
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use tower_rampart_core::{

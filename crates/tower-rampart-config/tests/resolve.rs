@@ -348,6 +348,7 @@ fn what_a_host_cannot_serve_is_refused_by_name() {
             "concurrency.adaptive.algorithm",
             "adaptive_concurrency",
         ),
+        (r#"{"concurrency": {"per_key": "client_ip"}}"#, "concurrency.per_key", "client_ip"),
         (r#"{"classify": {"outcome_at": "end_of_body"}}"#, "classify.outcome_at", "end_of_body"),
         (r#"{"http": {"outcome_at": "end_of_body"}}"#, "http.outcome_at", "end_of_body"),
         (r#"{"classify": {"profile": "grpc"}}"#, "classify.profile", "grpc_profile"),
@@ -425,6 +426,36 @@ fn what_shapes_keys_says_nothing_without_them() {
         [r#"{"circuit_breaker": {"per_key": "operation"}}"#, r#"{"concurrency": {"enabled": false, "max_keys": 1}}"#]
     {
         assert!(validate(text, Limits::text(), &Capabilities::function(), None).is_valid, "{text}");
+    }
+}
+
+#[test]
+fn keys_that_no_request_has_are_refused_with_what_to_write_instead() {
+    let limits = |source: &str, key: &str| {
+        format!(
+            r#"{{"rate_limit": {{"requests_per_second": 1, "per_key": "{source}", "key_limits": {{"{key}": 9}}}}}}"#
+        )
+    };
+    let cases = [
+        (r#"{"concurrency": {"per_key": "header:Host"}}"#.to_owned(), "concurrency.per_key", "Use authority"),
+        (r#"{"concurrency": {"per_key": "header:te"}}"#.to_owned(), "concurrency.per_key", "passed on"),
+        (limits("authority", "Shop.Example"), "rate_limit.key_limits.Shop.Example", "Write 'shop.example'"),
+        (limits("client_ip", "2001:db8::7"), "rate_limit.key_limits.2001:db8::7", "Write '2001:db8::/64'"),
+        (limits("client_ip", "10.0.0.0/8"), "rate_limit.key_limits.10.0.0.0/8", "an IPv4 address"),
+    ];
+    for (text, path, suggestion) in cases {
+        let error = ResilienceConfig::from_json(&text).unwrap_err();
+        assert_eq!(paths(&error), [path], "{text}");
+        let said = error.violations()[0].suggestion.as_deref().unwrap();
+        assert!(said.contains(suggestion), "{said}");
+    }
+    for text in [
+        limits("authority", "shop.example:8443"),
+        limits("client_ip", "2001:db8::/64"),
+        limits("header:x-tenant", "Acme"),
+        r#"{"concurrency": {"enabled": false, "per_key": "header:host"}}"#.to_owned(),
+    ] {
+        assert!(validate(&text, Limits::text(), &Capabilities::http(), None).is_valid, "{text}");
     }
 }
 

@@ -86,6 +86,88 @@ fn run_of_failures_is_kept_until_it_is_out_of_date() {
 }
 
 #[test]
+fn circuit_whose_recovery_time_is_over_is_kept_until_that_is_out_of_date_too() {
+    let breakers = breakers(3);
+    let now = Timestamp::from_millis(1);
+    for key in ["unasked", "asked"] {
+        let _ = call(&breakers, key, Outcome::Failure, now);
+        let _ = call(&breakers, key, Outcome::Failure, now);
+    }
+    let recovered = now.after(breakers.shared().config().recovery_timeout);
+    // Its probe never comes back with an answer.
+    assert!(call(&breakers, "asked", Outcome::Abandoned, recovered));
+    let flood = |at: Timestamp| {
+        for key in 0..1000 {
+            let _ = call(&breakers, &key.to_string(), Outcome::Success, at);
+        }
+    };
+    flood(recovered);
+    assert!(breakers.find(Some("unasked")).is_some() && breakers.find(Some("asked")).is_some());
+    flood(recovered.after(IDLE_AFTER));
+    assert!(breakers.find(Some("unasked")).is_none() && breakers.find(Some("asked")).is_none());
+}
+
+#[test]
+fn run_of_abandoned_calls_is_kept_as_one_of_failures_is() {
+    let breakers = breakers(3);
+    let now = Timestamp::from_millis(1);
+    let run = (0..1000).take_while(|_| call(&breakers, "before", Outcome::Abandoned, now)).count();
+    assert!((2..1000).contains(&run), "{run}");
+    for _ in 1..run {
+        assert!(call(&breakers, "hangs", Outcome::Abandoned, now));
+    }
+    for key in 0..1000 {
+        assert!(call(&breakers, &key.to_string(), Outcome::Success, now));
+    }
+    assert!(call(&breakers, "hangs", Outcome::Abandoned, now));
+    assert!(!call(&breakers, "hangs", Outcome::Success, now), "the run went on and opened the circuit");
+    let later = now.after(IDLE_AFTER);
+    assert!(call(&breakers, "other", Outcome::Abandoned, now));
+    for key in 0..1000 {
+        let _ = call(&breakers, &key.to_string(), Outcome::Success, later);
+    }
+    assert!(breakers.find(Some("other")).is_none());
+}
+
+#[test]
+fn maps_of_one_seed_do_the_same_to_the_same_keys() {
+    let run = |seed: Option<u64>| {
+        let mut config = breaker::Config::default();
+        (config.failure_threshold, config.recovery_jitter) = (1, 1.0);
+        let shared = Arc::new(Breaker::new("search", config.clone()).unwrap().with_seed(1));
+        let breakers = Keyed::new("search".into(), shared, &config, 20).unwrap();
+        let breakers = match seed {
+            Some(seed) => breakers.with_seed(seed),
+            None => breakers,
+        };
+        let now = Timestamp::from_millis(1);
+        let seen: Vec<_> = (0..500)
+            .map(|key| {
+                let key = key.to_string();
+                let outcome = if key.ends_with('7') { Outcome::Failure } else { Outcome::Success };
+                let _ = call(&breakers, &key, outcome, now);
+                (breakers.find(Some(&key)).map(|it| it.retry_after(now)), breakers.counts())
+            })
+            .collect();
+        (seen, breakers.most_used(100))
+    };
+    assert_eq!(run(Some(1)), run(Some(1)));
+    assert!(run(Some(1)).0 != run(Some(2)).0 && run(None).0 != run(None).0);
+}
+
+#[test]
+fn text_of_a_key_is_kept_no_longer_than_an_operator_reads_it() {
+    let breakers = breakers(3);
+    let now = Timestamp::from_millis(1);
+    let long = |last: &str| format!("a{}{last}", "ä".repeat(1000));
+    breakers.get(Some(&long("1")), now).force_open(now);
+    assert!(call(&breakers, &long("2"), Outcome::Success, now), "told apart by the whole text");
+    let cut = Some(format!("a{}", "ä".repeat(127)));
+    assert_eq!(breakers.select(|_| true).iter().map(|it| it.0.clone()).collect::<Vec<_>>(), [cut.clone(), cut.clone()]);
+    assert!(breakers.most_used(9).iter().all(|it| it.key == cut));
+}
+
+#[test]
 fn keys_without_room_share_one_circuit() {
     let breakers = breakers(1);
     let now = Timestamp::from_millis(1);

@@ -2,13 +2,23 @@
 #![cfg(not(loom))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Wake, Waker},
+    thread,
+    time::Duration,
+};
 
 use proptest::prelude::*;
 use tower_rampart_core::{
     Timestamp,
     rate::{
-        Algorithm, Config, Exceeded, KeyLimit, KeyedConfig, KeyedRateLimiter, OnLimit, Quota, RateLimiter, Receipt,
+        Admission, Algorithm, Config, Exceeded, KeyLimit, KeyedConfig, KeyedRateLimiter, OnLimit, Quota, RateLimiter,
+        Receipt,
     },
 };
 
@@ -273,6 +283,66 @@ fn calls_of_a_key_wait_for_its_own_limiter_which_is_kept_while_they_do() {
         !Arc::ptr_eq(other.limiter().unwrap(), limiter.shared())
     });
     assert!(found && limiter.counts().keys == 1);
+}
+
+/// Asks for a key as soon as it is woken, and looks at the configuration.
+struct Woken(Arc<KeyedRateLimiter>, AtomicU32);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        assert!(is_admitted(&self.0, "gold", Timestamp::from_millis(1)));
+        assert_eq!(self.0.config().limits.len(), 1);
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn quota_of_its_own_outlives_a_reload_whoever_asks_in_the_middle_of_it() {
+    let mut waits = config(1.0, 1);
+    waits.on_limit = OnLimit::Wait;
+    let shared = Arc::new(RateLimiter::new("search", waits).unwrap());
+    let mut keys = limits(&[("gold", 1000.0, 1000)]);
+    keys.max_keys = 500;
+    let limiter = Arc::new(KeyedRateLimiter::over(shared, keys.clone()).unwrap());
+    let now = Timestamp::from_millis(1);
+    let woken = Arc::new(Woken(Arc::clone(&limiter), AtomicU32::new(0)));
+    // In all shards there is somebody who waits.
+    let waiting: Vec<_> = (0..500)
+        .map(|key| {
+            let mut account = limiter.account(Some(&key.to_string()));
+            limiter.resolve(&mut account, now);
+            let own = Arc::clone(account.limiter().unwrap());
+            assert!(own.try_acquire(1, now).is_ok());
+            let Ok(Admission::Queued(ticket)) = own.enqueue(1, now, None) else { panic!("the token is taken") };
+            let _ = own.poll_ticket(&ticket, &Waker::from(Arc::clone(&woken)), now);
+            (account, ticket)
+        })
+        .collect();
+    limiter.reconfigure_with(config(1.0, 1), keys, now).unwrap();
+    assert_eq!(woken.1.load(Ordering::Relaxed), 500);
+    assert!((limiter.remaining(Some("gold"), now) - 500.0).abs() < 0.5, "each of them took one");
+    drop(waiting);
+}
+
+#[test]
+fn two_who_reload_at_once_leave_one_configuration() {
+    let limiter = keyed(config(1.0, 1), 100);
+    let now = Timestamp::from_millis(1);
+    thread::scope(|scope| {
+        for burst in 1..=4 {
+            let limiter = &limiter;
+            scope.spawn(move || {
+                for _ in 0..200 {
+                    let mut keys = limits(&[("gold", 1.0, burst)]);
+                    keys.max_keys = burst;
+                    limiter.reconfigure_with(config(1.0, burst), keys, now).unwrap();
+                }
+            });
+        }
+    });
+    let (burst, keys) = (limiter.shared().config().burst_size, limiter.config());
+    assert_eq!((keys.max_keys, keys.limits["gold"].burst_size), (burst, burst));
+    assert!((limiter.remaining(Some("new"), now) - f64::from(burst)).abs() < 0.5);
 }
 
 #[test]

@@ -55,20 +55,53 @@ fn last_place_goes_to_one_key_and_the_other_shares() {
     });
 }
 
+fn limiters() -> Arc<Keyed<Limiter>> {
+    let config = concurrency::Config::new(1);
+    let shared = Arc::new(Limiter::new("x", config).unwrap());
+    Arc::new(Keyed::new("x".into(), shared, &config, 1).unwrap())
+}
+
 #[test]
-fn limiter_is_not_forgotten_while_another_thread_takes_its_permit() {
+fn limiter_that_somebody_holds_keeps_its_place() {
     loom::model(|| {
-        let config = concurrency::Config::new(1);
-        let shared = Arc::new(Limiter::new("x", config).unwrap());
-        let limiters = Arc::new(Keyed::new("x".into(), shared, &config, 1).unwrap());
+        let limiters = limiters();
         drop(limiters.get(Some("a"), NOW));
         let other = Arc::clone(&limiters);
         // Drives out a limiter that nobody holds.
         let there = thread::spawn(move || drop(other.get(Some("b"), NOW)));
-        let limiter = limiters.get(Some("a"), NOW);
-        let permit = limiter.try_acquire().unwrap();
-        assert!(limiters.get(Some("a"), NOW).try_acquire().is_err(), "the permit is out");
+        let held = limiters.get(Some("a"), NOW);
         there.join().unwrap();
+        let has_place = limiters.find(Some("a")).is_some_and(|it| Arc::ptr_eq(&it, &held));
+        assert!(has_place != Arc::ptr_eq(limiters.shared(), &held), "it has a place, or came too late for one");
+        assert!(has_place != limiters.find(Some("b")).is_some());
+    });
+}
+
+#[test]
+fn permit_that_is_out_keeps_a_limiter_that_nobody_holds() {
+    loom::model(|| {
+        let limiters = limiters();
+        let permit = limiters.get(Some("a"), NOW).try_acquire().unwrap();
+        let other = Arc::clone(&limiters);
+        let there = thread::spawn(move || drop(other.get(Some("b"), NOW)));
+        let limiter = limiters.get(Some("a"), NOW);
+        assert!(!Arc::ptr_eq(limiters.shared(), &limiter) && limiter.try_acquire().is_err(), "the permit is out");
         limiter.release(permit);
+        there.join().unwrap();
+    });
+}
+
+#[test]
+fn two_who_reload_at_once_leave_one_configuration() {
+    loom::model(|| {
+        let limiters = limiters();
+        let there = limiters.get(Some("a"), NOW);
+        let other = Arc::clone(&limiters);
+        let reload = thread::spawn(move || other.reconfigure(&concurrency::Config::new(2), 2, NOW).unwrap());
+        limiters.reconfigure(&concurrency::Config::new(3), 3, NOW).unwrap();
+        reload.join().unwrap();
+        let new = limiters.get(Some("b"), NOW);
+        let most = [u64::from(there.max_inflight()), u64::from(new.max_inflight()), limiters.counts().max_keys];
+        assert!(most == [2; 3] || most == [3; 3], "{most:?}");
     });
 }

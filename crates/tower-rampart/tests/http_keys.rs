@@ -4,6 +4,7 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     net::SocketAddr,
     sync::{
         Arc,
@@ -21,6 +22,7 @@ use tower_rampart::{
     http::{self as rampart_http, ClientLayer, ReplayBody, ResponseBody, ServerLayer},
     reload::ChangeBy,
 };
+use tower_rampart_config::Capability;
 
 type Body = Full<Bytes>;
 
@@ -128,8 +130,7 @@ async fn tenant_that_may_wait_waits_behind_its_own_calls_alone() {
 async fn tenant_that_fills_its_places_leaves_the_others_theirs() {
     let document = r#"{"concurrency": {"max_inflight": 1, "per_key": "header:x-tenant"}}"#;
     let layer = server(document);
-    let hanging =
-        layer.layer(service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>()));
+    let hanging = layer.layer(service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>()));
     let service = layer.layer(service_fn(hello));
     let call = tokio::spawn(hanging.oneshot(request("noisy")));
     tokio::task::yield_now().await;
@@ -145,8 +146,7 @@ async fn tenant_that_fills_its_places_leaves_the_others_theirs() {
 async fn call_that_is_refused_further_in_gives_the_token_of_its_key_back() {
     let document = r#"{"rate_limit": {"limit": 1, "period": "1h", "burst_size": 2, "per_key": "header:x-tenant"}, "concurrency": {"max_inflight": 1}}"#;
     let layer = server(document);
-    let hanging =
-        layer.layer(service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, Infallible>>()));
+    let hanging = layer.layer(service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>()));
     let service = layer.layer(service_fn(hello));
     let call = tokio::spawn(hanging.oneshot(request("a")));
     tokio::task::yield_now().await;
@@ -233,6 +233,18 @@ async fn order_of_an_operator_holds_for_every_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reset_by_an_operator_closes_the_circuits_of_all_keys() {
+    let layer = ClientLayer::from_json(BY_HOST).unwrap();
+    let client = hosts(&layer, Arc::new(AtomicBool::new(true)));
+    for _ in 0..2 {
+        assert_eq!(call(&client, "http://bad.example/").await, Ok(500));
+    }
+    assert!(call(&client, "http://bad.example/").await.is_err());
+    layer.handle().breaker().reset();
+    assert_eq!(call(&client, "http://bad.example/").await, Ok(500));
+}
+
+#[tokio::test(start_paused = true)]
 async fn reload_turns_keys_on_and_off_and_forgives_nobody() {
     let resilience = Resilience::for_host(
         tower_rampart::ResilienceConfig::from_json(BY_TENANT).unwrap(),
@@ -251,4 +263,104 @@ async fn reload_turns_keys_on_and_off_and_forgives_nobody() {
     resilience.reload_json(BY_TENANT, &by).unwrap();
     assert_eq!(futures(&service, "a", 1).await, [429], "the key owes what it owed");
     assert_eq!(futures(&service, "b", 3).await, [200, 200, 429]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_with_a_place_are_admitted_while_those_without_one_wait() {
+    let document = r#"{"rate_limit": {"limit": 1, "period": "1s", "burst_size": 2, "on_limit": "wait", "per_key": "header:x-tenant", "max_keys": 1}}"#;
+    let service = server(document).layer(service_fn(hello));
+    let begun = clock::now();
+    assert_eq!(ask(&service, request("kept")).await.0, 200);
+    let forged: Vec<_> = (0..4).map(|it| tokio::spawn(ask_owned(service.clone(), format!("forged-{it}")))).collect();
+    tokio::task::yield_now().await;
+    assert_eq!(ask(&service, request("kept")).await.0, 200);
+    assert_eq!(clock::now().since(begun), Duration::ZERO);
+    for call in forged {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    assert_eq!(clock::now().since(begun), Duration::from_secs(2), "two of them had to wait");
+}
+
+async fn ask_owned<S>(service: S, tenant: String) -> u16
+where
+    S: Service<Request<Body>, Response = Response<ResponseBody<Body>>, Error = Infallible> + Clone,
+{
+    ask(&service, request(&tenant)).await.0
+}
+
+#[tokio::test(start_paused = true)]
+async fn pause_that_the_provider_asks_for_is_waited_for_by_all_keys() {
+    let document = r#"{"rate_limit": {"limit": 1, "period": "1s", "burst_size": 1, "on_limit": "wait", "max_wait": "1m", "learn_from_headers": true, "per_key": "header:x-tenant"}, "retry": {"enabled": false}, "timeout": {"total": "off", "attempt": "off"}, "circuit_breaker": {"enabled": false}}"#;
+    let client = ClientLayer::from_json(document).unwrap().layer(service_fn(|request: Request<ReplayBody<Body>>| {
+        let is_limited = request.headers()["x-tenant"] == "limited";
+        let answer = Response::builder().status(if is_limited { 429 } else { 200 }).header("retry-after", "20");
+        async move { Ok::<_, Infallible>(answer.body(Body::default()).unwrap()) }
+    }));
+    let begun = clock::now();
+    let spawn = |tenant: &str| {
+        let asked = client.clone().oneshot(request(tenant));
+        tokio::spawn(async move { (asked.await.unwrap().status().as_u16(), clock::now().since(begun).as_secs()) })
+    };
+    assert_eq!(spawn("waiting").await.unwrap(), (200, 0));
+    let waiting = spawn("waiting");
+    tokio::task::yield_now().await;
+    assert_eq!(spawn("limited").await.unwrap(), (429, 0));
+    let later = spawn("later");
+    assert_eq!(waiting.await.unwrap(), (200, 20), "it waited already when the pause began");
+    assert_eq!(later.await.unwrap(), (200, 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_keeps_nothing_by_the_address_of_a_client_unless_its_requests_say_that() {
+    let document = r#"{"concurrency": {"max_inflight": 1, "per_key": "client_ip"}, "retry": {"enabled": false}}"#;
+    let builder = || PresetBuilder::from_json(document).unwrap();
+    let refused = builder().http_client().map(|_: ClientLayer| ()).unwrap_err().to_string();
+    assert!(refused.contains("concurrency.per_key") && refused.contains("capability `client_ip`"), "{refused}");
+    let layer: ClientLayer = builder().serving([Capability::ClientIp]).http_client().unwrap();
+    let hanging =
+        layer.layer(service_fn(|_: Request<ReplayBody<Body>>| pending::<Result<Response<Body>, Infallible>>()));
+    let from = |last: u8| {
+        let mut request = request("");
+        request.extensions_mut().insert(SocketAddr::from(([10, 0, 0, last], 1)));
+        request
+    };
+    let calls = [1, 2].map(|last| tokio::spawn(hanging.clone().oneshot(from(last))));
+    tokio::task::yield_now().await;
+    assert!(calls.iter().all(|it| !it.is_finished()));
+    assert!(hanging.oneshot(from(1)).await.is_err(), "its only place is taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stage_that_goes_off_lets_those_go_who_wait_for_their_keys_turn() {
+    let by = ChangeBy::new("alice", "10.0.0.7");
+    for (on, off) in [
+        (
+            r#"{"rate_limit": {"limit": 1, "period": "1h", "burst_size": 1, "on_limit": "wait", "max_wait": "1h", "per_key": "header:x-tenant"}}"#,
+            r#"{"rate_limit": {"enabled": false}}"#,
+        ),
+        (
+            r#"{"concurrency": {"max_inflight": 1, "queue_size": 9, "queue_timeout": "1h", "per_key": "header:x-tenant"}}"#,
+            r#"{"concurrency": {"enabled": false}}"#,
+        ),
+    ] {
+        let document = |it: &str| it.replacen('{', r#"{"timeout": {"total": "off", "attempt": "off"}, "#, 1);
+        let resilience = Resilience::for_host(
+            tower_rampart::ResilienceConfig::from_json(&document(on)).unwrap(),
+            &tower_rampart::Registry::new(),
+            rampart_http::capabilities(),
+        )
+        .unwrap();
+        let layer: ServerLayer = PresetBuilder::from_resilience(&resilience).http_server().unwrap();
+        let hanging = layer.layer(service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>()));
+        let first = tokio::spawn(hanging.oneshot(request("a")));
+        tokio::task::yield_now().await;
+        let begun = clock::now();
+        let second = tokio::spawn(ask_owned(layer.layer(service_fn(hello)), "a".to_owned()));
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished(), "{on}");
+        resilience.reload_json(&document(off), &by).unwrap();
+        assert_eq!(second.await.unwrap(), 200, "{on}");
+        assert_eq!(clock::now().since(begun), Duration::ZERO, "{on}");
+        first.abort();
+    }
 }

@@ -101,7 +101,7 @@ fn a_stage_that_this_pipeline_cannot_serve_is_refused_by_name_with_what_is_missi
         (r#"{"shadow": {"enabled": true}}"#.to_owned(), "shadow", "shadow"),
         (r#"{"nested_retry": {"enabled": true}}"#.to_owned(), "nested_retry", "nested_retry"),
         (r#"{"circuit_breaker": {"per_key": "authority"}}"#.to_owned(), "circuit_breaker.per_key", "keyed"),
-        (format!(r#"{{"rate_limit": {{{quota}, "per_key": "client_ip"}}}}"#), "rate_limit.per_key", "keyed"),
+        (format!(r#"{{"rate_limit": {{{quota}, "per_key": "client_ip"}}}}"#), "rate_limit.per_key", "client_ip"),
         (r#"{"concurrency": {"per_key": "route"}}"#.to_owned(), "concurrency.per_key", "keyed"),
         (
             format!(r#"{{"rate_limit": {{{quota}, "tokens_per_minute": 9}}}}"#),

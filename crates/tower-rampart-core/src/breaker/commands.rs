@@ -1,6 +1,8 @@
 //! What operators and reloads tell a breaker; what calls ask of it is in `shared`.
 
-use super::{Breaker, Config, TransitionReason, state::Machine, transition::Change};
+use std::sync::Arc;
+
+use super::{Breaker, Config, TransitionReason, audience::Audience, state::Machine, transition::Change};
 use crate::{InvalidConfig, Timestamp, sync::lock};
 
 impl Breaker {
@@ -9,7 +11,14 @@ impl Breaker {
         let mut core = lock(&self.core);
         let change = core.machine.reset();
         core.successes_before = self.counters.successful();
+        let followers = core.audience.as_deref().map(Audience::followers);
         self.publish(core, change, now);
+        followers.iter().flat_map(|it| it.iter()).for_each(|follower| follower(now));
+    }
+
+    /// Calls `follower` after each [`reset`](Self::reset), outside of any lock: for circuits that are kept by key beside this one, and closed with it.
+    pub fn on_reset(&self, follower: impl Fn(Timestamp) + Send + Sync + 'static) {
+        lock(&self.core).audience.get_or_insert_default().follow(Arc::new(follower));
     }
 
     /// Opens it as if a rule had held, whatever the state, so that it recovers by itself; if it is open, its recovery time begins anew.

@@ -1,10 +1,13 @@
 //! What a circuit breaker is worth that is kept for one key of many. The map is [`Keyed`](crate::keyed::Keyed).
 
+use std::task::Waker;
+
 use super::{Breaker, Config, State};
 use crate::{
     InvalidConfig, Timestamp,
     keyed::{Machine, Worth},
     rejection::Name,
+    sync::lock,
 };
 
 impl Machine for Breaker {
@@ -14,20 +17,29 @@ impl Machine for Breaker {
         Self::new(Name::clone(name), config.clone())
     }
 
-    fn adopt(&self, config: &Config, now: Timestamp) -> Result<(), InvalidConfig> {
-        self.reconfigure(config.clone(), now)
+    fn with_seed(self, seed: u64) -> Self {
+        Self::with_seed(self, seed)
     }
 
-    /// Whatever is not plainly closed or off is kept: an open circuit that nobody asks any more would otherwise be forgotten, and admit whoever comes next.
+    fn adopt(&self, config: &Config, now: Timestamp) -> Result<Vec<Waker>, InvalidConfig> {
+        self.reconfigure_untold(config.clone(), now)?;
+        Ok(Vec::new())
+    }
+
+    fn tell(&self) {
+        Self::tell(self);
+    }
+
+    /// A circuit is kept while it is open, however long nobody asks it: whoever comes next would otherwise be admitted. Once its recovery time is over it
+    /// admits anyway, and a run of failures or of abandoned calls that nobody goes on with says ever less; an order of an operator stays.
     fn worth(&self, now: Timestamp) -> Worth {
-        let seen = self.snapshot(now);
-        let config = self.config();
-        let judges_window = config.failure_rate_threshold.is_some() || config.slow_call_rate_threshold.is_some();
-        let failed_in_window = judges_window && (seen.failure_rate > 0.0 || seen.slow_rate > 0.0);
-        match seen.state {
-            State::Closed if seen.consecutive_failures == 0 && !failed_in_window => Worth::Nothing,
+        let state = self.state(now);
+        let core = lock(&self.core);
+        match state {
+            State::Closed if core.machine.is_pristine(now) && core.cautious_until <= now => Worth::Nothing,
             State::Closed => Worth::Little,
-            State::Disabled if !config.enabled => Worth::Nothing,
+            State::HalfOpen if core.machine.probes_out(now) == 0 => Worth::Little,
+            State::Disabled if !core.machine.config().enabled => Worth::Nothing,
             _ => Worth::Everything,
         }
     }

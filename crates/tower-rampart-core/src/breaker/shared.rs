@@ -59,7 +59,7 @@ pub(super) struct Core {
     /// The successes that had been counted at the last failure.
     pub(super) successes_before: u64,
     /// Boxed, because most breakers have none.
-    audience: Option<Box<Audience>>,
+    pub(super) audience: Option<Box<Audience>>,
 }
 
 impl Breaker {

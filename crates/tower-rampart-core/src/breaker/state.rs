@@ -3,6 +3,8 @@
 //! The pattern is Nygard's (Release It!, 2nd edition, 2018). The rules follow resilience4j (rates over a ring or buckets), Polly and failsafe-go
 //! (first failed probe reopens), and seatbelt (generations, abandoned calls); unlike all of them, they can hold side by side.
 
+mod worth;
+
 use std::{sync::Arc, time::Duration};
 
 use super::{
@@ -333,10 +335,7 @@ impl Machine {
 
     /// When an open circuit may be probed.
     pub(super) fn open_until(&self) -> Option<Timestamp> {
-        match self.phase {
-            Phase::Open { until } => Some(until),
-            Phase::Closed | Phase::HalfOpen(_) => None,
-        }
+        if let Phase::Open { until } = self.phase { Some(until) } else { None }
     }
 
     /// The summary that spares most calls a look at the machine.

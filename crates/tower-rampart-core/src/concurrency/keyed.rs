@@ -1,5 +1,7 @@
 //! What a concurrency limiter is worth that is kept for one key of many. The map is [`Keyed`](crate::keyed::Keyed).
 
+use std::task::Waker;
+
 use super::{Config, Limiter};
 use crate::{
     InvalidConfig, Timestamp,
@@ -14,8 +16,8 @@ impl Machine for Limiter {
         Self::new(Name::clone(name), *config)
     }
 
-    fn adopt(&self, config: &Config, _now: Timestamp) -> Result<(), InvalidConfig> {
-        self.reconfigure(*config)
+    fn adopt(&self, config: &Config, _now: Timestamp) -> Result<Vec<Waker>, InvalidConfig> {
+        self.replace(*config)
     }
 
     fn worth(&self, _now: Timestamp) -> Worth {

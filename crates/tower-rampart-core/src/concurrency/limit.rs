@@ -235,19 +235,22 @@ impl Limiter {
     /// # Errors
     /// Names the first field that is out of its range; the old configuration stays.
     pub fn reconfigure(&self, config: Config) -> Result<(), InvalidConfig> {
+        self.replace(config)?.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Does the same, but who was served is still to be woken, once no lock is held.
+    pub(super) fn replace(&self, config: Config) -> Result<Vec<Waker>, InvalidConfig> {
         config.check()?;
         let mut woken = Vec::new();
-        {
-            let mut cold = lock(&self.cold);
-            cold.config = config;
-            self.max_inflight.store(config.max_inflight, Ordering::Relaxed);
-            self.enabled.store(config.enabled, Ordering::Relaxed);
-            while let Some(waker) = self.hand_over(&mut cold) {
-                woken.push(waker);
-            }
+        let mut cold = lock(&self.cold);
+        cold.config = config;
+        self.max_inflight.store(config.max_inflight, Ordering::Relaxed);
+        self.enabled.store(config.enabled, Ordering::Relaxed);
+        while let Some(Granted(waker)) = self.hand_over(&mut cold) {
+            woken.extend(waker);
         }
-        woken.into_iter().for_each(Granted::wake);
-        Ok(())
+        Ok(woken)
     }
 
     /// Counts a permit as free, and never below none.

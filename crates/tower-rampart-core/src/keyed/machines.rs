@@ -1,9 +1,13 @@
 //! A machine for each key, shared by those who call with it. Where a word is enough for a key, `rate::keyed` keeps that.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, task::Waker, time::Duration};
 
-use super::{KeyCounts, KeyUse, MOST_SHOWN, Shards, Table, Top, check_most, most_used};
-use crate::{InvalidConfig, Timestamp, rejection::Name};
+use super::{KeyCounts, KeyUse, MOST_SHOWN, Shards, Table, Top, check_most, kept, most_used};
+use crate::{
+    InvalidConfig, Timestamp,
+    rejection::Name,
+    sync::{Mutex, lock},
+};
 
 /// After this time without a call a machine may be forgotten that is neither fresh nor holds anything against its key.
 pub const IDLE_AFTER: Duration = Duration::from_secs(600);
@@ -19,11 +23,20 @@ pub trait Machine: Sized {
     /// Names the first field that is out of its range.
     fn fresh(name: &Name, config: &Self::Config) -> Result<Self, InvalidConfig>;
 
-    /// Goes on under another configuration, its state kept.
+    /// Makes what it draws at random reproducible, if it draws anything.
+    #[must_use]
+    fn with_seed(self, _seed: u64) -> Self {
+        self
+    }
+
+    /// Goes on under another configuration, its state kept. Who waits for it and has to be woken is up to the caller, who holds a lock.
     ///
     /// # Errors
     /// Names the first field that is out of its range.
-    fn adopt(&self, config: &Self::Config, now: Timestamp) -> Result<(), InvalidConfig>;
+    fn adopt(&self, config: &Self::Config, now: Timestamp) -> Result<Vec<Waker>, InvalidConfig>;
+
+    /// Tells its observers, where it has any, what [`adopt`](Self::adopt) has changed; the caller holds no lock.
+    fn tell(&self) {}
 
     /// What is lost with it.
     fn worth(&self, now: Timestamp) -> Worth;
@@ -45,6 +58,10 @@ pub struct Keyed<M: Machine> {
     shared: Arc<M>,
     name: Name,
     shards: Shards<Shard<M>>,
+    /// Makes the machines reproducible.
+    seed: Option<u64>,
+    /// Held while the configuration is replaced, so that two writers cannot interleave.
+    writer: Mutex<()>,
 }
 
 struct Shard<M: Machine> {
@@ -55,6 +72,7 @@ struct Shard<M: Machine> {
 
 struct Entry<M> {
     machine: Arc<M>,
+    /// For operators, cut where it is long.
     key: Option<Box<str>>,
     used: Timestamp,
 }
@@ -72,7 +90,16 @@ impl<M: Machine> Keyed<M> {
         M::fresh(&name, config)?;
         let make = || Shard { config: config.clone(), entries: Table::new(), top: Top::new() };
         let shards = Shards::new(max_keys, make);
-        Ok(Self { shared, name, shards })
+        Ok(Self { shared, name, shards, seed: None, writer: Mutex::new(()) })
+    }
+
+    /// Makes everything reproducible that is drawn at random: for simulations, as whoever knows the seed can send keys that crowd one shard. For a map
+    /// that has no keys yet.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.shards = self.shards.with_seed(seed);
+        self.seed = Some(seed);
+        self
     }
 
     /// The machine of a key, made if it is not there. `None` is the key of calls that have none.
@@ -92,8 +119,11 @@ impl<M: Machine> Keyed<M> {
             self.shards.room().give();
             return Arc::clone(&self.shared);
         };
-        let machine = Arc::new(machine);
-        let entry = Entry { machine: Arc::clone(&machine), key: key.map(Into::into), used: now };
+        let machine = Arc::new(match self.seed {
+            Some(seed) => machine.with_seed(seed ^ fingerprint.number()),
+            None => machine,
+        });
+        let entry = Entry { machine: Arc::clone(&machine), key: key.map(|key| kept(key).into()), used: now };
         shard.entries.insert(fingerprint, entry);
         machine
     }
@@ -116,17 +146,38 @@ impl<M: Machine> Keyed<M> {
     pub fn reconfigure(&self, config: &M::Config, max_keys: u32, now: Timestamp) -> Result<(), InvalidConfig> {
         check_most("max_keys", max_keys)?;
         M::fresh(&self.name, config)?;
-        self.shards.room().resize(max_keys);
-        for mut shard in self.shards.each() {
-            shard.config = config.clone();
-            let machines: Vec<_> = shard.entries.iter_mut().map(|(_, it)| Arc::clone(&it.machine)).collect();
-            // A machine may wake those who wait for it, who may come back here.
-            drop(shard);
-            for machine in machines {
-                machine.adopt(config, now)?;
+        let (mut adopted, mut wakers) = (Vec::new(), Vec::new());
+        {
+            let _writer = lock(&self.writer);
+            self.shards.room().resize(max_keys);
+            for mut shard in self.shards.each() {
+                shard.config = config.clone();
+                let first = adopted.len();
+                adopted.extend(shard.entries.iter_mut().map(|(_, it)| Arc::clone(&it.machine)));
+                // New ones run on it already; calls need not wait for those that are there.
+                drop(shard);
+                for machine in &adopted[first..] {
+                    wakers.extend(machine.adopt(config, now)?);
+                }
             }
         }
+        // Who is woken or told may come back here.
+        wakers.into_iter().for_each(Waker::wake);
+        for machine in adopted {
+            machine.tell();
+        }
         Ok(())
+    }
+
+    /// Shows `visit` the machines of all keys, the shared one not among them, and holds no lock while it looks.
+    pub fn each(&self, visit: impl Fn(&M)) {
+        for mut shard in self.shards.each() {
+            let machines: Vec<_> = shard.entries.iter_mut().map(|(_, it)| Arc::clone(&it.machine)).collect();
+            drop(shard);
+            for machine in machines {
+                visit(&machine);
+            }
+        }
     }
 
     /// The sum of what `look` finds in the machines of all keys, the shared one not counted. All shards are looked at, one after another.

@@ -5,9 +5,9 @@
 //!
 //! | question | answer |
 //! |---|---|
-//! | what stands in memory for a key | a [`Fingerprint`] of 127 bits and its state; no text, but for the few keys that are used most |
+//! | what stands in memory for a key | a [`Fingerprint`] of 127 bits and its state. Its text only beside a whole machine and for the few keys that are used most, for operators to read, and of that no more than 256 bytes |
 //! | how many keys have a state of their own | at most so many; then all further ones share **one** state, that of the operation itself. A flood of keys therefore neither opens the gate nor closes it for those who are there |
-//! | which keys are forgotten | those whose state is what a new key's would be, so that nothing is lost and nobody gains: a limiter that is full, a bulkhead that is empty, a closed circuit without failures. Never an open circuit, a debt, or a machine that a call still holds |
+//! | which keys are forgotten | those whose state is what a new key's would be, so that nothing is lost and nobody gains: a limiter that is full, a bulkhead that is empty, a closed circuit without failed or abandoned calls; and, ten minutes after its last call ([`IDLE_AFTER`]), one that has learnt something which is out of date by then: a run of failures, a recovery time that is over. Never a circuit that is still open, a debt, or a machine that a call still holds |
 //! | when | whenever a key comes that is not there, a few places are looked at: no thread, no sweep, O(1) a call |
 //! | who waits for whom | keys of one shard for the few steps of a lookup under its lock; of shards there are 64 |
 //!
@@ -47,6 +47,18 @@ use crate::{InvalidConfig, invalid::MAX_COUNT};
 
 /// The most keys that can be asked about at once, of those that are used most.
 pub const MOST_SHOWN: usize = 100;
+
+/// The longest text of a key that is kept for operators, in bytes.
+const MAX_TEXT: usize = 256;
+
+/// As much of a key's text as is kept.
+pub(crate) fn kept(text: &str) -> &str {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
 
 /// Checks how many keys there may be.
 pub(crate) fn check_most(field: &'static str, max_keys: u32) -> Result<(), InvalidConfig> {

@@ -34,6 +34,12 @@ impl<S> Shards<S> {
         Self { fingerprints: Fingerprints::default(), room: Room::new(max_keys), all }
     }
 
+    /// Makes it reproducible which keys share a shard and which are forgotten first; before there is any key.
+    pub(crate) fn with_seed(mut self, seed: u64) -> Self {
+        self.fingerprints = Fingerprints::Seeded(seed);
+        self
+    }
+
     pub(crate) fn fingerprint(&self, key: Option<&str>) -> Fingerprint {
         self.fingerprints.of(key)
     }

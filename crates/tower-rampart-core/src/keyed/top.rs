@@ -1,17 +1,20 @@
 //! Which keys are used most, in bounded memory: the space-saving sketch. The counts of all keys together are in `room`.
 
-use super::Fingerprint;
+use super::{Fingerprint, kept};
+use crate::random::SplitMix64;
 
 /// Keys that one sketch follows.
 const FOLLOWED: usize = 8;
-/// One of so many calls of keys that are not followed is counted, for all of them.
+/// One of about so many calls of keys that are not followed is counted, for all of them.
 const SAMPLED: u64 = 8;
 
 /// The keys of one shard that are used most, with how often they are refused.
 ///
 /// "Efficient computation of frequent and top-k elements in data streams" (Metwally, Agrawal, El Abbadi, 2005): who is not followed takes the place of
-/// the least used, and its count with it, as an error that is known. It differs in that of the calls of keys that are not followed only one in eight takes a
-/// place, for all eight: a flood of keys costs no copy of its text each. A key with more than an eighth of a shard's calls is found.
+/// the least used, and its count with it, as an error that is known. It differs in that of the calls of keys that are not followed only about one in eight
+/// takes a place, for all eight: a flood of keys costs no copy of its text each. Which one is drawn from the fingerprint, so that nobody who does not know
+/// that can keep out of sight; the counts of keys that were not followed from the beginning are estimates, for the same reason. A key with much more than an
+/// eighth of a shard's calls is found soon, and stays.
 #[derive(Debug)]
 pub(crate) struct Top {
     followed: Vec<Followed>,
@@ -34,13 +37,13 @@ struct Followed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyUse {
-    /// The key; `None` stands for the calls that have none.
+    /// The key, cut after 256 bytes; `None` stands for the calls that have none.
     pub key: Option<String>,
-    /// Its calls, refused ones included. Never too few once it is seen; see [`error`](Self::error).
+    /// Its calls, refused ones included: exact where [`error`](Self::error) is 0, else an estimate that is more often too high than too low.
     pub used: u64,
     /// Calls that were refused since it was seen: at least so many. `None` where refusals are not counted by key.
     pub refused: Option<u64>,
-    /// By how much `used` may be too high.
+    /// By how much `used` may be too high; 0 if the key was followed from its first call on.
     pub error: u64,
 }
 
@@ -56,7 +59,7 @@ impl Top {
         } else if self.followed.len() < FOLLOWED {
             self.followed.push(Followed {
                 fingerprint,
-                text: key.unwrap_or_default().to_owned(),
+                text: kept(key.unwrap_or_default()).to_owned(),
                 has_key: key.is_some(),
                 used: 1,
                 refused: 0,
@@ -64,7 +67,7 @@ impl Top {
             });
         } else {
             self.others += 1;
-            if self.others.is_multiple_of(SAMPLED) {
+            if SplitMix64::new(fingerprint.number() ^ self.others).next().is_multiple_of(SAMPLED) {
                 self.follow(fingerprint, key);
             }
         }
@@ -91,7 +94,7 @@ impl Top {
     fn follow(&mut self, fingerprint: Fingerprint, key: Option<&str>) {
         let Some(least) = self.followed.iter_mut().min_by_key(|it| it.used) else { return };
         least.text.clear();
-        least.text.push_str(key.unwrap_or_default());
+        least.text.push_str(kept(key.unwrap_or_default()));
         least.fingerprint = fingerprint;
         least.has_key = key.is_some();
         least.error = least.used + SAMPLED - 1;

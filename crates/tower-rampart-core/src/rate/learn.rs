@@ -105,6 +105,15 @@ impl RateLimiter {
         wake(head);
     }
 
+    /// How long nothing is admitted yet, whatever tokens there are and whoever waits: what is left of a pause that was [learnt](Self::learn).
+    pub fn pause_left(&self, now: Timestamp) -> Duration {
+        // In a pause the lane is sealed.
+        match self.lane.read(|_, _| Duration::ZERO) {
+            Some(none) => none,
+            None => self.seal().pause_left(now),
+        }
+    }
+
     /// Whether the fast lane holds no more than that anyway: what most answers say, for which it need not be sealed.
     fn knows(&self, remaining: Option<u64>, now: Timestamp) -> bool {
         let Some(remaining) = remaining else { return true };

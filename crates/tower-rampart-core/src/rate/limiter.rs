@@ -190,21 +190,23 @@ impl RateLimiter {
     /// # Errors
     /// Names the first field that is out of its range; the old configuration stays.
     pub fn reconfigure(&self, config: Config, now: Timestamp) -> Result<(), InvalidConfig> {
-        config.check()?;
-        let wakers = {
-            let mut cold = self.seal();
-            let old = cold.config;
-            if (old.algorithm, old.quota, old.burst_size) != (config.algorithm, config.quota, config.burst_size) {
-                let cold = &mut *cold;
-                cold.machine.convert(&config, &mut cold.mark, now);
-            }
-            cold.config = config;
-            self.enabled.store(config.enabled, Ordering::Relaxed);
-            self.waits.store(config.on_limit == OnLimit::Wait, Ordering::Relaxed);
-            cold.queue.wakers()
-        };
-        wakers.into_iter().for_each(Waker::wake);
+        self.replace(config, now)?.into_iter().for_each(Waker::wake);
         Ok(())
+    }
+
+    /// Does the same, but who waits is still to be woken, once no lock is held.
+    pub(super) fn replace(&self, config: Config, now: Timestamp) -> Result<Vec<Waker>, InvalidConfig> {
+        config.check()?;
+        let mut cold = self.seal();
+        let old = cold.config;
+        if (old.algorithm, old.quota, old.burst_size) != (config.algorithm, config.quota, config.burst_size) {
+            let cold = &mut *cold;
+            cold.machine.convert(&config, &mut cold.mark, now);
+        }
+        cold.config = config;
+        self.enabled.store(config.enabled, Ordering::Relaxed);
+        self.waits.store(config.on_limit == OnLimit::Wait, Ordering::Relaxed);
+        Ok(cold.queue.wakers())
     }
 
     /// Locks the state and seals the lane.

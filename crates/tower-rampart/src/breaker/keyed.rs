@@ -3,7 +3,7 @@
 use std::{
     fmt, mem,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use tower_layer::Layer;
@@ -30,7 +30,7 @@ use crate::{
 /// Applies a circuit breaker to each key of services' requests: to each host, model or tenant; made by [`Builder::per_key`].
 ///
 /// Which key a request has is said by a [`KeyExtractor`]. Calls without a key are those of one more key. A call of a key that is known allocates nothing, and a
-/// circuit that is not closed is never forgotten; keys without a place share one circuit. See [`Keyed`].
+/// circuit that is open is never forgotten; keys without a place share one circuit. See [`Keyed`].
 ///
 /// Readiness is that of the inner service, whatever the circuits say: no key is known before there is a request.
 ///
@@ -98,8 +98,12 @@ impl<C> Machine for Shared<SharedClassifier<C>> {
         Ok(Self { breaker, classifier: classifier.clone(), per_key: true })
     }
 
-    fn adopt(&self, (config, _): &Self::Config, now: Timestamp) -> Result<(), InvalidConfig> {
-        self.breaker.reconfigure(config.clone(), now)
+    fn adopt(&self, (config, _): &Self::Config, now: Timestamp) -> Result<Vec<Waker>, InvalidConfig> {
+        self.breaker.adopt(config, now)
+    }
+
+    fn tell(&self) {
+        self.breaker.tell();
     }
 
     fn worth(&self, now: Timestamp) -> Worth {

@@ -1,16 +1,16 @@
 //! By what the stages of an HTTP host keep their state, as the configuration says it now. What a key is made of is in `key`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::{Extensions, HeaderMap, HeaderName, Request, Uri, uri};
 use tower_rampart_config::{KeySource, OperationConfig, StageKeys};
 use tower_rampart_core::Stage;
 
-use super::key::{Authority, ClientIp, Header, KeyExtractor, authority_text, route_text};
+use super::key::{self, Authority, ClientIp, Header, KeyExtractor, authority_text, route_text};
 use crate::key::KeyText;
 
 /// Who sent a request, for a gateway that has written that into the forwarding header already: the last of its addresses is the peer's own. In the extensions
-/// of a request it takes the place of a [`SocketAddr`] where the configuration keeps state by `client_ip`.
+/// of a request it takes the place of what the server says of its connection where the configuration keeps state by `client_ip`.
 ///
 /// # Examples
 /// ```
@@ -76,7 +76,7 @@ impl Source {
             KeySource::Header(name) => Self::Header(Header::new(HeaderName::try_from(name.as_str()).ok()?)),
             KeySource::ClientIp => Self::ClientIp {
                 plain: ClientIp::new().trusted_hops(trusted_hops),
-                forwarded: ClientIp::by(peer as fn(&Extensions) -> _).trusted_hops(match trusted_hops {
+                forwarded: ClientIp::by(forwarded_peer as fn(&Extensions) -> _).trusted_hops(match trusted_hops {
                     0 => 0,
                     // The peer itself is the first.
                     hops => hops.saturating_add(1),
@@ -100,9 +100,9 @@ impl Source {
     }
 }
 
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
+fn forwarded_peer(extensions: &Extensions) -> Option<IpAddr> {
     let forwarded = extensions.get::<ForwardedPeer>().map(|it| it.0);
-    forwarded.or_else(|| extensions.get::<SocketAddr>().map(SocketAddr::ip))
+    forwarded.or_else(|| key::peer(extensions))
 }
 
 /// The host that was asked for: by the request itself, or by the one that a gateway made it of, which keeps that in the extensions.
@@ -115,6 +115,8 @@ fn authority(uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Option<
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use tower_rampart_config::ResilienceConfig;
 
     use super::*;
@@ -169,5 +171,30 @@ mod tests {
         let asked: uri::Authority = "Tenant.example:80".parse().expect("an authority");
         let request = Request::get("/").header("host", "upstream").extension(asked).body(()).expect("a request");
         assert_eq!(of("authority", &request).as_deref(), Some("tenant.example"));
+    }
+
+    #[test]
+    fn keys_of_requests_are_those_that_a_document_may_name() {
+        let from = |peer: &str| {
+            let peer: IpAddr = peer.parse().expect("an address");
+            Request::get("/").extension(SocketAddr::from((peer, 1))).body(()).expect("a request")
+        };
+        let to = |host: &str| Request::get("/").header("host", host).body(()).expect("a request");
+        for (source, request) in [
+            ("authority", to("Shop.Example.")),
+            ("authority", to("[2001:DB8::1]:8443")),
+            ("authority", to("a_b.example:80")),
+            ("client_ip", from("192.0.2.7")),
+            ("client_ip", from("::ffff:192.0.2.7")),
+            ("client_ip", from("2001:db8:1:2:3::7")),
+            ("client_ip", from("::1")),
+            ("route", from("192.0.2.7")),
+        ] {
+            let key = of(source, &request).expect("a key");
+            let limits =
+                format!(r#"{{"requests_per_second": 1, "per_key": "{source}", "key_limits": {{"{key}": 9}}}}"#);
+            let read = ResilienceConfig::from_json(&format!(r#"{{"rate_limit": {limits}}}"#));
+            assert!(read.is_ok(), "{source} {key}: {read:?}");
+        }
     }
 }

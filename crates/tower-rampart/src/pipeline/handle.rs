@@ -47,7 +47,8 @@ impl OperationHandle {
         crate::http::Live::new(&self.machines)
     }
 
-    /// The circuit.
+    /// The circuit. Where circuits are kept by key, that of all keys without a place: what is ordered of it (open, closed, off) holds for all keys, and a reset
+    /// resets them all.
     pub fn breaker(&self) -> breaker::Handle {
         breaker::Handle::new(Arc::clone(&self.machines.breaker))
     }
@@ -58,12 +59,13 @@ impl OperationHandle {
         self.machines.keyed.look(stage, clock::now())
     }
 
-    /// The counters, the latency and the state of every stage.
+    /// The counters, the latency and the state of every stage. Where a stage keeps its state by key, the state is that which all keys without a place share;
+    /// see [`keys`](Self::keys) for the others.
     pub fn snapshot(&self) -> OperationSnapshot {
         self.machines.operation.snapshot(clock::now())
     }
 
-    /// What callers steer by.
+    /// What callers steer by. Where a stage keeps its state by key, that of all keys without a place.
     pub fn signals(&self) -> Signals {
         self.machines.operation.signals(clock::now())
     }

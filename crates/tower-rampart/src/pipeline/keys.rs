@@ -7,7 +7,7 @@ use tower_rampart_core::{
     InvalidConfig, Stage, Timestamp,
     breaker::{Breaker, State},
     concurrency::Limiter,
-    keyed::{KeyCounts, KeyUse, Keyed, MOST_SHOWN},
+    keyed::{KeyCounts, KeyUse, Keyed, MOST_SHOWN, Machine},
     rate::{Account, KeyedRateLimiter, RateLimiter},
     rejection::Name,
 };
@@ -18,11 +18,13 @@ use super::call::Call;
 #[derive(Debug, Default)]
 pub(crate) struct KeyedMachines {
     pub(crate) rate: OnceLock<KeyedRateLimiter>,
-    pub(crate) breakers: OnceLock<Keyed<Breaker>>,
+    pub(crate) breakers: OnceLock<Arc<Keyed<Breaker>>>,
     pub(crate) limiters: OnceLock<Keyed<Limiter>>,
     /// Boxes of calls that have ended, for those that come: the future of a call has no room for what few calls need, and none of them allocates for it.
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: Mutex<Vec<Box<CallKeys>>>,
+    /// Makes what is kept by key reproducible.
+    seed: Option<u64>,
 }
 
 /// The most boxes that are kept.
@@ -45,6 +47,11 @@ pub struct KeyedState {
 }
 
 impl KeyedMachines {
+    /// Nothing yet; what is made later is reproducible where a seed is given.
+    pub(super) fn new(seed: Option<u64>) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
     /// What a stage keeps for each key; `None` if it keeps nothing.
     pub(super) fn look(&self, stage: Stage, now: Timestamp) -> Option<KeyedState> {
         let seen = |counts, most_used, open, queued| KeyedState { counts, most_used, open, queued };
@@ -124,22 +131,61 @@ impl KeyedMachines {
             let keyed = keys.rate(config.rate_limit.quota.period);
             match self.rate.get() {
                 Some(there) => there.reconfigure(keyed, now)?,
-                None => drop(self.rate.set(KeyedRateLimiter::over(Arc::clone(rate), keyed)?)),
+                None => drop(self.rate.set(match self.seed {
+                    Some(seed) => KeyedRateLimiter::over_with_seed(Arc::clone(rate), keyed, seed),
+                    None => KeyedRateLimiter::over(Arc::clone(rate), keyed),
+                }?)),
             }
         }
         if stages.circuit {
             let (config, most) = (&config.circuit_breaker, keys.circuit_breaker.max_keys);
-            match self.breakers.get() {
-                Some(there) => there.reconfigure(config, most, now)?,
-                None => drop(self.breakers.set(Keyed::new(Name::clone(name), Arc::clone(breaker), config, most)?)),
+            if let Some(there) = self.breakers.get() {
+                there.reconfigure(config, most, now)?;
+            } else {
+                let circuits = Arc::new(self.fresh(name, breaker, config, most)?);
+                let weak = Arc::downgrade(&circuits);
+                breaker.on_reset(move |now| {
+                    if let Some(circuits) = weak.upgrade() {
+                        circuits.each(|it| it.reset(now));
+                    }
+                });
+                drop(self.breakers.set(circuits));
             }
         }
         if stages.concurrency {
             let (config, most) = (&config.concurrency, keys.concurrency.max_keys);
             match self.limiters.get() {
                 Some(there) => there.reconfigure(config, most, now)?,
-                None => drop(self.limiters.set(Keyed::new(Name::clone(name), Arc::clone(limiter), config, most)?)),
+                None => drop(self.limiters.set(self.fresh(name, limiter, config, most)?)),
             }
+        }
+        Ok(())
+    }
+
+    fn fresh<M: Machine>(
+        &self,
+        name: &Name,
+        shared: &Arc<M>,
+        config: &M::Config,
+        most: u32,
+    ) -> Result<Keyed<M>, InvalidConfig> {
+        let keyed = Keyed::new(Name::clone(name), Arc::clone(shared), config, most)?;
+        Ok(match self.seed {
+            Some(seed) => keyed.with_seed(seed),
+            None => keyed,
+        })
+    }
+}
+
+impl KeyedMachines {
+    /// Lets those go who wait for their keys' turn before a stage that is off now. The operation's own machines are off already. Circuits have nobody waiting,
+    /// and keep what they know.
+    pub(crate) fn let_go(&self, config: &OperationConfig, now: Timestamp) -> Result<(), InvalidConfig> {
+        if let (false, Some(limiter)) = (config.rate_limit.enabled, self.rate.get()) {
+            limiter.reconfigure(limiter.config(), now)?;
+        }
+        if let (false, Some(limiters)) = (config.concurrency.enabled, self.limiters.get()) {
+            limiters.reconfigure(&config.concurrency, config.keys.concurrency.max_keys, now)?;
         }
         Ok(())
     }

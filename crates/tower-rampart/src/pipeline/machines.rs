@@ -72,7 +72,7 @@ impl Machines {
             concurrency: Arc::new(Limiter::new(Arc::clone(name), config.concurrency)?),
             budget: Arc::new(Budget::new(config.retry.budget)?),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
-            keyed: KeyedMachines::default(),
+            keyed: KeyedMachines::new(seed),
             config: Mutex::new(Arc::new(config)),
             capabilities: Mutex::new(Capabilities::all()),
             operation,
@@ -129,6 +129,7 @@ impl Machines {
         self.settings.store(Settings::from(&config));
         self.switches.count(&current, &config);
         let off = self.apply(&config, false, now)?;
+        self.keyed.let_go(&config, now)?;
         *current = Arc::new(config);
         Ok(on || off)
     }

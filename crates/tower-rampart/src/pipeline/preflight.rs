@@ -19,6 +19,8 @@ impl<J, K, A, R> Preflight<J, K, A, R> {
 
     /// Whether a call would be admitted now, who would refuse it, and when to come back. Takes nothing: by the time of the
     /// call the answer may be another.
+    ///
+    /// Where stages keep their state by key, the answer is that of the state which all keys without a place share: nobody says here which key is meant.
     pub fn check(&self) -> signals::Preflight {
         let now = clock::now();
         let info = RequestInfo::default();

@@ -5,7 +5,7 @@ use std::{mem, task::Context};
 
 use tower_rampart_core::{
     Rejection, Timestamp, TokenEstimate,
-    rate::{self, Admission, Exceeded, RateLimiter, Receipt, Scope, Ticket},
+    rate::{self, Admission, Exceeded, Learnt, RateLimiter, Receipt, Scope, Ticket},
 };
 
 use super::call::Call;
@@ -44,6 +44,15 @@ pub(crate) enum Turn {
 #[cold]
 fn refusal(exceeded: Exceeded, limiter: &RateLimiter) -> Rejection {
     exceeded.refusal(limiter).into()
+}
+
+/// Lets the limiter of a key pause for as long as that of its operation, which is the one that learns of it: the provider has asked all keys to.
+fn pause_with(own: &RateLimiter, of_all: &RateLimiter, now: Timestamp) {
+    let pause = of_all.pause_left(now);
+    // Once only, as whoever learns of a pause wakes the next in the queue.
+    if pause > own.pause_left(now) {
+        own.learn(Learnt { remaining: None, paused_until: Some(now.after(pause)) }, now);
+    }
 }
 
 impl<J, K, A, R> Call<J, K, A, R> {
@@ -103,10 +112,10 @@ impl<J, K, A, R> Call<J, K, A, R> {
         else {
             return self.enter_tokens(now);
         };
-        machines.rate.peek(0, now).map_err(|exceeded| limiter.refusal(account, exceeded))?;
         if self.settings.rate.is_some_and(|it| it.waits) {
             limiter.resolve(account, now);
             if let Some(own) = account.limiter() {
+                pause_with(own, &machines.rate, now);
                 let admission = own.enqueue(self.info.cost, now, self.deadline);
                 match admission.map_err(|exceeded| limiter.refusal(account, exceeded))? {
                     Admission::Granted(receipt) => self.rate.taken = receipt,
@@ -117,6 +126,10 @@ impl<J, K, A, R> Call<J, K, A, R> {
                 }
                 return self.enter_tokens(now);
             }
+        }
+        let pause = machines.rate.pause_left(now);
+        if machines.rate.is_enabled() && !pause.is_zero() {
+            return Err(limiter.refusal(account, Exceeded::after(pause)).into());
         }
         let taken = limiter.try_acquire(account, self.info.cost, now);
         self.rate.taken = taken.map_err(|exceeded| limiter.refusal(account, exceeded))?;
@@ -184,7 +197,9 @@ impl<J, K, A, R> Call<J, K, A, R> {
     pub(crate) fn poll_rate(&mut self, cx: &Context<'_>, since: Timestamp) -> Turn {
         let now = clock::now();
         let Some(ticket) = self.rate.ticket.take() else { return self.poll_tokens(cx, since, now) };
-        match self.rate_limiter().poll_ticket(&ticket, cx.waker(), now) {
+        let limiter = self.rate_limiter();
+        pause_with(limiter, &self.shared.machines.rate, now);
+        match limiter.poll_ticket(&ticket, cx.waker(), now) {
             rate::Turn::Granted(receipt) => {
                 self.rate.taken = receipt;
                 match self.enter_tokens(now) {

@@ -146,11 +146,7 @@ impl KeyedHandle {
     /// # Errors
     /// Names the field that is out of its range; the old configuration stays.
     pub fn reconfigure(&self, config: Config, keys: KeyedConfig) -> Result<(), InvalidConfig> {
-        config.check()?;
-        keys.check()?;
-        let now = clock::now();
-        self.limiter.shared().reconfigure(config, now)?;
-        self.limiter.reconfigure(keys, now)
+        self.limiter.reconfigure_with(config, keys, clock::now())
     }
 }
 

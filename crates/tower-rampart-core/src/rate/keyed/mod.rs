@@ -4,7 +4,7 @@
 mod config;
 mod shard;
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, task::Waker};
 
 pub use self::config::{KeyLimit, KeyedConfig};
 use self::shard::{Shard, Whole, holding};
@@ -75,9 +75,25 @@ impl KeyedRateLimiter {
     /// # Errors
     /// Names the first field that is out of its range.
     pub fn over(shared: Arc<RateLimiter>, config: KeyedConfig) -> Result<Self, InvalidConfig> {
+        Self::make(shared, config, None)
+    }
+
+    /// The same, but it is reproducible which keys are forgotten first: for simulations, as whoever knows the seed can send keys that crowd one shard.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range.
+    pub fn over_with_seed(shared: Arc<RateLimiter>, config: KeyedConfig, seed: u64) -> Result<Self, InvalidConfig> {
+        Self::make(shared, config, Some(seed))
+    }
+
+    fn make(shared: Arc<RateLimiter>, config: KeyedConfig, seed: Option<u64>) -> Result<Self, InvalidConfig> {
         config.check()?;
         let limit = shared.config();
         let shards = Shards::new(config.max_keys, || Shard::new(limit));
+        let shards = match seed {
+            Some(seed) => shards.with_seed(seed),
+            None => shards,
+        };
         let limiter = Self { shared, shards, config: Mutex::new(KeyedConfig::default()) };
         limiter.reconfigure(config, Timestamp::ZERO)?;
         Ok(limiter)
@@ -175,56 +191,70 @@ impl KeyedRateLimiter {
     /// # Errors
     /// Names the first field that is out of its range; nothing has changed then.
     pub fn reconfigure(&self, config: KeyedConfig, now: Timestamp) -> Result<(), InvalidConfig> {
+        self.replace(None, config, now)
+    }
+
+    /// Does the same, and lets [`shared`](Self::shared) run on another limit before: one step, so that of two who do it at once one prevails.
+    ///
+    /// # Errors
+    /// Names the first field that is out of its range; nothing has changed then.
+    pub fn reconfigure_with(&self, limit: Config, config: KeyedConfig, now: Timestamp) -> Result<(), InvalidConfig> {
+        self.replace(Some(limit), config, now)
+    }
+
+    fn replace(&self, limit: Option<Config>, config: KeyedConfig, now: Timestamp) -> Result<(), InvalidConfig> {
         config.check()?;
-        let mut current = lock(&self.config);
+        let mut wakers = Vec::new();
+        {
+            let mut current = lock(&self.config);
+            if let Some(limit) = limit {
+                wakers.extend(self.shared.replace(limit, now)?);
+            }
+            self.adopt(&config, &mut wakers, now)?;
+            *current = config;
+        }
+        // Who waits may come back here.
+        wakers.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    fn adopt(&self, config: &KeyedConfig, wakers: &mut Vec<Waker>, now: Timestamp) -> Result<(), InvalidConfig> {
         let limit = self.shared.config();
-        let own: Vec<_> =
+        let own: HashMap<_, _> =
             config.limits.iter().map(|(key, it)| (self.shards.fingerprint(Some(key)), it.over(limit))).collect();
         self.shards.room().resize(config.max_keys + own.len() as u32);
         for mut shard in self.shards.each() {
             let full = shard.adopt(limit, self.shared.name(), now)?;
             self.shards.room().evicted(full);
-            for (_, whole) in shard.limiters.iter_mut() {
-                whole.has_own_quota = false;
-            }
-            let limiters: Vec<_> =
-                shard.limiters.iter_mut().map(|(key, whole)| (key, Arc::clone(&whole.limiter))).collect();
-            // Who waits is woken, and may come back here.
-            drop(shard);
-            for (key, limiter) in limiters {
-                if !own.iter().any(|(it, _)| *it == key) {
-                    limiter.reconfigure(limit, now)?;
-                }
+            for (key, whole) in shard.limiters.iter_mut() {
+                let own = own.get(&key);
+                // Said and done under one lock: a limiter with a quota of its own is not taken for one that a word could stand for.
+                whole.has_own_quota = own.is_some();
+                wakers.extend(whole.limiter.replace(*own.unwrap_or(&limit), now)?);
             }
         }
         for (fingerprint, limit) in own {
-            self.own(fingerprint, limit, now)?;
+            wakers.extend(self.own(fingerprint, limit, now)?);
         }
-        *current = config;
         Ok(())
     }
 
     /// Gives a key a limiter with a quota of its own, for which there is always a place.
-    fn own(&self, fingerprint: Fingerprint, limit: Config, now: Timestamp) -> Result<(), InvalidConfig> {
-        let limiter = {
-            let mut shard = self.shards.lock(fingerprint);
-            if let Some(whole) = shard.limiters.get_mut(fingerprint) {
-                whole.has_own_quota = true;
-                Arc::clone(&whole.limiter)
-            } else {
-                let word = shard.words.remove(fingerprint);
-                if word.is_none() {
-                    self.shards.room().take_beyond();
-                }
-                let limiter = match word {
-                    Some(word) => holding(word.nano_tokens(&shard.pace, now), &shard.config, self.shared.name(), now)?,
-                    None => Arc::new(RateLimiter::new(Arc::clone(self.shared.name()), limit)?),
-                };
-                shard.limiters.insert(fingerprint, Whole { limiter: Arc::clone(&limiter), has_own_quota: true });
-                limiter
-            }
+    fn own(&self, fingerprint: Fingerprint, limit: Config, now: Timestamp) -> Result<Vec<Waker>, InvalidConfig> {
+        let mut shard = self.shards.lock(fingerprint);
+        if let Some(whole) = shard.limiters.get_mut(fingerprint) {
+            whole.has_own_quota = true;
+            return whole.limiter.replace(limit, now);
+        }
+        let limiter = if let Some(word) = shard.words.remove(fingerprint) {
+            holding(word.nano_tokens(&shard.pace, now), &shard.config, self.shared.name(), now)?
+        } else {
+            self.shards.room().take_beyond();
+            Arc::new(RateLimiter::new(Arc::clone(self.shared.name()), limit)?)
         };
-        limiter.reconfigure(limit, now)
+        let wakers = limiter.replace(limit, now)?;
+        shard.limiters.insert(fingerprint, Whole { limiter, has_own_quota: true });
+        Ok(wakers)
     }
 
     /// How many keys there are, and what became of the others.
@@ -254,7 +284,7 @@ impl KeyedRateLimiter {
         }
         if let Some(whole) = shard.limiters.get_mut(fingerprint) {
             let is_held = whole.has_own_quota || needs_limiter || Arc::strong_count(&whole.limiter) > 1;
-            if is_held || whole.limiter.is_paused(now) {
+            if is_held || !whole.limiter.pause_left(now).is_zero() {
                 return Some(Arc::clone(&whole.limiter));
             }
             // A reload lets a word do from now on, and nobody waits any more.

@@ -100,9 +100,4 @@ impl RateLimiter {
     pub(super) fn nano_tokens(&self, now: Timestamp) -> i128 {
         self.seal().machine.nano_tokens(now)
     }
-
-    /// Whether nothing is admitted for now, whatever tokens there are.
-    pub(super) fn is_paused(&self, now: Timestamp) -> bool {
-        !self.seal().pause_left(now).is_zero()
-    }
 }

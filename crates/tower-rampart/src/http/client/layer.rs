@@ -26,6 +26,7 @@ use crate::{
 /// | `http.deadline_headers` | where the time left for a call is read, and written anew for each attempt |
 /// | `http.attempt_header` | where each attempt is told its number |
 /// | `rate_limit.tokens_per_minute` | how many tokens of a model API are used; see [`ModelApiClassifier`](crate::http::ModelApiClassifier) for the estimate, [`Usage`](crate::http::Usage) for what is settled |
+/// | `per_key` | by which part of a request each stage keeps its state, see [`key`](crate::http::key). `client_ip` is refused: a client's requests do not say whom they are made for. Where they do, as in a gateway that passes their extensions on, the builder is told so by [`serving`](PresetBuilder::serving)`([Capability::ClientIp])` |
 /// | `rate_limit.learn_from_headers` | whether the limits follow the [`RateLimitHeaders`](crate::http::RateLimitHeaders) of answers |
 ///
 /// Calls that are gRPC by their content type ([`is_grpc`](crate::http::is_grpc)) are read as gRPC under the profile `http` too: an HTTP status 200 says
@@ -153,7 +154,8 @@ impl<J, A, R> PresetBuilder<J, Cloned, A, R> {
     where
         J: HttpJudge<J2>,
     {
-        let shared = self.serving(served()).shared(Role::Any, |judge, _, machines| {
+        let served = served().filter(|it| *it != Capability::ClientIp);
+        let shared = self.serving(served).shared(Role::Any, |judge, _, machines| {
             (judge.into_judge(&Of(Arc::clone(machines))), Replaying::new(machines))
         })?;
         Ok(ClientLayer { shared: Arc::new(shared.reporting(InBody)), peek_timeout: DEFAULT_PEEK_TIMEOUT })

@@ -1,9 +1,6 @@
 //! The address of the client, through proxies that are trusted. How the proxies write it is read in `forwarded`.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use http::{Extensions, HeaderMap, Request};
 use ipnet::{IpNet, Ipv4Net};
@@ -12,13 +9,22 @@ pub use super::forwarded::ForwardedBy;
 use super::{
     Key, KeyExtractor,
     forwarded::hops,
+    peer::peer,
     prefix::{Prefix, PrefixError},
 };
 use crate::key::KeyText;
 
 /// The address of the client, or its network.
 ///
-/// It begins with the peer of the connection, which the server has put into the request's extensions. Only as far as proxies are trusted it goes on
+/// It begins with the peer of the connection, which the server has put into the request's extensions:
+///
+/// | server | extension | how it gets there |
+/// |---|---|---|
+/// | axum (feature `axum`) | `axum::extract::ConnectInfo<SocketAddr>` | `into_make_service_with_connect_info::<SocketAddr>()` |
+/// | tonic (feature `tonic`) | `tonic::transport::server::TcpConnectInfo` | by tonic's own server, with TLS and without |
+/// | any other | [`SocketAddr`](std::net::SocketAddr) | by whoever accepts the connections |
+///
+/// Only as far as proxies are trusted it goes on
 /// along the forwarding header, from its end, where the nearest proxy has written:
 ///
 /// | trusted | the client is |
@@ -78,9 +84,9 @@ enum Trust {
 }
 
 impl ClientIp {
-    /// Takes the peer from a [`SocketAddr`] in the request's extensions.
+    /// Takes the peer from where servers put it; see the table above.
     pub fn new() -> Self {
-        Self::by(|extensions| extensions.get::<SocketAddr>().map(SocketAddr::ip))
+        Self::by(peer)
     }
 }
 
@@ -94,8 +100,7 @@ impl<P> ClientIp<P>
 where
     P: Fn(&Extensions) -> Option<IpAddr>,
 {
-    /// Takes the peer from wherever `peer` finds it in the request's extensions: for axum,
-    /// `|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|it| it.0.ip())`.
+    /// Takes the peer from wherever `peer` finds it in the request's extensions.
     pub fn by(peer: P) -> Self {
         Self { peer, trust: Trust::Nothing, by: ForwardedBy::default(), prefix: Prefix::default() }
     }
@@ -206,6 +211,8 @@ fn network(text: &str) -> Option<IpNet> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use http::HeaderValue;
     use proptest::prelude::*;
 

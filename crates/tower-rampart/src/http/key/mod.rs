@@ -30,6 +30,7 @@ mod authority;
 mod client_ip;
 mod forwarded;
 mod header;
+mod peer;
 mod prefix;
 mod route;
 
@@ -41,7 +42,7 @@ pub use self::{
     route::{Route, without_identifiers},
 };
 #[cfg(feature = "pipeline")]
-pub(crate) use self::{authority::authority_text, route::route_text};
+pub(crate) use self::{authority::authority_text, peer::peer, route::route_text};
 pub use crate::key::{Key, KeyExtractor};
 
 #[cfg(test)]
