@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Timestamp,
+    Stage, Timestamp,
     breaker::{self, Breaker},
     concurrency::Limiter,
     rate::RateLimiter,
@@ -21,6 +21,8 @@ pub(crate) struct Parts {
     pub(crate) tokens: Option<Arc<RateLimiter>>,
     pub(crate) concurrency: Option<Arc<Limiter>>,
     pub(crate) budget: Option<Arc<Budget>>,
+    /// The stages whose state is kept by key, by their discriminants: what is here of them is that of all keys without a place.
+    keyed: [bool; Stage::ALL.len()],
 }
 
 /// What a rate limiter has left, of calls or of tokens of a model API.
@@ -107,6 +109,14 @@ impl Parts {
                 config.queue_timeout != Some(Duration::ZERO) && limiter.queued() < config.queue_size as usize;
             limiter.peek().is_err() && !may_wait
         })
+    }
+
+    pub(super) fn set_keyed(&mut self, stage: Stage, is_keyed: bool) {
+        self.keyed[stage as usize] = is_keyed;
+    }
+
+    pub(super) fn is_keyed(&self, stage: Stage) -> bool {
+        self.keyed[stage as usize]
     }
 
     /// Puts a breaker in the place of another. The transitions of the operation are counted on from where they were.
