@@ -10,7 +10,7 @@ use std::{
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tower_rampart_core::{
-    Timestamp,
+    Stage, Timestamp,
     breaker::{Breaker, State, TransitionReason},
     event::{Event, EventKind},
     registry::Registry,
@@ -144,7 +144,9 @@ impl Fleet {
 
     /// Says how circuits stand, and hears what the others say of them.
     async fn say(&self, of: impl Fn(&Name) -> bool) {
-        let operations = self.registry().operations();
+        let mut operations = self.registry().operations();
+        // A circuit that is kept by key is that of the keys without a place, and says nothing of the others.
+        operations.retain(|it| !it.is_keyed(Stage::CircuitBreaker));
         let here: HashSet<Name> = operations.iter().map(|it| Name::clone(it.name())).collect();
         self.circuits().keep(|name| here.contains(name));
         let breakers = operations.iter().filter(|it| of(it.name())).filter_map(|it| Some((it.name(), it.breaker()?)));

@@ -33,7 +33,7 @@ impl Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Nothing was tried yet.
+    /// Nothing was tried yet, or nobody maintains the fleet any more.
     Starting,
     /// There is no connection, or it broke.
     Unreachable,
