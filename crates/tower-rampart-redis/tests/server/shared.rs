@@ -76,6 +76,37 @@ async fn what_many_nodes_took_on_credit_is_worked_off_before_anything_is_given()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_at_once_on_an_idle_limit_are_told_to_come_back_at_once_and_then_admitted() {
+    let server = Server::start();
+    let mut config = config(&server.url());
+    config.timeout = Duration::from_secs(1);
+    let mut quota = quota(1.0);
+    quota.burst_size = 10;
+    let node = Node::start(config, quota);
+    node.until_shared().await;
+    while node.limiter.in_fleet() != Some(true) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let ask = || node.limiter.try_acquire(1, crate::clock::now());
+    let refused: Vec<_> = (0..5).filter_map(|_| ask().err()).collect();
+    assert_eq!(refused.len(), 4, "the share is one");
+    for exceeded in refused {
+        assert!(exceeded.retry_after.is_some_and(|it| it <= Duration::from_millis(10)), "{exceeded:?}");
+    }
+    let began = crate::clock::now();
+    let mut missing = 4;
+    while missing > 0 {
+        missing -= u32::from(ask().is_ok());
+        let waited = crate::clock::now().since(began);
+        assert!(
+            waited < Duration::from_secs(2),
+            "a call of its own share comes in in ten seconds: {missing} are missing"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_call_after_a_quiet_time_is_admitted_at_once() {
     let server = Server::start();
     let mut config = config(&server.url());
