@@ -105,9 +105,12 @@ impl Fleet {
         self.inner.circuits.all(self.config().hints.lasting, self.now())
     }
 
-    /// Nobody answers for the fleet any more: all limiters live on their shares from now on.
+    /// Nobody answers for the fleet any more: all limiters live on their shares from now on. A fault of an earlier connection says nothing.
     pub(crate) fn lose(&self, fault: &Fault) {
         self.inner.counters.failed(fault.reason);
+        if !self.inner.link.is_present(fault) {
+            return;
+        }
         let now = self.now();
         let was = {
             let mut mode = lock(&self.inner.mode);
@@ -118,9 +121,9 @@ impl Fleet {
             std::mem::replace(&mut *mode, Mode::Local { since, reason: fault.reason })
         };
         if was == Mode::Shared {
+            self.live_on_shares();
             self.inner.counters.went_local();
             self.inner.lost.notify_one();
-            self.entries().iter().for_each(|it| it.limiter.fleet_lost());
             self.tell(false, &fault.detail, now);
         } else if matches!(was, Mode::Local { reason: Reason::Starting, .. }) {
             self.tell(false, &fault.detail, now);
@@ -140,6 +143,11 @@ impl Fleet {
     pub(crate) fn rest(&self) {
         self.link().disconnect();
         *lock(&self.inner.mode) = Mode::Local { since: self.now(), reason: Reason::Starting };
+        self.live_on_shares();
+    }
+
+    /// What Redis said last counts no more.
+    pub(crate) fn live_on_shares(&self) {
         self.entries().iter().for_each(|it| it.limiter.fleet_lost());
     }
 
@@ -192,5 +200,24 @@ impl Fleet {
 impl fmt::Debug for Fleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fleet").field("mode", &self.mode()).field("config", self.config()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_of_an_earlier_connection_is_counted_and_loses_nothing() {
+        let registry = Registry::with_clock(|| Timestamp::from_millis(5));
+        let fleet = Fleet::new(Config::new("redis://127.0.0.1:1"), registry).expect("it is valid");
+        fleet.regain();
+        let of_connection = |number| Fault { connection: Some(number), ..Fault::new(Reason::Timeout, "late") };
+        fleet.lose(&of_connection(7));
+        assert_eq!((fleet.mode(), fleet.status().counts.went_local), (Mode::Shared, 0));
+        fleet.lose(&of_connection(0));
+        assert!(matches!(fleet.mode(), Mode::Local { reason: Reason::Timeout, .. }));
+        let counted = fleet.status().counts.faults.into_iter().find(|(reason, _)| *reason == Reason::Timeout);
+        assert_eq!(counted, Some((Reason::Timeout, 2)));
     }
 }

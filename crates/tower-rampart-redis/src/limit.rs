@@ -57,6 +57,7 @@ impl Limit {
             match self.fleet.ask(&self.entry, request).await {
                 Ok(answer) if answer.granted == tokens => return Ok(limiter.fleet_receipt(cost, asked_at)),
                 Ok(answer) => return Err(Exceeded::after(answer.wait)),
+                Err(fault) if fault.of_key => self.fleet.lose_one(&self.entry, &fault),
                 Err(fault) => self.fleet.lose(&fault),
             }
         }

@@ -43,6 +43,8 @@ impl Fleet {
                 Err(fault) => fault,
             };
             self.lose(&fault);
+            // A call may have noticed first, and answers to others have come after that: that nothing is left, for one.
+            self.live_on_shares();
             self.link().disconnect();
             sleep(backoff.pause()).await;
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tower_rampart_core::rate::Supply;
 use tower_rampart_redis::{Config, Fleet, Mode, Reason};
 
 use crate::{
@@ -63,6 +64,10 @@ async fn key_of_somebody_else_harms_one_limit_only() {
     assert!(node.is_shared(), "the others are held together");
     assert_eq!(node.limiter.in_fleet(), Some(false));
     assert!(node.limiter.try_acquire(1, now()).is_ok(), "it lives on its share");
+    let limit = node.fleet.limit("search").expect("it was found");
+    assert!(limit.acquire(1).await.is_ok(), "the share decides");
+    assert!(node.is_shared(), "what is asked for one call disconnects nobody either");
+    assert_eq!(node.fleet.status().counts.went_local, 0);
     assert!(server.run("GET rampart:{search}:rate").contains("theirs"), "and touches nothing");
 }
 
@@ -118,6 +123,28 @@ async fn a_redis_that_goes_mad_under_way_costs_one_timeout_at_most() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(matches!(node.fleet.mode(), Mode::Local { .. }));
     assert!(node.limiter.try_acquire(1, now()).is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answer_that_came_after_redis_was_found_to_be_away_does_not_count() {
+    let server = {
+        let mut server = Server::start();
+        server.kill();
+        server
+    };
+    let node = Node::start(config(&server.url()), quota(100.0));
+    node.until_local(Reason::Unreachable).await;
+    let (asked_at, long) = (now(), Duration::from_secs(600));
+    let nothing_left =
+        Supply { granted: 0, asked_at, lasting: long, dry_for: Some(long), news_for: long, next_within: long };
+    node.limiter.fleet_supply(&nothing_left, asked_at);
+    assert!(node.limiter.try_acquire(1, now()).is_err(), "it is believed");
+    let began = now();
+    while node.limiter.in_fleet() != Some(false) {
+        assert!(now().since(began) < crate::server::PATIENCE, "it is believed for ever");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(node.limiter.try_acquire(1, now()).is_ok(), "it lives on its share");
 }
 
 #[test]
