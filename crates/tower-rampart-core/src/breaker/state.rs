@@ -235,16 +235,26 @@ impl Machine {
         Recorded { slow, current, change }
     }
 
+    /// Whether it is half open with probes under way.
+    pub(super) fn is_probing(&self, now: Timestamp) -> bool {
+        matches!(&self.phase, Phase::HalfOpen(round) if round.probes.in_flight(now, self.config.half_open_max_wait) > 0)
+    }
+
     /// Closes by an operator's word, forgetting everything but the totals.
     pub(super) fn reset(&mut self) -> Option<Change> {
         self.command(TransitionReason::Reset, Mode::Normal)
     }
 
     /// Opens as if a rule had held, from whatever state; an open circuit begins its recovery time anew.
-    pub(super) fn trip(&mut self, reason: TransitionReason, now: Timestamp) -> Option<Change> {
+    pub(super) fn trip(
+        &mut self,
+        reason: TransitionReason,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) -> Option<Change> {
         self.shift(reason, |machine| {
             machine.mode = Mode::Normal;
-            machine.open(None, now);
+            machine.open(retry_after, now);
         })
     }
 

@@ -116,6 +116,15 @@ impl RateLimiter {
         }
     }
 
+    /// The most that it admits at once without having asked a fleet: its share of the burst, or all of it if it is in none.
+    pub fn own_burst(&self) -> u32 {
+        let sealed = self.seal();
+        match &sealed.machine {
+            Machine::Leased(leased) => leased.own_burst(),
+            _ => sealed.config.most_at_once(),
+        }
+    }
+
     fn tell_fleet(&self, tell: impl FnOnce(&mut Leased)) {
         let head = {
             let mut sealed = self.seal();

@@ -126,6 +126,10 @@ impl Leased {
         self.whole.burst
     }
 
+    pub(super) fn own_burst(&self) -> u32 {
+        self.own_pace.burst
+    }
+
     pub(super) fn is_unlimited(&self) -> bool {
         self.whole.is_unlimited()
     }

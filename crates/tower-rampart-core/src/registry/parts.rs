@@ -33,7 +33,9 @@ pub struct RateSnapshot {
     pub remaining: f64,
     /// Calls admitted at once after a pause; [`u32::MAX`] without a limit on calls.
     pub burst: u32,
-    /// How long until all of `burst` is there again.
+    /// What of `burst` is this process's own: its share of a fleet's, else all of it.
+    pub own_burst: u32,
+    /// How long until all of it is there again.
     pub reset_after: Duration,
     /// Calls that wait for their turn.
     pub queued: usize,
@@ -58,18 +60,19 @@ impl RateSnapshot {
         Self {
             remaining: limiter.remaining(now),
             burst: limiter.config().most_at_once(),
+            own_burst: limiter.own_burst(),
             reset_after: limiter.reset_after(now),
             queued: limiter.queued(),
             shared: limiter.in_fleet(),
         }
     }
 
-    /// 0 if not one whole call is left, else the share of the burst that is left.
+    /// 0 if not one whole call is left, else the share of the process's own burst that is left: what a fleet has besides is not known here.
     pub(crate) fn health(&self) -> f64 {
         if self.remaining < 1.0 {
             return 0.0;
         }
-        (self.remaining / f64::from(self.burst.max(1))).clamp(0.0, 1.0)
+        (self.remaining / f64::from(self.own_burst.max(1))).clamp(0.0, 1.0)
     }
 }
 
