@@ -50,11 +50,13 @@ impl Circuits {
             let mut known = lock(&circuits.state);
             match (reason, to) {
                 (TransitionReason::FleetOpen | TransitionReason::Tripped, _) => {
-                    drop(known.followers.insert(Name::clone(&event.operation)))
+                    known.followers.insert(Name::clone(&event.operation));
                 }
                 // While its own probes run they say nothing yet; what they find is a word of its own.
                 (_, State::HalfOpen) => {}
-                _ => drop(known.followers.remove(&event.operation)),
+                _ => {
+                    known.followers.remove(&event.operation);
+                }
             }
             known.due.insert(Name::clone(&event.operation));
         });

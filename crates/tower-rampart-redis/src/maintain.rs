@@ -76,6 +76,7 @@ impl Fleet {
                     if let Err(fault) = self.probe().await {
                         return fault;
                     }
+                    backoff.reset();
                 }
                 Ok(_) => {
                     asked = self.now();
