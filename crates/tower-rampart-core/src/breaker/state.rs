@@ -235,11 +235,6 @@ impl Machine {
         Recorded { slow, current, change }
     }
 
-    /// Whether it is half open with probes under way.
-    pub(super) fn is_probing(&self, now: Timestamp) -> bool {
-        matches!(&self.phase, Phase::HalfOpen(round) if round.probes.in_flight(now, self.config.half_open_max_wait) > 0)
-    }
-
     /// Closes by an operator's word, forgetting everything but the totals.
     pub(super) fn reset(&mut self) -> Option<Change> {
         self.command(TransitionReason::Reset, Mode::Normal)
@@ -370,31 +365,6 @@ impl Machine {
         }
         Word::new(state, self.generation, flags)
     }
-
-    pub(super) fn config(&self) -> &Arc<Config> {
-        &self.config
-    }
-
-    pub(super) fn changes(&self) -> Changes {
-        self.changes
-    }
-
-    pub(super) fn failed_run(&self) -> u32 {
-        self.runs.failed
-    }
-
-    pub(super) fn last_failure(&self) -> Option<Timestamp> {
-        self.last_failure
-    }
-
-    pub(super) fn last_success(&self) -> Option<Timestamp> {
-        self.last_success
-    }
-
-    /// What the window holds, if a rule needs one.
-    pub(super) fn tally(&self, now: Timestamp) -> Option<Tally> {
-        self.window.as_ref().map(|window| window.tally(now))
-    }
 }
 
 impl Phase {
@@ -406,6 +376,8 @@ impl Phase {
         }
     }
 }
+
+mod look;
 
 #[cfg(test)]
 #[cfg(not(loom))]
