@@ -261,6 +261,33 @@ async fn whoever_begins_is_told_of_as_many_of_the_latest_as_it_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_begins_or_comes_back_late_in_an_outage_is_told_how_it_began() {
+    let document = r#"{"retry_attempts": 1, "circuit_breaker_threshold": 2, "recovery_timeout": 300, "monitoring": {"max_events": 20}}"#;
+    let resilience = resilience(document);
+    let monitor = Monitor::new(&resilience);
+    let mut messages = Box::pin(monitor.follow(None, 0).expect("a place"));
+    let _met = resilience.operation("export");
+    resilience.registry().reset_counters(Some("export"));
+    let before = told(&mut messages).pop().and_then(|it| it.id).expect("a number");
+    call(&resilience, "export", false).await;
+    call(&resilience, "export", false).await;
+    // One refusal a second is told of: more than any ring keeps, and than anybody asks for.
+    for _ in 0..100 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        call(&resilience, "export", false).await;
+    }
+    let count = |all: &[Message], word| all.iter().filter(|it| it.event == word).count();
+    let begun = told(&mut Box::pin(monitor.follow(None, 3).expect("a place")));
+    assert_eq!(words(&begun)[..3], ["counters_reset", "transition", "alert"], "in their order");
+    assert_eq!((count(&begun, "rejected"), begun.len()), (3, 6), "and as many refusals");
+    let back = told(&mut Box::pin(monitor.follow(Some(&before), 0).expect("a place")));
+    assert_eq!(words(&back)[..3], ["lagged", "transition", "alert"]);
+    assert_eq!((data(&back[0])["missed"].as_u64(), count(&back, "rejected")), (Some(80), 20));
+    let kept = kinds(&monitor);
+    assert!(kept.contains(&RecordKind::Transition) && kept.contains(&RecordKind::PresetUsage), "{kept:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_happens_is_told_in_its_order_with_numbers() {
     let resilience = resilience(DOCUMENT);
     let monitor = Monitor::new(&resilience);
@@ -461,8 +488,10 @@ fn assert_sound(monitor: &Monitor) {
     let share = |it: f64| (0.0..=1.0).contains(&it);
     let config = monitor.config();
     let events = monitor.events(None, None);
+    let refused = events.iter().filter(|it| it.metric_type == RecordKind::Rejected).count();
     let of_traffic = events.iter().filter(|it| is_of_traffic(it.metric_type)).count();
-    assert!(of_traffic <= config.max_events as usize && events.len() - of_traffic <= config.max_events as usize);
+    let kept = [refused, of_traffic - refused, events.len() - of_traffic];
+    assert!(kept.iter().all(|it| *it <= config.max_events as usize), "{kept:?}");
     assert!(events.windows(2).all(|it| it[0].id < it[1].id));
     let alerts = monitor.alerts(&AlertsQuery { max_alerts: 1000, ..AlertsQuery::default() });
     assert!(alerts.alerts.len() <= config.max_alerts as usize);

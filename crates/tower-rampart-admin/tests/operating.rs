@@ -18,7 +18,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use support::{READER, Server, call, keyed};
 use tower::ServiceExt as _;
-use tower_rampart::{Error, Resilience};
+use tower_rampart::{Error, Resilience, reload::ChangeBy};
 use tower_rampart_admin::{
     monitoring::{Clock, Monitor},
     router,
@@ -280,6 +280,30 @@ async fn work_that_nobody_waits_for_any_more_is_bounded_too() {
     let most = gate.inside.lock().unwrap().2;
     gate.close(false);
     assert!((1..=32).contains(&most), "{most} at once");
+}
+
+#[tokio::test]
+async fn tag_of_a_dry_run_is_of_no_configuration_that_came_while_it_compared() {
+    let resilience = Resilience::from_json(r#"{"retry_attempts": 2}"#).unwrap();
+    // The clock is read between the tag and the comparison, and this one lets somebody else be faster there.
+    let (overtakes, other) = (Arc::new(AtomicU32::new(0)), resilience.clone());
+    let armed = Arc::clone(&overtakes);
+    let clock = Clock::new(move || {
+        if armed.swap(0, Ordering::SeqCst) == 1 {
+            other.reload_json(r#"{"retry_attempts": 3}"#, &ChangeBy::code("test")).unwrap();
+        }
+        Clock::default().now()
+    });
+    let config = keyed().monitor(Monitor::with_clock(&resilience, clock));
+    let before = resilience.etag();
+    let server = Server::over(resilience, config).await;
+    overtakes.store(1, Ordering::SeqCst);
+    let patch = json!({"retry_attempts": 4});
+    let compared = server.patch("/config?dry_run=true", &patch, &[]).await.of(200);
+    assert_ne!(server.resilience.etag(), before, "somebody was faster");
+    assert_eq!(compared["etag"], json!(*before));
+    let tag = format!("\"{before}\"");
+    server.patch("/config", &patch, &[("if-match", &tag)]).await.refused(412, "PreconditionFailed");
 }
 
 #[tokio::test]

@@ -59,7 +59,9 @@ const CAN_PAUSE: bool = {
     }
 };
 
-/// The present. Monotonic within a thread; from thread to thread to within 12 microseconds.
+/// The present. Monotonic within a thread; from thread to thread to within 12 microseconds. Both hold while the processor's counter and the system's clock
+/// keep the rate to each other that was measured, to a thousandth; while one of them is slewed faster than that, a thread may be told a time that lies up to
+/// a millisecond back, and threads may differ by 30 microseconds.
 ///
 /// Costs a third of a reading of the system's clock where the processor has a counter to go by, whose rate was measured when the first [`Registry`],
 /// circuit breaker or rate limit was built, and tokio's clock cannot be paused (no crate of the program enables its feature `test-util`). Anywhere

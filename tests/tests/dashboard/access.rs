@@ -7,7 +7,10 @@ use tower_rampart::Resilience;
 use tower_rampart_admin::AdminConfig;
 use tower_rampart_tests::shop::{Behind, READER, Shop, WRITER, keyed};
 
-use crate::{browser::Browser, page::Page};
+use crate::{
+    browser::{Browser, keys},
+    page::Page,
+};
 
 /// With a circuit that is open, an alert, and an override: there is something to do everywhere.
 async fn troubled(admin: &AdminConfig) -> Shop {
@@ -66,6 +69,29 @@ async fn wrong_key_is_said_to_be_and_no_key_is_left_anywhere() {
     assert!(!kept.as_str().unwrap().contains("key-"), "{kept}");
     page.click("header", "Forget key").await;
     page.says("#entrance", "wants a key").await;
+}
+
+#[tokio::test]
+async fn text_that_no_header_can_carry_is_refused_where_it_is_typed() {
+    let shop = troubled(&keyed()).await;
+    let page = Page { browser: Browser::start().await };
+    page.enter(&shop.dashboard(), "").await;
+    page.says("#key-said", "Type a key first").await;
+    for text in ["readers-key-\u{43a}\u{43b}\u{44e}\u{447}", "readers-key-\u{e4}", "two words of a key"] {
+        page.browser.run("document.querySelector('#key-said').textContent = ''", json!([])).await;
+        page.browser.press(text).await;
+        page.browser.press(keys::ENTER).await;
+        page.says("#key-said", "keys are made of visible ASCII characters alone").await;
+    }
+    // What was typed is marked, so that the right key takes its place.
+    page.browser.press(READER).await;
+    page.browser.press(keys::ENTER).await;
+    page.live().await;
+    // One that an older page kept is none either.
+    page.browser.run("sessionStorage.setItem('rampart-key', 'readers-key-\u{43a}')", json!([])).await;
+    page.enter(&shop.dashboard(), READER).await;
+    page.live().await;
+    assert_eq!(page.browser.errors().await, Vec::<String>::new());
 }
 
 #[tokio::test]

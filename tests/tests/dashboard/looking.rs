@@ -1,12 +1,12 @@
 //! What one sees: circuits that open, servers that go, names that would do harm, a thousand operations.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::json;
 use tower_rampart::Resilience;
 use tower_rampart_tests::shop::{Behind, READER, Shop, WRITER, keyed};
 
-use crate::page::Page;
+use crate::page::{Hindrance, Page};
 
 const DOWN: Behind = Behind { latency: Duration::from_millis(2), failing: 1.0 };
 
@@ -74,29 +74,74 @@ async fn hostile_names_are_text_and_break_nothing() {
     let script = "</script><script>window.harm=2</script>";
     let turned = "pay\u{202e}stnem\u{200b}";
     let long = "m".repeat(500);
-    let names = [image, script, turned, &long, "${window.harm=3}", "../..", "a b/c?d#e%2f"];
+    // What every object of a page inherits, beside markup and parts of addresses.
+    let inherited = ["constructor", "toString", "__proto__", "hasOwnProperty"];
+    let others = [image, script, turned, &long, "${window.harm=3}", "../..", "a b/c?d#e%2f"];
+    let names = [&inherited[..], &others].concat();
     let shop = Shop::open(&Resilience::from_preset("simple").unwrap(), &keyed(), &names, 0);
-    for name in names {
+    let page = Page::open(&shop, WRITER).await;
+    // Told of before the page has any number of them.
+    for name in &names {
+        let handle = shop.resilience().operation(name).handle();
+        handle.breaker().force_open();
+        handle.breaker().reset();
         shop.call(name).await;
     }
-    let page = Page::open(&shop, WRITER).await;
-    for shown in [image, script, "pay\\u{202e}stnem\\u{200b}", &long, "a b/c?d#e%2f"] {
-        page.state(shown, "closed").await;
-        page.unfold(shown).await;
+    let shown = |name: &str| if name == turned { "pay\\u{202e}stnem\\u{200b}".to_owned() } else { name.to_owned() };
+    for name in &names {
+        page.state(&shown(name), "closed").await;
+        page.unfold(&shown(name)).await;
+        page.says(&page.below(&shown(name)).await, "A call would be admitted now").await;
     }
     for width in [1440, 375] {
         page.browser.shape(width, false).await;
         page.assert_fits(&format!("{width} px")).await;
     }
     page.browser.keep("hostile").await;
-    // What is done to them is done to the right one.
-    page.click("tr.detail", "Force open…").await;
-    page.says("dialog h2", "Refuse every call of").await;
-    page.click("dialog", "Force open").await;
-    page.says(".done", "is forced open until").await;
+    // What is done to them is done to the right one, and to no other.
+    let mut forced = BTreeSet::new();
+    for name in &names {
+        let below = page.below(&shown(name)).await;
+        page.click(&below, "Force open…").await;
+        page.says("dialog h2", "Refuse every call of").await;
+        page.click("dialog", "Force open").await;
+        page.says(&format!("{below} .done"), "is forced open until").await;
+        forced.insert((*name).to_owned());
+        let circuits = shop.resilience().registry().snapshot().breakers;
+        let open = circuits.iter().filter(|it| it.1.state.as_str() == "forced_open").map(|it| it.0.to_string());
+        assert_eq!(open.collect::<BTreeSet<_>>(), forced);
+        page.state(&shown(name), "forced_open").await;
+    }
     let harm = "return [typeof window.harm, document.images.length, document.scripts.length]";
     assert_eq!(page.browser.run(harm, json!([])).await, json!(["undefined", 0, 1]));
     assert_eq!(page.browser.errors().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_went_wrong_and_what_one_may_no_longer_do_go_from_an_open_row() {
+    let shop = payments();
+    shop.call("payments").await;
+    let page = Page::open(&shop, WRITER).await;
+    page.state("payments", "closed").await;
+    page.hinder("/metrics/", Hindrance::Fail).await;
+    page.unfold("payments").await;
+    page.says("tr.detail", "No answer.").await;
+    page.release().await;
+    page.says("tr.detail", "A call would be admitted now").await;
+    let gone = "return document.querySelector('tr.detail .problem') === null";
+    page.browser.until("the error is gone with the next answer", gone, json!([])).await;
+    assert!(page.buttons().await.iter().any(|it| it == "Force open…"));
+    // The server says from now on that this key may only read.
+    let fall = "const real = window.fetch;
+        window.fetch = async (...all) => {
+          const answer = await real(...all);
+          if (!String(all[0]).includes('health/detailed')) return answer;
+          const body = await answer.json();
+          return Response.json({ ...body, caller: { ...body.caller, role: 'read' } });
+        }";
+    page.browser.run(fall, json!([])).await;
+    let gone = "return document.querySelector('tr.detail button') === null";
+    page.browser.until("nothing can be done any more", gone, json!([])).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,10 @@ use serde_json::json;
 use tower_rampart::Resilience;
 use tower_rampart_tests::shop::{Behind, Shop, WRITER, keyed};
 
-use crate::{browser::keys, page::Page};
+use crate::{
+    browser::keys,
+    page::{Hindrance, Page},
+};
 
 const DOWN: Behind = Behind { latency: Duration::ZERO, failing: 1.0 };
 const WELL: Behind = Behind { latency: Duration::ZERO, failing: 0.0 };
@@ -195,6 +198,72 @@ async fn operator_compares_a_change_applies_it_and_takes_it_back() {
     page.says("#configuration .done", "Reverted").await;
     assert_eq!(shop.call("import").await.1, 3, "as before");
     page.says("#audit", "revert by alice").await;
+}
+
+#[tokio::test]
+async fn text_that_is_typed_during_a_dry_run_is_not_applied_without_one_of_its_own() {
+    let document = r#"{"preset": "simple", "retry_attempts": 2}"#;
+    let shop = Shop::open(&Resilience::from_json(document).unwrap(), &keyed(), &["import"], 0);
+    let page = Page::open(&shop, WRITER).await;
+    let can_apply =
+        "return ![...document.querySelectorAll('#change button')].find((it) => it.textContent === 'Apply…').disabled";
+    page.write(&json!({"retry_attempts": 3})).await;
+    page.hinder("dry_run", Hindrance::Wait).await;
+    page.click("#change", "Dry run").await;
+    page.write(&json!({"retry_attempts": 9})).await;
+    page.release().await;
+    page.says("#change-said", "The text was changed during its dry run").await;
+    assert_eq!(page.browser.run(can_apply, json!([])).await, false);
+    page.click("#change", "Dry run").await;
+    page.says("#change", "would differ").await;
+    assert_eq!(page.browser.run(can_apply, json!([])).await, true);
+    page.write(&json!({"retry_attempts": 8})).await;
+    assert_eq!(page.browser.run(can_apply, json!([])).await, false, "nor is one that is typed after it");
+    assert_eq!(page.browser.errors().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn document_that_is_given_more_time_is_shown_with_its_new_end() {
+    let document = r#"{"preset": "simple", "retry_attempts": 2}"#;
+    let shop = Shop::open(&Resilience::from_json(document).unwrap(), &keyed(), &["import"], 0);
+    let page = Page::open(&shop, WRITER).await;
+    let by = tower_rampart::reload::ChangeBy::code("story");
+    let lasts = |hours: u64| {
+        let terms = tower_rampart::reload::Terms::new().lasting(Duration::from_secs(hours * 3600));
+        shop.resilience().reload_json_on(r#"{"preset": "simple", "retry_attempts": 3}"#, &terms, &by).unwrap()
+    };
+    let etag = lasts(1).etag;
+    page.says("#configuration", "Another document is in force until").await;
+    let before = page.text("#configuration .override").await;
+    assert_eq!(lasts(3).etag, etag, "nothing else tells them apart");
+    let other = "return document.querySelector('#configuration .override').innerText !== arguments[0]";
+    page.browser.until("another end is shown", other, json!([before])).await;
+    page.says("#configuration", "Another document is in force until").await;
+}
+
+#[tokio::test]
+async fn alert_says_what_was_found_last_and_all_that_hold_are_counted() {
+    let document = r#"{"preset": "simple", "retry_attempts": 1, "circuit_breaker_threshold": 20}"#;
+    let shop = Shop::open(&Resilience::from_json(document).unwrap(), &keyed(), &["payments"], 0);
+    shop.put_behind("payments", DOWN);
+    for _ in 0..11 {
+        shop.call("payments").await;
+    }
+    let page = Page::open(&shop, WRITER).await;
+    page.says("#alerts", "of 11 calls of 'payments' succeeded").await;
+    let focus = "const it = document.querySelector('#alerts button'); it.focus(); window.button = it";
+    page.browser.run(focus, json!([])).await;
+    for _ in 0..2 {
+        shop.call("payments").await;
+    }
+    page.says("#alerts", "of 13 calls of 'payments' succeeded").await;
+    let same = "return window.button.isConnected && window.button === document.activeElement
+        && window.button.getAttribute('aria-label').includes('of 13 calls')";
+    assert_eq!(page.browser.run(same, json!([])).await, true, "the button under the finger is still there");
+    for number in 0..120 {
+        shop.resilience().operation(&format!("tenant-{number}")).handle().breaker().force_open();
+    }
+    page.says("#alerts .count", "121 hold at present").await;
 }
 
 #[tokio::test]

@@ -10,6 +10,13 @@ const ROW: &str = "const row = [...document.querySelectorAll('tr.row')].find((it
 /// Whether an element is there for those who look.
 const SHOWN: &str = "const shown = (it) => it && it.checkVisibility();";
 
+/// What becomes of a request that is hindered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hindrance {
+    Wait,
+    Fail,
+}
+
 /// The page, with whoever looks at it.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -77,6 +84,31 @@ impl Page {
     pub(crate) async fn unfold(&self, name: &str) {
         let click = format!("{ROW} row?.querySelector('.toggle').click(); return Boolean(row)");
         self.browser.until(&format!("a row of {name}"), &click, json!([name])).await;
+    }
+
+    /// What selects that which is known of an operation, once it was opened.
+    pub(crate) async fn below(&self, name: &str) -> String {
+        let id = format!("{ROW} return row?.nextElementSibling.id");
+        let id = self.browser.until(&format!("a row of {name}"), &id, json!([name])).await;
+        format!("#{}", id.as_str().expect("an id is a text"))
+    }
+
+    /// Lets requests whose address contains a text wait for `release`, or fail, until that is called.
+    pub(crate) async fn hinder(&self, part: &str, how: Hindrance) {
+        let hinder = "const real = window.fetch;
+            const held = new Promise((resume) => (window.release = () => { window.fetch = real; resume(); }));
+            window.fetch = async (url, ...rest) => {
+              if (!String(url).includes(arguments[0])) return real(url, ...rest);
+              if (arguments[1]) throw new TypeError('hindered');
+              await held;
+              return real(url, ...rest);
+            }";
+        self.browser.run(hinder, json!([part, how == Hindrance::Fail])).await;
+    }
+
+    /// Ends what `hinder` began.
+    pub(crate) async fn release(&self) {
+        self.browser.run("window.release()", json!([])).await;
     }
 
     /// Writes a text into the form for changes.

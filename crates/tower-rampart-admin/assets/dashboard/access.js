@@ -1,6 +1,6 @@
 // Asks for a key where one is needed. What is typed goes into the header of requests and nowhere else; api.js keeps it.
 
-import { forgetKey, hasKey, useKey } from "./api.js";
+import { forgetKey, hasKey, isKey, useKey } from "./api.js";
 import { byId, el, field } from "./dom.js";
 import { visible } from "./format.js";
 import { on, state, tell } from "./state.js";
@@ -13,13 +13,14 @@ export function start(begin) {
   const enter = el("button", { type: "submit", class: "main", id: "enter" }, "Look");
   input.setAttribute("aria-describedby", "key-said");
   const use = () => {
-    if (input.value.trim() === "") {
+    const typed = input.value.trim();
+    if (!isKey(typed)) {
       said.hidden = false;
-      said.textContent = "Type a key first.";
-      input.focus();
+      said.textContent = typed === "" ? "Type a key first." : "This is no key: keys are made of visible ASCII characters alone, without spaces. Nothing was sent.";
+      input.select();
       return;
     }
-    useKey(input.value.trim(), keep.checked);
+    useKey(typed, keep.checked);
     input.value = "";
     place.hidden = true;
     begin();

@@ -6,14 +6,18 @@ import { forget, keep, recall } from "./storage.js";
 const BASE = new URL("../../", import.meta.url);
 const KEPT = "rampart-key";
 
-let key = recall("session", KEPT);
+/** Whether a text can be a key: no other stands in a header as it was typed, and the server has no other. */
+export const isKey = (text) => /^[\x21-\x7e]+$/.test(text);
+
+const kept = recall("session", KEPT);
+let key = kept !== null && isKey(kept) ? kept : null;
 
 export const hasKey = () => key !== null;
 
-/** Uses a key from now on; `kept`: until this tab is closed, or else until the page is. */
-export function useKey(text, kept) {
+/** Uses a key from now on; `stays`: until this tab is closed, or else until the page is. */
+export function useKey(text, stays) {
   key = text;
-  if (kept) keep("session", KEPT, text);
+  if (stays) keep("session", KEPT, text);
   else forget("session", KEPT);
 }
 

@@ -6,7 +6,7 @@ import { look } from "./connection.js";
 import { announce, button, el, field, select } from "./dom.js";
 import { clock, serverNow, short, stateWord } from "./format.js";
 import { problem } from "./problem.js";
-import { state } from "./state.js";
+import { own, state } from "./state.js";
 
 /** Seconds, in words; the empty one is for good. */
 export const DURATIONS = [["300", "5 minutes"], ["900", "15 minutes"], ["3600", "1 hour"], ["14400", "4 hours"], ["86400", "24 hours"]];
@@ -41,7 +41,7 @@ function command(name, word, text, kind, said, ask) {
 /** Closes a circuit. */
 export function resetButton(name, said) {
   return command(name, "reset", "Reset…", "", said, async () => {
-    const { threshold } = state.circuits[name] ?? {};
+    const { threshold } = own(state.circuits, name) ?? {};
     const again = threshold ? ` If what is behind it still fails, it opens again, after ${threshold} failures in a row or as its rules say.` : "";
     const body = [el("p", {}, `The circuit closes at once with an empty window, and every call is admitted again, whether or not an operator forced its state.${again}`)];
     return (await confirm({ title: `Reset the circuit of ${short(name)}?`, body, yes: "Reset" })) ? {} : null;

@@ -42,10 +42,10 @@ function build() {
   /** What was compared last: only that can be applied. */
   let compared = null;
 
-  const request = (query, etag) => {
-    const isPatch = kind() === "patch";
+  const request = (asked, query, etag) => {
+    const isPatch = asked.kind === "patch";
     const headers = { "content-type": isPatch ? "application/merge-patch+json" : "application/json", ...(etag ? { "if-match": `"${etag}"` } : {}) };
-    return ask(isPatch ? "PATCH" : "PUT", "config", { query, headers, body: text.value });
+    return ask(isPatch ? "PATCH" : "PUT", "config", { query, headers, body: asked.text });
   };
   const attempt = async (act) => {
     try {
@@ -65,9 +65,13 @@ function build() {
   }));
   const compare = button("Dry run", () => attempt(async () => {
     forget();
-    if (!isJson(text.value)) return [notJson()];
-    const result = await request({ dry_run: "true" });
-    compared = { text: text.value, kind: kind(), etag: result.etag, diff: result.diff };
+    const asked = { text: text.value, kind: kind() };
+    if (!isJson(asked.text)) return [notJson()];
+    const result = await request(asked, { dry_run: "true" });
+    if (asked.text !== text.value || asked.kind !== kind()) {
+      return [el("p", { class: "problem" }, "The text was changed during its dry run. Do the dry run again to see what it does now.")];
+    }
+    compared = { ...asked, etag: result.etag, diff: result.diff };
     offer();
     const what = result.diff.length === 0 ? "Dry run: calls would meet nothing different." : `Dry run: ${result.diff.length} ${result.diff.length === 1 ? "value" : "values"} would differ. Nothing was changed.`;
     announce(what);
@@ -75,14 +79,15 @@ function build() {
   }), "main");
   const apply = button("Apply…", async () => {
     if (!compared) return;
+    const asked = compared;
     const ttl = lasting.value;
     const long = lasting.selectedOptions[0].textContent;
     const when = ttl ? `It runs for ${long}; then the present configuration comes back by itself.` : "It stays until somebody changes it again.";
-    const body = [el("p", {}, `Every call that begins from now on meets this. ${when}`), changes(compared.diff)];
+    const body = [el("p", {}, `Every call that begins from now on meets this. ${when}`), changes(asked.diff)];
     if (!(await confirm({ title: "Apply this change?", body, yes: "Apply", danger: true }))) return;
     const before = present();
     await attempt(async () => {
-      const result = await request(ttl ? { ttl_seconds: ttl } : {}, compared.etag);
+      const result = await request(asked, ttl ? { ttl_seconds: ttl } : {}, asked.etag);
       forget();
       look();
       configuration();

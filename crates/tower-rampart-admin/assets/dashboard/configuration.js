@@ -7,7 +7,7 @@ import { changes } from "./diff.js";
 import { announce, button, byId, code, el, field, say, select } from "./dom.js";
 import { clock, json, short, visible } from "./format.js";
 import { problem } from "./problem.js";
-import { mayWrite, on, state } from "./state.js";
+import { mayWrite, on, own, state } from "./state.js";
 
 export function start() {
   const tag = el("span", { class: "muted small" });
@@ -29,7 +29,7 @@ export function start() {
     const { config } = state;
     if (!config) return;
     const of = scope.value;
-    const [document, from] = of === "" ? [config.configuration, config.provenance.base] : [config.operations[of], config.provenance.operations[of]];
+    const [document, from] = of === "" ? [config.configuration, config.provenance.base] : [own(config.operations, of), own(config.provenance.operations, of)];
     const wanted = filter.value.trim().toLowerCase();
     const all = flat(document ?? {}).map(([key, value]) => ({ key, value, from: source(from ?? {}, key) }));
     const fits = all.filter((it) => it.key.toLowerCase().includes(wanted));
@@ -70,7 +70,8 @@ function flat(document, prefix = "") {
 /** Where a value came from: what is said of its own path, or of what it lies in. */
 function source(provenance, key) {
   for (let path = key; path; path = path.includes(".") ? path.slice(0, path.lastIndexOf(".")) : "") {
-    if (path in provenance) return provenance[path];
+    const from = own(provenance, path);
+    if (from !== undefined) return from;
   }
   return "";
 }

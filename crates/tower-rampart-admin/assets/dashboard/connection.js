@@ -4,6 +4,7 @@ import { Refused, get, hasKey } from "./api.js";
 import { follow } from "./events.js";
 import { serverNow, setServerTime } from "./format.js";
 import * as history from "./history.js";
+import { known } from "./known.js";
 import { state, tell, tellSoon } from "./state.js";
 
 /** Milliseconds between two looks; more, where an answer is large. A page that nobody sees does not look: the events alone keep its title true. */
@@ -26,6 +27,8 @@ let full = false;
 let rounds = 0;
 let failures = 0;
 let streaming = false;
+/** How many reloads were heard of, and how many of them what is known of the configuration goes by. */
+let [reloads, configured] = [0, 0];
 let stopped = new AbortController();
 let refused = () => {};
 
@@ -133,7 +136,8 @@ async function lesser(health, all) {
     parts.push(get("monitoring/alerts", { max_alerts: 100 }).then((it) => ((state.alerts = it), tell("alerts"))));
   }
   const { etag, overrides } = health.configuration;
-  const isOther = state.config?.etag !== etag || state.config?.overrides.length !== overrides;
+  // A document for a time that was given more time is told apart by its reload alone.
+  const isOther = configured !== reloads || state.config?.etag !== etag || state.config?.overrides.length !== overrides;
   if (isOther) parts.push(configuration());
   if (isOther || all) parts.push(get("config/audit", { limit: 50 }).then((it) => ((state.audit = it.entries), tell("audit"))));
   await Promise.all(parts);
@@ -141,7 +145,9 @@ async function lesser(health, all) {
 
 /** Asks for the configuration. */
 export async function configuration() {
+  const heard = reloads;
   state.config = await get("config");
+  configured = heard;
   tell("config");
 }
 
@@ -171,9 +177,11 @@ function hear({ event, data }) {
   if (ring.length > MOST_EVENTS) ring.length = MOST_EVENTS;
   tellSoon("events");
   if (event === "rejected") return;
+  // Among what was missed there may be one.
+  if (event === "reloaded" || event === "lagged") reloads += 1;
   if (event === "transition" && !data.metadata.would_be) {
     // The next look says the same, with all numbers; the word need not wait for it.
-    const [operation, circuit] = [state.health?.operations[data.operation], state.circuits[data.operation]];
+    const { operation, circuit } = known(data.operation);
     if (operation) operation.circuit_state = data.metadata.to;
     if (circuit) circuit.state = data.metadata.to;
     tellSoon("health");

@@ -7,6 +7,7 @@ import { trafficChart } from "./charts.js";
 import { el, button, say } from "./dom.js";
 import { ago, clock, millis, number, percent, span, words } from "./format.js";
 import { lately, samples } from "./history.js";
+import { known } from "./known.js";
 import { problem } from "./problem.js";
 import { mayWrite, state } from "./state.js";
 
@@ -21,6 +22,7 @@ export function detail(name) {
   const chart = trafficChart("Calls a second of this operation", 160);
   const facts = el("dl", { class: "facts" });
   const said = el("div", { attrs: { "aria-live": "polite" } });
+  const failed = el("div", { attrs: { "aria-live": "polite" } });
   const actions = el("div", { class: "line" });
   const judged = el("p", { class: "muted" });
   const values = new Map();
@@ -28,10 +30,18 @@ export function detail(name) {
   let askedIn = null;
   let metrics = null;
 
-  if (mayWrite()) {
-    if (state.circuits[name]) actions.append(resetButton(name, said), forceOpenButton(name, said), forceCloseButton(name, said));
-    if (state.health.operations[name]) actions.append(button("Change its configuration…", () => edit({ operation_overrides: { [name]: {} } })));
-  }
+  // The buttons go only when there is another reason for them: not while somebody is on one.
+  let offered = "";
+  const offer = () => {
+    const { operation, circuit } = known(name);
+    const [commands, change] = [mayWrite() && circuit !== undefined, mayWrite() && operation !== undefined];
+    const wants = `${commands} ${change}`;
+    if (wants === offered) return;
+    offered = wants;
+    actions.replaceChildren(
+      ...(commands ? [resetButton(name, said), forceOpenButton(name, said), forceCloseButton(name, said)] : []),
+      ...(change ? [button("Change its configuration…", () => edit({ operation_overrides: { [name]: {} } }))] : []));
+  };
   const fact = (label, value) => {
     if (!values.has(label)) {
       const node = el("dd", { class: "text" });
@@ -41,7 +51,7 @@ export function detail(name) {
     say(values.get(label), value);
   };
   const fetchMetrics = async () => {
-    const operation = state.health.operations[name];
+    const { operation } = known(name);
     const isOld = Date.now() - asked >= EVERY * Math.max(1, opened / FEW);
     if (!operation || (!isOld && operation.circuit_state === askedIn)) return;
     asked = Date.now();
@@ -52,17 +62,19 @@ export function detail(name) {
       const [counts, check] = await Promise.all([ask("GET", `metrics/${segment}`), get(path("preflight", name))]);
       metrics = counts.metrics;
       say(judged, check.passed ? "A call would be admitted now." : `A call would be refused now, by ${check.refusals.map((it) => words(it.stage)).join(" and ")}${check.retry_after ? `; worth another try in ${span(check.retry_after)}` : ""}.`);
-      draw();
+      failed.replaceChildren();
     } catch (error) {
-      if (!said.hasChildNodes()) said.replaceChildren(problem(error));
+      failed.replaceChildren(problem(error));
+      return;
     }
+    draw();
   };
   const listed = (all) => {
     const some = Object.entries(all).filter(([, count]) => count > 0);
     return some.length > 0 ? some.map(([what, count]) => `${words(what)} ${number(count)}`).join(", ") : "none";
   };
   const draw = () => {
-    const [operation, circuit] = [state.health.operations[name], state.circuits[name]];
+    const { operation, circuit } = known(name);
     const marks = state.events
       .filter((it) => it.event === "transition" && it.operation === name && !it.metadata.would_be)
       .map((it) => ({ at: Date.parse(it.timestamp) / 1000, bad: ["open", "forced_open"].includes(it.metadata.to) }));
@@ -90,8 +102,9 @@ export function detail(name) {
     }
   };
   const node = el("div", { class: "stack" },
-    el("div", { class: "detail-grid" }, el("div", { class: "stack" }, chart.node, judged, actions), facts), said);
+    el("div", { class: "detail-grid" }, el("div", { class: "stack" }, chart.node, judged, actions), facts), failed, said);
   const update = () => {
+    offer();
     draw();
     fetchMetrics();
   };

@@ -40,7 +40,7 @@ export function note(operations, at) {
     Object.keys(total).forEach((key) => (total[key] += counts[key]));
   }
   push(TOTAL, at, total);
-  for (const name of all.keys()) if (name !== TOTAL && !(name in operations)) all.delete(name);
+  for (const name of all.keys()) if (name !== TOTAL && !Object.hasOwn(operations, name)) all.delete(name);
 }
 
 export const samples = (name) => all.get(name) ?? [];

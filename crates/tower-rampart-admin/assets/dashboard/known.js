@@ -1,12 +1,12 @@
 // What is known of each name: an operation, a circuit without one, or both. Read from state.js; how it looks is row.js's business.
 
 import { clock, serverNow, severity, span } from "./format.js";
-import { state } from "./state.js";
+import { own, state } from "./state.js";
 
 /** The operation that stands for all those for which the registry has no room. Before it is needed there is nothing to see of it. */
 const OTHERS = "other";
 
-export const known = (name) => ({ operation: state.health?.operations[name], circuit: state.circuits[name] });
+export const known = (name) => ({ operation: own(state.health?.operations, name), circuit: own(state.circuits, name) });
 
 export const stateOf = ({ operation, circuit }) => (operation ? operation.circuit_state : circuit?.state) ?? "none";
 

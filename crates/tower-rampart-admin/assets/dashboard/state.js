@@ -21,19 +21,31 @@ export const state = {
   link: { state: "connecting" },
 };
 
+/** What an object that came as JSON holds under a name of anybody's choice: what it inherits is none of it. */
+export const own = (all, name) => (all && Object.hasOwn(all, name) ? all[name] : undefined);
+
 const heard = new Map();
+
+/** One that cannot show what changed keeps nobody else from it, and says so on the console. */
+function tellOne(hear) {
+  try {
+    hear();
+  } catch (error) {
+    reportError(error);
+  }
+}
 
 /** Calls `hear` whenever the topic changes, and at once. Gives what ends that. */
 export function on(topic, hear) {
   if (!heard.has(topic)) heard.set(topic, new Set());
   heard.get(topic).add(hear);
-  hear();
+  tellOne(hear);
   return () => heard.get(topic).delete(hear);
 }
 
 /** Says that a topic changed. */
 export function tell(topic) {
-  heard.get(topic)?.forEach((hear) => hear());
+  heard.get(topic)?.forEach(tellOne);
 }
 
 const due = new Set();

@@ -52,8 +52,11 @@ function words({ event, operation, metadata = {}, missed, value }) {
       const would = metadata.would_be ? " would be " : " is ";
       return [strong(operation), would, to, el("div", {}, small(`was ${stateWord(metadata.from)}; ${reason}`))];
     }
-    case "alert":
-      return [el("span", { class: "badge", data: { level: metadata.status === "resolved" ? "resolved" : metadata.level } }, metadata.status === "resolved" ? "resolved" : metadata.level), " ", small(`alert: ${asSaid(metadata.kind)} of ${short(metadata.subject ?? "", 120)}`)];
+    case "alert": {
+      const isResolved = metadata.status === "resolved";
+      const gone = metadata.status === "evicted" ? "; it holds, and is not listed any more: worse ones fill the list" : "";
+      return [el("span", { class: "badge", data: { level: isResolved ? "resolved" : metadata.level } }, isResolved ? "resolved" : metadata.level), " ", small(`alert: ${asSaid(metadata.kind)} of ${short(metadata.subject ?? "", 120)}${gone}`)];
+    }
     case "reloaded":
       return [el("strong", {}, "Configuration reloaded"), el("div", {}, small(visible(metadata.detail ?? "")))];
     case "reload_refused":

@@ -49,14 +49,34 @@ pub(super) struct Entry {
     acknowledged: Option<(Arc<str>, Moment)>,
 }
 
-/// An alert that was raised or resolved.
+/// What became of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Active,
+    Resolved,
+    /// It holds and is kept no longer: a worse one took its place, or there is room for fewer.
+    Evicted,
+}
+
+impl Standing {
+    /// The word in JSON.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Resolved => "resolved",
+            Self::Evicted => "evicted",
+        }
+    }
+}
+
+/// An alert that was raised, resolved or evicted.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct AlertChange {
     pub(super) id: u64,
     pub(super) kind: AlertKind,
     pub(super) subject: Arc<str>,
     pub(super) actual: f64,
-    pub(super) resolved: bool,
+    pub(super) standing: Standing,
 }
 
 /// All alerts, at most so many.
@@ -67,11 +87,15 @@ pub(super) struct Alerts {
     next_id: u64,
     /// How many were not kept, because there were as bad ones everywhere.
     dropped: u64,
+    /// Those of them whose conditions still hold, so that each counts once however often it is found.
+    unkept: HashSet<Key>,
+    /// Active ones that went and of which nobody was told yet.
+    evicted: Vec<AlertChange>,
 }
 
 impl Alerts {
     pub(super) fn new(max: usize) -> Self {
-        Self { entries: HashMap::new(), max, next_id: 1, dropped: 0 }
+        Self { entries: HashMap::new(), max, next_id: 1, dropped: 0, unkept: HashSet::new(), evicted: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -88,7 +112,7 @@ impl Alerts {
         self.max = max;
         while self.entries.len() > max {
             let Some((key, _)) = self.least() else { return };
-            self.entries.remove(&key);
+            self.evict(&key);
         }
         self.entries.shrink_to(max);
     }
@@ -110,9 +134,10 @@ impl Alerts {
             return Some(entry.change());
         }
         if self.entries.len() >= self.max && !self.make_room(finding.kind.level()) {
-            self.dropped += 1;
+            self.dropped += u64::from(self.unkept.insert(key));
             return None;
         }
+        self.unkept.remove(&key);
         let id = self.next_id;
         self.next_id += 1;
         let entry = Entry {
@@ -132,7 +157,9 @@ impl Alerts {
 
     /// Notes that a condition holds no longer.
     pub(super) fn resolve(&mut self, kind: AlertKind, subject: &Arc<str>, now: Moment) -> Option<AlertChange> {
-        let entry = self.entries.get_mut(&(kind, Arc::clone(subject))).filter(|it| it.resolved.is_none())?;
+        let key = (kind, Arc::clone(subject));
+        self.unkept.remove(&key);
+        let entry = self.entries.get_mut(&key).filter(|it| it.resolved.is_none())?;
         entry.resolved = Some(now);
         Some(entry.change())
     }
@@ -153,6 +180,7 @@ impl Alerts {
             })
             .map(|(key, _)| key.clone())
             .collect();
+        self.unkept.retain(|(kind, subject)| !concerns(*kind) || hold.contains(&(*kind, subject)));
         let mut changes: Vec<_> = over.iter().filter_map(|(kind, subject)| self.resolve(*kind, subject, now)).collect();
         changes.extend(findings.into_iter().filter_map(|it| self.raise(it, now)));
         changes
@@ -186,9 +214,24 @@ impl Alerts {
     /// Lets one go that matters less than one of `level`.
     fn make_room(&mut self, level: Level) -> bool {
         match self.least() {
-            Some((key, (is_active, least))) if !is_active || least < level => self.entries.remove(&key).is_some(),
+            Some((key, (is_active, least))) if !is_active || least < level => {
+                self.evict(&key);
+                true
+            }
             _ => false,
         }
+    }
+
+    /// Lets one go. If it holds, it counts as one that is not kept.
+    fn evict(&mut self, key: &Key) {
+        let Some(entry) = self.entries.remove(key).filter(Entry::is_active) else { return };
+        self.evicted.push(AlertChange { standing: Standing::Evicted, ..entry.change() });
+        self.dropped += u64::from(self.unkept.insert(key.clone()));
+    }
+
+    /// The active ones that went since this was asked last.
+    pub(super) fn take_evicted(&mut self) -> Vec<AlertChange> {
+        std::mem::take(&mut self.evicted)
     }
 
     /// The one that matters least: resolved before active, then the least bad, then the oldest.
@@ -206,7 +249,7 @@ impl Entry {
             kind: self.finding.kind,
             subject: Arc::clone(&self.finding.subject),
             actual: self.finding.actual,
-            resolved: self.resolved.is_some(),
+            standing: if self.resolved.is_some() { Standing::Resolved } else { Standing::Active },
         }
     }
 
@@ -343,7 +386,7 @@ mod tests {
         assert!(alerts.acknowledge(1, "alice", at(2)).expect("it exists").acknowledged);
         assert_eq!(alerts.acknowledge(1, "bob", at(3)).expect("it exists").acknowledged_by.as_deref(), Some("alice"));
         let resolved = alerts.settle(|_| true, Vec::new(), at(4));
-        assert!(resolved[0].resolved && alerts.settle(|_| true, Vec::new(), at(5)).is_empty());
+        assert!(resolved[0].standing == Standing::Resolved && alerts.settle(|_| true, Vec::new(), at(5)).is_empty());
         assert!(alerts.raise(finding(AlertKind::OpenCircuit, "a", 0), at(6)).is_some());
         let alert = &alerts.list(|_| true)[0].shown();
         assert_eq!((alert.id, alert.count, alert.acknowledged, alert.is_active()), (1, 2, false, true));
@@ -370,10 +413,38 @@ mod tests {
         alerts.resolve(AlertKind::OpenCircuit, &"d".into(), at(3));
         alerts.raise(finding(AlertKind::SlowConfigLoad, "e", 1), at(4));
         assert!(alerts.is_active(AlertKind::SlowConfigLoad, &"e".into()), "a resolved one gives way to any");
+        assert_eq!(alerts.take_evicted().len(), 1, "the one that gave way to the worse one");
         alerts.resize(0);
-        assert_eq!(alerts.len(), 0);
+        assert_eq!((alerts.len(), alerts.take_evicted().len()), (0, 2), "the resolved one had gone before");
         alerts.raise(finding(AlertKind::OpenCircuit, "d", 0), at(5));
         assert_eq!(alerts.len(), 0);
+    }
+
+    #[test]
+    fn condition_that_is_not_kept_counts_once_for_as_long_as_it_holds() {
+        let mut alerts = Alerts::new(1);
+        let open = |names: &[&str]| names.iter().map(|it| finding(AlertKind::OpenCircuit, it, 0)).collect::<Vec<_>>();
+        for second in 1..=10 {
+            alerts.settle(|_| true, open(&["a", "b", "c"]), at(second));
+        }
+        assert_eq!((alerts.len(), alerts.dropped()), (1, 2));
+        alerts.settle(|_| true, open(&["a", "c"]), at(11));
+        alerts.settle(|_| true, open(&["a", "b", "c"]), at(12));
+        assert_eq!(alerts.dropped(), 3, "`b` was over, and is found anew");
+        alerts.settle(|_| true, open(&["b"]), at(13));
+        assert!(alerts.is_active(AlertKind::OpenCircuit, &"b".into()));
+        assert_eq!((alerts.dropped(), alerts.unkept.len()), (3, 0));
+    }
+
+    #[test]
+    fn active_alert_that_gives_way_is_said_to_and_counts_as_one_that_is_not_kept() {
+        let mut alerts = Alerts::new(1);
+        let low = alerts.raise(finding(AlertKind::SuccessRate, "a", 0), at(1)).expect("room");
+        alerts.raise(finding(AlertKind::OpenCircuit, "b", 0), at(2)).expect("it is worse");
+        assert_eq!(alerts.take_evicted(), [AlertChange { standing: Standing::Evicted, ..low }]);
+        assert_eq!((alerts.take_evicted().len(), alerts.dropped()), (0, 1));
+        assert!(alerts.raise(finding(AlertKind::SuccessRate, "a", 0), at(3)).is_none());
+        assert_eq!(alerts.dropped(), 1, "it is the same one");
     }
 
     #[test]

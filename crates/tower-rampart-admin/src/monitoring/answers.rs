@@ -76,7 +76,7 @@ pub struct AlertsSummary {
     pub has_critical: bool,
     /// Whether one of them holds and is an error, or worse.
     pub has_errors: bool,
-    /// How many were not kept since the start, because as bad ones filled the list.
+    /// How many were not kept since the start, because as bad or worse ones filled the list; each counts once for as long as its condition holds.
     pub dropped_alerts: u64,
 }
 

@@ -4,10 +4,8 @@
 //! saw last, and gets the last of those after it that are still kept.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     vec,
 };
 
@@ -23,6 +21,8 @@ pub const BUFFER: usize = 256;
 pub const MOST_REPLAYED: usize = 1000;
 /// The most clients at once.
 pub const MOST_CLIENTS: usize = 64;
+/// The most of them that one caller may have: nobody alone can take the place of all others.
+pub const MOST_OF_ONE_CALLER: usize = 16;
 
 /// All names of messages.
 pub(crate) const EVENTS: [&str; 7] =
@@ -102,30 +102,49 @@ pub(super) enum Gap {
     Unknown,
 }
 
-/// Who follows the events at present.
+/// Who follows the events at present: by caller, how many; nobody stands there with none. The host's own have no name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Clients(Arc<AtomicUsize>);
+pub(super) struct Clients(Arc<Mutex<HashMap<Option<Arc<str>>, usize>>>);
 
 /// The place of one client, given back when it goes.
 #[derive(Debug)]
-pub(super) struct Place(Arc<AtomicUsize>);
+pub(super) struct Place {
+    clients: Clients,
+    caller: Option<Arc<str>>,
+}
 
 impl Clients {
-    /// Takes a place, if there is one.
-    pub(super) fn enter(&self) -> Option<Place> {
-        let one_more = |it: usize| (it < MOST_CLIENTS).then_some(it + 1);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
-        Some(Place(Arc::clone(&self.0)))
+    /// Takes a place of a caller, or of the host itself, which has no bound of its own; or says how many there may be.
+    pub(super) fn enter(&self, caller: Option<&str>) -> Result<Place, usize> {
+        let caller: Option<Arc<str>> = caller.map(Arc::from);
+        let mut present = self.lock();
+        if present.values().sum::<usize>() >= MOST_CLIENTS {
+            return Err(MOST_CLIENTS);
+        }
+        if caller.is_some() && present.get(&caller).is_some_and(|it| *it >= MOST_OF_ONE_CALLER) {
+            return Err(MOST_OF_ONE_CALLER);
+        }
+        *present.entry(caller.clone()).or_default() += 1;
+        Ok(Place { clients: self.clone(), caller })
     }
 
     pub(super) fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.lock().values().sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Option<Arc<str>>, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut present = self.clients.lock();
+        let Some(count) = present.get_mut(&self.caller) else { return };
+        *count -= 1;
+        if *count == 0 {
+            present.remove(&self.caller);
+        }
     }
 }
 
@@ -209,11 +228,24 @@ mod tests {
     #[test]
     fn places_are_bounded_and_given_back() {
         let clients = Clients::default();
-        let mut places: Vec<Place> = (0..MOST_CLIENTS).map(|_| clients.enter().expect("a place")).collect();
-        assert!(clients.enter().is_none());
+        let mut places: Vec<Place> = (0..MOST_CLIENTS).map(|_| clients.enter(None).expect("a place")).collect();
+        assert_eq!(clients.enter(None).err(), Some(MOST_CLIENTS));
         places.pop();
-        assert!(clients.enter().is_some());
+        assert!(clients.enter(None).is_ok());
         drop(places);
         assert_eq!(clients.count(), 0);
+    }
+
+    #[test]
+    fn one_caller_leaves_places_to_others() {
+        let clients = Clients::default();
+        let mut places: Vec<Place> =
+            (0..MOST_OF_ONE_CALLER).map(|_| clients.enter(Some("alice")).expect("a place")).collect();
+        assert_eq!(clients.enter(Some("alice")).err(), Some(MOST_OF_ONE_CALLER));
+        let other = clients.enter(Some("bob")).expect("a place of another caller");
+        places.pop();
+        places.push(clients.enter(Some("alice")).expect("the place that was given back"));
+        drop((places, other));
+        assert!(clients.lock().is_empty(), "nobody is remembered who is gone");
     }
 }

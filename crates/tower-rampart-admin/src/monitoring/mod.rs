@@ -47,7 +47,7 @@ pub use self::{
     answers::{AlertCounts, AlertStatus, AlertsAnswer, AlertsQuery, AlertsSummary, CleanupAnswer},
     clock::{Clock, Moment},
     export::{ExportAnswer, ExportFormat},
-    feed::{BUFFER, MOST_CLIENTS, MOST_REPLAYED, Message},
+    feed::{BUFFER, MOST_CLIENTS, MOST_OF_ONE_CALLER, MOST_REPLAYED, Message},
     kind::{AlertKind, Level},
     monitor::Monitor,
     record::{CausedBy, ConfigType, MonitoringEvent, RecordKind},

@@ -17,7 +17,7 @@ use super::{
     clock::Clock,
     conditions::window,
     export::{ExportAnswer, ExportFormat},
-    feed::{self, Clients, LastSeen, MOST_CLIENTS, Message},
+    feed::{self, Clients, LastSeen, Message},
     kind::Level,
     record::{CausedBy, ConfigType, Detail, MonitoringEvent, Record, RecordKind, short},
     refused::{Refused, shortened},
@@ -277,7 +277,8 @@ impl Monitor {
     }
 
     /// What happens from now on, message by message, until [`close`](Self::close); before it, what happened since the event that `last_event_id` names, at most
-    /// the last [`MOST_REPLAYED`](super::MOST_REPLAYED) events. Whoever names no event is first told of the `latest` that are kept, oldest first.
+    /// the last [`MOST_REPLAYED`](super::MOST_REPLAYED) events, refused calls being the first to be left out. Whoever names no event is first told of the `latest`
+    /// that are kept, oldest first: refused calls do not count among these, and at most as many of them are told as well.
     ///
     /// # Errors
     /// [`Refused::TooManyClients`].
@@ -289,8 +290,17 @@ impl Monitor {
         last_event_id: Option<&str>,
         latest: usize,
     ) -> Result<impl Stream<Item = Message> + Send + use<>, Refused> {
-        let too_many = Refused::TooManyClients { max: MOST_CLIENTS };
-        let Some(place) = self.inner.clients.enter() else { return Err(too_many) };
+        self.followed(None, last_event_id, latest)
+    }
+
+    /// The same for a caller of the API, who may have [`MOST_OF_ONE_CALLER`](super::MOST_OF_ONE_CALLER) places at most.
+    pub(super) fn followed(
+        &self,
+        caller: Option<&str>,
+        last_event_id: Option<&str>,
+        latest: usize,
+    ) -> Result<impl Stream<Item = Message> + Send + use<>, Refused> {
+        let place = self.inner.clients.enter(caller).map_err(|max| Refused::TooManyClients { max })?;
         let state = self.inner.lock();
         let replay = state.told_since(LastSeen::parse(last_event_id, self.inner.epoch), latest);
         // Whoever subscribes while nothing can happen misses nothing in between.

@@ -12,6 +12,7 @@ use tower_rampart_core::{
 };
 
 use super::{
+    alert::Standing,
     clock::Moment,
     kind::{AlertKind, Level},
     refused::shortened,
@@ -44,7 +45,7 @@ pub enum RecordKind {
     Rejected,
     /// The counters that snapshots show were set to zero. Its value is 1.
     CountersReset,
-    /// An alert was raised or resolved. Its value is what it was raised for.
+    /// An alert was raised, resolved, or went while it held because a worse one took its place. Its value is what it was raised for.
     Alert,
 }
 
@@ -139,7 +140,7 @@ pub(super) enum Detail {
     Benchmark { benchmark_id: Arc<str>, passed: bool },
     Transition { from: State, to: State, reason: TransitionReason, would_be: bool },
     Rejected { stage: Stage, message: Arc<str>, retry_after: Option<Duration> },
-    Alert { id: u64, kind: AlertKind, subject: Arc<str>, level: Level, resolved: bool },
+    Alert { id: u64, kind: AlertKind, subject: Arc<str>, level: Level, standing: Standing },
 }
 
 impl Detail {
@@ -162,12 +163,12 @@ impl Detail {
                 let retry_after = retry_after.map(millis);
                 json!({"rejected_by": stage.as_str(), "message": &**message, "retry_after_ms": retry_after})
             }
-            Self::Alert { id, kind, subject, level, resolved } => json!({
+            Self::Alert { id, kind, subject, level, standing } => json!({
                 "alert_id": id,
                 "kind": kind.as_str(),
                 "subject": &**subject,
                 "level": level.as_str(),
-                "status": if *resolved { "resolved" } else { "active" },
+                "status": standing.as_str(),
             }),
         }
     }

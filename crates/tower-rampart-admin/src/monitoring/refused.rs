@@ -34,10 +34,10 @@ pub enum Refused {
         /// When it is over at the latest.
         retry_after: Duration,
     },
-    /// So many follow the events already: 429.
+    /// So many follow the events already, of one caller or of all: 429.
     #[error("{max} clients follow the events, and no more can")]
     TooManyClients {
-        /// The bound.
+        /// The bound: of one caller's, or of all.
         max: usize,
     },
 }

@@ -40,7 +40,7 @@ const OF_EVENTS: &[Parameter] = &[
     Parameter::query(
         "latest",
         Kind::Integer { min: 0, max: 1000 },
-        "How many of the latest events come first, where no event was seen last.",
+        "How many of the latest events come first, where no event was seen last; refused calls do not count, and at most as many come too.",
     )
     .default(0),
     Parameter::header("Last-Event-ID", "The event that was seen last: those after it come first."),
@@ -244,7 +244,7 @@ fn acknowledge(api: &Api, asked: &Asked) -> Result<Reply<Alert>, Refusal> {
 
 fn events(api: &Api, asked: &Asked) -> Result<Reply<()>, Refusal> {
     let latest = usize::try_from(asked.given.integer("latest").unwrap_or(0)).unwrap_or(0);
-    let messages = api.monitor().follow(asked.header(&LAST_EVENT_ID), latest)?;
+    let messages = api.monitor().followed(Some(&asked.caller.name), asked.header(&LAST_EVENT_ID), latest)?;
     // A stream outlives the request that was let in: whoever's key was taken away meanwhile hears nothing more.
     let (api, caller) = (api.clone(), asked.caller.clone());
     let messages = messages.take_while(move |_| ready(caller.is_known_to(&api.keys())));

@@ -28,8 +28,10 @@ pub(super) struct State {
     preset: Arc<str>,
     /// What people did.
     usage: Ring<Arc<Record>>,
-    /// What traffic did.
+    /// What traffic did, but for the calls that were refused.
     timeline: Ring<Arc<Record>>,
+    /// Calls that were refused: in an outage they come every second, and must not drive out what it began with.
+    refusals: Ring<Arc<Record>>,
     pub(super) traffic: Traffic,
     pub(super) alerts: Alerts,
     records: u64,
@@ -50,6 +52,7 @@ impl State {
             preset: short(preset),
             usage: Ring::new(events),
             timeline: Ring::new(events),
+            refusals: Ring::new(events),
             traffic: Traffic::new(events, now.at),
             alerts: Alerts::new(alerts),
             records: 0,
@@ -70,7 +73,11 @@ impl State {
             record.told = self.told;
         }
         let record = Arc::new(record);
-        let ring = if record.kind.is_of_traffic() { &mut self.timeline } else { &mut self.usage };
+        let ring = match record.kind {
+            RecordKind::Rejected => &mut self.refusals,
+            kind if kind.is_of_traffic() => &mut self.timeline,
+            _ => &mut self.usage,
+        };
         ring.push(Arc::clone(&record));
         ring.expire(record.moment.at, self.config.retention);
         if let Some(sender) = self.sender.as_ref().filter(|_| is_told) {
@@ -104,6 +111,7 @@ impl State {
         let (events, alerts) = (config.max_events as usize, config.max_alerts as usize);
         self.usage.resize(events);
         self.timeline.resize(events);
+        self.refusals.resize(events);
         self.traffic.samples.resize(events);
         self.alerts.resize(alerts);
         self.config = config;
@@ -152,11 +160,12 @@ impl State {
         self.announce(changes, now);
     }
 
-    /// Makes records of alerts that were raised or resolved.
+    /// Makes records of alerts that were raised or resolved, and of those that went meanwhile.
     fn announce(&mut self, changes: impl IntoIterator<Item = AlertChange>, now: Moment) {
-        for AlertChange { id, kind, subject, actual, resolved } in changes {
+        let evicted = self.alerts.take_evicted();
+        for AlertChange { id, kind, subject, actual, standing } in evicted.into_iter().chain(changes) {
             let operation = (!kind.is_of_configuration()).then(|| Arc::clone(&subject));
-            let detail = Detail::Alert { id, kind, subject, level: kind.level(), resolved };
+            let detail = Detail::Alert { id, kind, subject, level: kind.level(), standing };
             let record = Record::new(now, RecordKind::Alert, actual, detail);
             self.keep(Record { operation, ..record });
         }
@@ -169,14 +178,15 @@ impl State {
 
     /// Removes what is older than `age`: so many records and alerts.
     pub(super) fn forget(&mut self, now: Moment, age: Duration) -> (usize, usize) {
-        let records = self.usage.expire(now.at, age) + self.timeline.expire(now.at, age);
+        let rings = [&mut self.usage, &mut self.timeline, &mut self.refusals];
+        let records = rings.into_iter().map(|it| it.expire(now.at, age)).sum();
         self.traffic.samples.expire(now.at, age);
         (records, self.alerts.expire(now, age))
     }
 
     /// How many records are kept.
     pub(super) fn kept(&self) -> usize {
-        self.usage.len() + self.timeline.len()
+        self.usage.len() + self.timeline.len() + self.refusals.len()
     }
 
     /// What people did, oldest first.
@@ -190,27 +200,24 @@ impl State {
     pub(super) fn all_within(&self, now: Moment, age: Duration) -> (Vec<Arc<Record>>, Vec<Arc<Sample>>) {
         let mut records = self.usage_within(now, age);
         records.extend(self.timeline.recent(now.at, age).cloned());
+        records.extend(self.refusals.recent(now.at, age).cloned());
         records.sort_by_key(|it| it.id);
         let mut samples: Vec<Arc<Sample>> = self.traffic.recent(now.at, age).cloned().collect();
         samples.sort_by_key(|it| it.to);
         (records, samples)
     }
 
-    /// What is still kept of what a client has not seen, and how much is not; of one that has seen nothing, the `latest`.
+    /// What is still kept of what a client has not seen, and how much is not; of one that has seen nothing, the `latest`. Refused calls are the first to be
+    /// left out.
     pub(super) fn told_since(&self, last: LastSeen, latest: usize) -> Replay {
         let seen = match last {
             LastSeen::Nothing => return Replay { gap: Gap::None, records: self.told_last(latest) },
             LastSeen::This(seen) => seen.min(self.told),
             LastSeen::Elsewhere => 0,
         };
-        // Each ring lies in its order, so the last of both are among the last of each.
-        let last_of = |ring: &Ring<Arc<Record>>| -> Vec<Arc<Record>> {
-            let told = ring.iter().rev().filter(|it| it.told > 0).take_while(|it| it.told > seen);
-            told.take(MOST_REPLAYED).cloned().collect()
-        };
-        let mut records = [last_of(&self.usage), last_of(&self.timeline)].concat();
+        let mut records = last_of(&[&self.usage, &self.timeline], seen, MOST_REPLAYED);
+        records.extend(last_of(&[&self.refusals], seen, MOST_REPLAYED - records.len()));
         records.sort_by_key(|it| it.told);
-        records.drain(..records.len().saturating_sub(MOST_REPLAYED));
         let gap = match (self.told - seen).saturating_sub(records.len() as u64) {
             _ if last == LastSeen::Elsewhere => Gap::Unknown,
             0 => Gap::None,
@@ -219,15 +226,12 @@ impl State {
         Replay { gap, records }
     }
 
-    /// The last so many that clients are told of, in their order.
+    /// The last so many that clients are told of, and as many refused calls, in their order.
     fn told_last(&self, latest: usize) -> Vec<Arc<Record>> {
-        let last_of = |ring: &Ring<Arc<Record>>| -> Vec<Arc<Record>> {
-            ring.iter().rev().filter(|it| it.told > 0).take(latest).cloned().collect()
-        };
-        let mut records = last_of(&self.usage);
-        records.extend(last_of(&self.timeline));
+        let mut records = last_of(&[&self.usage, &self.timeline], 0, latest);
+        records.extend(last_of(&[&self.refusals], 0, latest));
         records.sort_by_key(|it| it.told);
-        records.split_off(records.len().saturating_sub(latest))
+        records
     }
 
     /// Tells nobody any more.
@@ -235,6 +239,18 @@ impl State {
         // Those who follow come to its end.
         self.sender = None;
     }
+}
+
+/// The last `most` of some rings that clients are told of, of those after the one that was `seen`, in their order.
+fn last_of(rings: &[&Ring<Arc<Record>>], seen: u64, most: usize) -> Vec<Arc<Record>> {
+    // Each ring lies in its order, so the last of all are among the last of each.
+    let of_one = |ring: &&Ring<Arc<Record>>| -> Vec<Arc<Record>> {
+        let told = ring.iter().rev().filter(|it| it.told > 0).take_while(|it| it.told > seen);
+        told.take(most).cloned().collect()
+    };
+    let mut records: Vec<_> = rings.iter().flat_map(of_one).collect();
+    records.sort_by_key(|it| it.told);
+    records.split_off(records.len().saturating_sub(most))
 }
 
 #[cfg(test)]

@@ -13,7 +13,10 @@ use tower_rampart_core::{
     rejection::{Name, TimeoutKind},
 };
 
-use super::ring::{Dated, Ring};
+use super::{
+    monitor::Monitor,
+    ring::{Dated, Ring},
+};
 
 /// What one operation did in a span of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,8 +105,8 @@ impl Dated for Arc<Sample> {
     }
 }
 
-/// The shortest span that is kept: whoever looks more often shortens none.
-const SPAN: Duration = Duration::from_secs(1);
+/// The shortest span that is kept: whoever looks more often than the host shortens none, and drives no history out of the ring.
+const SPAN: Duration = Monitor::EVERY;
 
 /// The last samples of all operations.
 #[derive(Debug)]
@@ -113,12 +116,13 @@ pub(super) struct Traffic {
     begun: HashMap<Name, Arc<Sample>>,
     /// What each operation had counted when it was looked at last, and when that was.
     seen: HashMap<Name, (Counts, Timestamp)>,
-    began: Timestamp,
+    /// When all operations were looked at last.
+    looked: Timestamp,
 }
 
 impl Traffic {
     pub(super) fn new(max: usize, began: Timestamp) -> Self {
-        Self { samples: Ring::new(max), begun: HashMap::new(), seen: HashMap::new(), began }
+        Self { samples: Ring::new(max), begun: HashMap::new(), seen: HashMap::new(), looked: began }
     }
 
     /// Takes what operations that exist already have counted for what was before.
@@ -138,7 +142,7 @@ impl Traffic {
         }
         for operation in &snapshot.operations {
             let now = Counts::of(operation);
-            let seen = self.seen.entry(Name::clone(&operation.operation)).or_insert((Counts::default(), self.began));
+            let seen = self.seen.entry(Name::clone(&operation.operation)).or_insert((Counts::default(), self.looked));
             let (then, from) = *seen;
             let counts = now.since(&then);
             let is_kept = at.since(from) >= SPAN;
@@ -157,6 +161,7 @@ impl Traffic {
                 }
             }
         }
+        self.looked = self.looked.max(at);
     }
 
     /// The samples that are not older than `age`, those that were kept last first.
@@ -204,20 +209,24 @@ mod tests {
         call(&registry, "a", Outcome::Success, ClassKind::Success, 100);
         let mut traffic = Traffic::new(10, Timestamp::ZERO);
         traffic.begin(&registry.snapshot());
-        look(&mut traffic, &registry, 1000);
+        look(&mut traffic, &registry, 5000);
         assert_eq!(traffic.samples.len(), 0, "what was before is none of it");
         call(&registry, "a", Outcome::Success, ClassKind::Success, 10);
         call(&registry, "a", Outcome::Failure, ClassKind::Transient, 30);
         call(&registry, "b", Outcome::Success, ClassKind::Success, 5);
-        look(&mut traffic, &registry, 2000);
+        look(&mut traffic, &registry, 10_000);
         let samples: Vec<_> = traffic.samples.iter().cloned().collect();
         assert_eq!((samples.len(), &*samples[0].operation, &*samples[1].operation), (2, "a", "b"));
         assert_eq!((samples[0].counts.success, samples[0].counts.failure), (1, 1));
-        assert_eq!((samples[0].from, samples[0].to), (Timestamp::from_millis(1000), Timestamp::from_millis(2000)));
+        assert_eq!((samples[0].from, samples[0].to), (Timestamp::from_millis(5000), Timestamp::from_millis(10_000)));
         // The mean of a snapshot is cut to nanoseconds.
         assert!(samples[0].latency.abs_diff(Duration::from_millis(20)) < Duration::from_micros(1));
-        assert_eq!(samples[1].from, Timestamp::ZERO, "an operation that is new was idle since the beginning");
-        look(&mut traffic, &registry, 3000);
+        assert_eq!(
+            samples[1].from,
+            Timestamp::from_millis(5000),
+            "an operation that is new was not there at the look before"
+        );
+        look(&mut traffic, &registry, 15_000);
         assert_eq!(traffic.samples.len(), 2, "nothing happened");
     }
 
@@ -228,18 +237,18 @@ mod tests {
         for _ in 0..3 {
             call(&registry, "a", Outcome::Success, ClassKind::Success, 1);
         }
-        look(&mut traffic, &registry, 1000);
+        look(&mut traffic, &registry, 5000);
         registry.reset_counters(Some("a"));
         call(&registry, "a", Outcome::Success, ClassKind::Success, 1);
-        look(&mut traffic, &registry, 2000);
+        look(&mut traffic, &registry, 10_000);
         assert_eq!(traffic.samples.iter().map(|it| it.counts.success).collect::<Vec<_>>(), [3, 1]);
         // Told in time, even counters that have overtaken the last look are right.
         registry.reset_counters(Some("a"));
-        traffic.was_reset("a", Timestamp::from_millis(2500));
+        traffic.was_reset("a", Timestamp::from_millis(12_500));
         for _ in 0..5 {
             call(&registry, "a", Outcome::Success, ClassKind::Success, 1);
         }
-        look(&mut traffic, &registry, 3500);
+        look(&mut traffic, &registry, 18_000);
         assert_eq!(traffic.samples.iter().next_back().expect("a sample").counts.success, 5);
     }
 
@@ -250,13 +259,13 @@ mod tests {
         let recent = |traffic: &Traffic| {
             traffic.recent(Timestamp::MAX, Duration::MAX).map(|it| it.counts.success).collect::<Vec<_>>()
         };
-        for millis in [200, 400, 600, 800] {
+        for millis in [1000, 2000, 3000, 4999] {
             call(&registry, "a", Outcome::Success, ClassKind::Success, 1);
             look(&mut traffic, &registry, millis);
         }
         assert_eq!((traffic.samples.len(), recent(&traffic)), (0, vec![4]));
         call(&registry, "a", Outcome::Success, ClassKind::Success, 1);
-        look(&mut traffic, &registry, 1000);
+        look(&mut traffic, &registry, 5000);
         assert_eq!((traffic.samples.len(), recent(&traffic)), (1, vec![5]));
     }
 
@@ -267,10 +276,10 @@ mod tests {
         for round in 1..=100 {
             let name = format!("tenant-{round}");
             call(&registry, &name, Outcome::Success, ClassKind::Success, 1);
-            look(&mut traffic, &registry, round * 1000);
+            look(&mut traffic, &registry, round * 5000);
             assert!(registry.remove(&name).is_some());
         }
-        look(&mut traffic, &registry, 200_000);
+        look(&mut traffic, &registry, 1_000_000);
         assert!(traffic.seen.is_empty(), "{}", traffic.seen.len());
         assert_eq!(traffic.samples.len(), 100, "what they did is kept as long as anything");
     }
@@ -281,7 +290,7 @@ mod tests {
         let mut traffic = Traffic::new(4, Timestamp::ZERO);
         for round in 1..=100 {
             call(&registry, "a", Outcome::Success, ClassKind::Success, 1);
-            look(&mut traffic, &registry, round * 1000);
+            look(&mut traffic, &registry, round * 5000);
         }
         assert_eq!(traffic.samples.len(), 4);
     }

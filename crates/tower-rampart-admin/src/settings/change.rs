@@ -160,7 +160,8 @@ fn change(
         api.monitor().validated(violations, "dry_run", &caused_by(asked));
         let config = loaded.map_err(|error| wrong(&error, asked))?;
         let changes = resilience.dry_run(&config).map_err(|error| refused(&error, asked))?;
-        return Ok(answer(false, &changes, &resilience.etag(), &[], None, None));
+        // The tag that was read before the comparison: if another configuration came in between, a change that is made for this tag is refused.
+        return Ok(answer(false, &changes, &runs, &[], None, None));
     }
     let ttl = asked.given.integer("ttl_seconds").map(Duration::from_secs);
     // Compared where nothing can come between, and noted in the audit if another one runs.

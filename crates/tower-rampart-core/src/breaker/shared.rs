@@ -37,8 +37,8 @@ use crate::{
 ///
 /// On a closed breaker without window rules and slow-call duration, admission and a success that ends no run of failures take no lock and read no clock.
 /// The protocol: the machine changes only under its lock, and whoever changed it publishes its summary, one atomic word, before the lock is released.
-/// A call that acts on the word alone takes effect at the moment of its load. The word names the generation, so a summary of an earlier one is never
-/// taken for the present; it says "quiet" only while no run of failures exists, so that no success that should end a run can miss it.
+/// A call that acts on the word alone takes effect at the moment of its load. The word names the generation, so a summary of an earlier one is not
+/// taken for the present unless 2^32 changes lie between them; it says "quiet" only while no run of failures exists, so that no success that should end a run can miss it.
 ///
 /// Closed, it takes at most 512 bytes on up to four processors and 1.3 KB on sixteen, its counters included. Its configuration (224 bytes),
 /// the windows of its rules, its probes and its observers come on top, where there are any.

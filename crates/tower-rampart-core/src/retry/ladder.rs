@@ -100,7 +100,7 @@ impl Attempts {
         }
     }
 
-    /// The same walk, from its beginning, with the waits of another seed. Cheaper than a new one where the configuration stays the same.
+    /// A walk that has not begun, with the waits of another seed. Cheaper than a new one where the configuration stays the same.
     #[must_use]
     #[inline]
     pub fn seeded(&self, seed: u64) -> Self {

@@ -50,11 +50,13 @@ impl<C> Drop for Guard<C> {
     }
 }
 
-/// Records a failure when it is dropped: by a panic of the inner service, before there is a future to hold the permit.
+/// Ends the call when it is dropped: by a panic, before there is a future to hold the permit.
 #[derive(Debug)]
 pub(crate) struct Unwinding<'a, C> {
     pub(crate) shared: &'a Shared<C>,
     pub(crate) permit: &'a mut Option<Permit>,
+    /// What the panic says of the service: nothing while the classifier looks at the request, a failure in the inner service.
+    pub(crate) outcome: Outcome,
 }
 
 impl<C> Drop for Unwinding<'_, C> {
@@ -62,7 +64,7 @@ impl<C> Drop for Unwinding<'_, C> {
     #[inline(never)]
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
-            self.shared.breaker.record(permit, Outcome::Failure, None, clock::now);
+            self.shared.breaker.record(permit, self.outcome, None, clock::now);
         }
     }
 }

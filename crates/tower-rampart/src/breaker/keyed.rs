@@ -8,7 +8,7 @@ use std::{
 
 use tower_layer::Layer;
 use tower_rampart_core::{
-    Classify, InvalidConfig, RequestInfo, Timestamp, Verdict,
+    Classify, InvalidConfig, Outcome, RequestInfo, Timestamp, Verdict,
     breaker::Breaker,
     keyed::{KeyCounts, KeyUse, Keyed, Machine, Worth},
     rejection::Name,
@@ -265,8 +265,9 @@ where
             Ok(permit) => Some(permit),
             Err(refused) => return ResponseFuture::refused(&circuit, refused),
         };
-        let unwinding = Unwinding { shared: &circuit, permit: &mut permit };
+        let mut unwinding = Unwinding { shared: &circuit, permit: &mut permit, outcome: Outcome::Abandoned };
         let info = circuit.classifier.request(&request);
+        unwinding.outcome = Outcome::Failure;
         let future = self.inner.call(request);
         mem::forget(unwinding);
         ResponseFuture::calling(future, Guard::new(circuit, permit), info)

@@ -96,9 +96,10 @@ where
             return ResponseFuture::refused(&self.shared, refused);
         }
         let mut permit = Some(permit);
-        // Two words that are only looked at if the inner service panics: the guard is made where it stays.
-        let unwinding = Unwinding { shared: &self.shared, permit: &mut permit };
+        // Only looked at if something panics: the guard is made where it stays.
+        let mut unwinding = Unwinding { shared: &self.shared, permit: &mut permit, outcome: Outcome::Abandoned };
         let info = self.shared.classifier.request(&request);
+        unwinding.outcome = Outcome::Failure;
         let future = self.inner.call(request);
         mem::forget(unwinding);
         ResponseFuture::calling(future, Guard::new(Arc::clone(&self.shared), permit), info)

@@ -23,7 +23,7 @@ use crate::{
 
 /// A rate limit for each key, at most so many, and one for all further keys.
 ///
-/// With the GCRA and [`OnLimit::Reject`] the state of a key is one word beside its fingerprint: 24 bytes, up to twice that with the free places of the table. A
+/// With the GCRA and [`OnLimit::Reject`](super::OnLimit::Reject) the state of a key is one word beside its fingerprint: 24 bytes, up to twice that with the free places of the table. A
 /// key whose calls wait, that another algorithm counts, or that has a quota of its own has a whole [`RateLimiter`], some 300 bytes.
 ///
 /// A key is forgotten when its limit is full, because that is what a new key's is: no key comes off better by being forgotten, and none comes off worse. As
