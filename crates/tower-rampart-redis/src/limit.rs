@@ -138,8 +138,9 @@ impl Entry {
         }
         let ahead = if config.lead.is_zero() { 0 } else { state.demand.within(config.lead) };
         let (asked, largest) = (std::mem::take(&mut state.asked), std::mem::take(&mut state.largest));
-        // Who waits was refused first; who was refused comes back, as he was told.
-        let missed = account.waiting.max(std::mem::take(&mut state.refused));
+        // Who waits was refused first; who was refused comes back, as he was told. One crowd at a time leaves something to other processes.
+        let refused = std::mem::take(&mut state.refused).min((units.burst / 4).max(largest));
+        let missed = account.waiting.max(refused);
         let needed = match (asked > 0 || account.waiting > 0, account.is_dry) {
             (true, true) => ahead.max(largest).max(account.waiting),
             (true, false) => ahead + missed,
