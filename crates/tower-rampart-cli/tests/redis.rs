@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Backend, Gateway, api::Operator, eventually, get, run, status};
+use support::{Backend, Gateway, api::Operator, eventually, full, get, run, send, status};
 
 fn backend() -> Backend {
     Backend::start(|_, _| async { status(200) })
@@ -44,6 +44,35 @@ async fn gateway_without_its_redis_serves_its_share_and_says_so() {
     let said = gateway.said();
     assert!(said.contains("rate limits are this process's share"), "{said}");
     assert!(!said.contains("secret"), "{said}");
+}
+
+#[tokio::test]
+async fn limit_by_key_is_not_held_with_others_and_a_reload_that_makes_it_so_says_so_again() {
+    let backend = backend();
+    let by_key = r#"{"rate_limit": {"requests_per_second": 8, "burst_size": 8, "per_key": "header:x-tenant"}}"#;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), by_key).expect("there is room");
+    let path = file.path().to_str().expect("a name");
+    let gateway = Gateway::start(backend.address, &["--config", path, "--redis", NOBODY]);
+    let operator = Operator::of(&gateway);
+    let shared = async || operator.get("/signals/default").await.json()["rate_shared"].clone();
+    gateway.says("by key is not held with other gateways").await;
+    assert_eq!(shared().await, json!(null));
+    for (document, rate_shared) in [(limited(8).as_str(), json!(false)), (by_key, json!(null))] {
+        std::fs::write(file.path(), document).expect("there is room");
+        gateway.signal("-HUP");
+        eventually("the limit has joined or left", async || (shared().await == rate_shared).then_some(())).await;
+    }
+    let warned = || {
+        let said = gateway.said();
+        said.lines().filter(|it| it.contains("by key is not held") && it.contains("operation=default")).count()
+    };
+    eventually("it is said again", async || (warned() == 2).then_some(())).await;
+    for call in 0..16 {
+        let tenant = if call < 8 { "one" } else { "two" };
+        let request = http::Request::get(&gateway.url).header("x-tenant", tenant).body(full("")).expect("a request");
+        assert_eq!(send(request).await.status, 200, "each key has a whole quota");
+    }
 }
 
 #[tokio::test]

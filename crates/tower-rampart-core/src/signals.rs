@@ -19,7 +19,7 @@ const OVERLOAD_HINT: Duration = Duration::from_millis(100);
 /// | part | its health |
 /// |---|---|
 /// | circuit breaker | 1; 0.5 while half open; 0 while open or forced open |
-/// | rate limiter | the share of the burst that is left; 0 without one whole call; of calls and tokens the lower |
+/// | rate limiter | the share of the burst (in a fleet, of this process's part of it) that is left; 0 without one whole call; of calls and tokens the lower |
 /// | concurrency limiter | the share of the permits that is free |
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

@@ -28,6 +28,7 @@ fn supply(granted: u64, now: Timestamp) -> Supply {
         lasting: Duration::from_secs(1),
         dry_for: None,
         news_for: Duration::from_millis(500),
+        next_within: Duration::from_millis(20),
     }
 }
 
@@ -122,6 +123,49 @@ fn a_call_that_is_not_made_gives_its_token_to_the_next() {
     limiter.give_back(receipt, at(2));
     assert!(limiter.try_acquire(1, at(2)).is_ok());
     assert!(limiter.try_acquire(1, at(2)).is_err());
+}
+
+#[test]
+fn refused_while_the_fleet_has_more_is_told_to_come_back_when_it_was_asked() {
+    let mut config = Config::per_second(1.0);
+    config.burst_size = 10;
+    let limiter = RateLimiter::new("search", config).expect("it is valid");
+    limiter.join_fleet(0.1, START).expect("it is a share");
+    assert!(limiter.try_acquire(1, START).is_ok());
+    let alone = limiter.try_acquire(1, START).expect_err("its share is used up");
+    assert_eq!(alone.retry_after, Some(Duration::from_secs(10)));
+    limiter.fleet_supply(&supply(0, START), START);
+    limiter.fleet_account(START).expect("it is in a fleet");
+    for _ in 0..4 {
+        let refused = limiter.try_acquire(1, at(1)).expect_err("nothing was leased");
+        assert_eq!(refused.retry_after, Some(Duration::from_millis(20)));
+    }
+    assert!(limiter.try_acquire(11, at(1)).is_err());
+    let account = limiter.fleet_account(at(1)).expect("it is in a fleet");
+    assert_eq!((account.refused, account.owed), (4, 0), "what is never admitted is not counted");
+    assert_eq!(limiter.fleet_account(at(1)).map(|it| it.refused), Some(0));
+    limiter.fleet_supply(&supply(account.refused, at(2)), at(2));
+    assert_eq!(admitted(&limiter, 5, at(21)), 4);
+    // What its share gains sooner it may have sooner.
+    assert_eq!(limiter.try_acquire(1, at(9_995)).expect_err("not yet").retry_after, Some(Duration::from_millis(5)));
+}
+
+#[test]
+fn what_time_has_made_up_for_is_not_given_back() {
+    // (milliseconds until it is given back, tokens of ten that come back): a lease lasts for a second, a hundred come in in another.
+    for (held, back) in [(500, 10), (1000, 10), (1030, 7), (1100, 0), (60_000, 0)] {
+        let limiter = joined();
+        limiter.fleet_supply(&dry(10, 300, START), START);
+        let receipt = limiter.try_acquire(10, START).expect("they are there");
+        limiter.fleet_supply(&dry(0, 120_000, at(held)), at(held));
+        limiter.give_back(receipt, at(held));
+        assert_eq!(admitted(&limiter, 20, at(held)), back, "after {held} ms");
+    }
+    let limiter = joined();
+    limiter.fleet_supply(&dry(0, 120_000, START), START);
+    let receipt = limiter.fleet_receipt(10, START);
+    limiter.give_back(receipt, at(1050));
+    assert_eq!(admitted(&limiter, 20, at(1050)), 5);
 }
 
 #[test]

@@ -241,3 +241,17 @@ fn an_empty_budget_refuses_no_first_attempt() {
     let preflight = operation.preflight(NOW, 1, None);
     assert_eq!((preflight.passed, preflight.retry_budget), (true, Some(0.0)));
 }
+
+#[test]
+fn idle_operation_of_a_fleet_is_in_full_health() {
+    let operation = operation();
+    let limiter = rate_limiter(100.0, 100, 1.0);
+    limiter.join_fleet(0.1, NOW).unwrap();
+    operation.attach_rate_limiter(Arc::clone(&limiter));
+    let seen = || (operation.signals(NOW).rate_remaining, operation.signals(NOW).health_score);
+    assert_eq!(seen(), (Some(10.0), 1.0));
+    limiter.try_acquire(5, NOW).unwrap();
+    assert_eq!(seen(), (Some(5.0), 0.5));
+    limiter.leave_fleet(NOW);
+    assert_eq!(seen(), (Some(5.0), 0.05));
+}

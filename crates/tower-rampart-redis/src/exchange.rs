@@ -49,14 +49,18 @@ impl Fleet {
             Err(fault) => {
                 entry.failed(&request);
                 if fault.of_key {
-                    // The others are not to suffer from what is in one place.
-                    self.counters().failed(fault.reason);
-                    entry.limiter.fleet_lost();
+                    self.lose_one(entry, &fault);
                     return Ok(());
                 }
                 Err(fault)
             }
         }
+    }
+
+    /// Somebody else's value is at the key of one limit: it lives on its share, and the others do not suffer.
+    pub(crate) fn lose_one(&self, entry: &Entry, fault: &Fault) {
+        self.counters().failed(fault.reason);
+        entry.limiter.fleet_lost();
     }
 
     /// Whether Redis answers, knows the time and lets us write.

@@ -1,4 +1,4 @@
-//! The handle of a fleet: what is in it, how it stands, and what everybody is told when that changes. Who drives it is in `maintain`.
+//! The handle of a fleet: how it stands, and what everybody is told when that changes. Which limiters are in it is in `members`, who drives it in `maintain`.
 
 use std::{
     fmt,
@@ -7,16 +7,15 @@ use std::{
 
 use tokio::sync::Notify;
 use tower_rampart_core::{
-    InvalidConfig, Timestamp,
+    Timestamp,
     event::{Event, EventKind},
-    rate::RateLimiter,
     registry::Registry,
     rejection::Name,
 };
 
 use crate::{
-    Config, Counts, Error, Hint, Limit, Mode, Reason, counters::Counters, exchange::Clocks, hints::Circuits,
-    limit::Entry, link::Link, mode::Fault, script::Scripts,
+    Config, Counts, Error, Hint, Mode, Reason, counters::Counters, exchange::Clocks, hints::Circuits, limit::Entry,
+    link::Link, members::Members, mode::Fault, script::Scripts,
 };
 
 /// Locks a mutex whether or not a thread panicked while it held it: no section here leaves its data half changed.
@@ -35,7 +34,7 @@ struct Inner {
     registry: Registry,
     link: Link,
     scripts: Scripts,
-    entries: Mutex<Arc<[Arc<Entry>]>>,
+    members: Mutex<Members>,
     mode: Mutex<Mode>,
     clocks: Mutex<Option<Clocks>>,
     circuits: Arc<Circuits>,
@@ -71,7 +70,7 @@ impl Fleet {
             config,
             registry,
             scripts: Scripts::new(),
-            entries: Mutex::new(Arc::new([])),
+            members: Mutex::default(),
             mode: Mutex::new(mode),
             clocks: Mutex::new(None),
             circuits,
@@ -96,25 +95,6 @@ impl Fleet {
         Status { mode: self.mode(), limits: self.entries().len(), counts: self.inner.counters.read() }
     }
 
-    /// Takes a limiter into the fleet that no operation of the registry has. Limiters of the same name are one limit.
-    ///
-    /// # Errors
-    /// None that a configuration which passed [`Config::check`] meets.
-    pub fn attach(&self, name: &str, limiter: Arc<RateLimiter>) -> Result<Limit, InvalidConfig> {
-        let entry = self.join(self.key(name, "rate"), limiter, true)?;
-        let mut entries = lock(&self.inner.entries);
-        *entries = entries.iter().filter(|it| it.key != entry.key).cloned().chain([Arc::clone(&entry)]).collect();
-        drop(entries);
-        Ok(Limit { fleet: self.clone(), entry })
-    }
-
-    /// The limit of an operation, once it is known.
-    pub fn limit(&self, operation: &str) -> Option<Limit> {
-        let key = self.key(operation, "rate");
-        let entry = self.entries().iter().find(|it| it.key == key).cloned()?;
-        Some(Limit { fleet: self.clone(), entry })
-    }
-
     /// What the fleet says of the circuit of an operation; `None` while nothing is known, or not lately.
     pub fn hint(&self, operation: &str) -> Option<Hint> {
         self.inner.circuits.hint(operation, self.config().hints.lasting, self.now())
@@ -125,39 +105,12 @@ impl Fleet {
         self.inner.circuits.all(self.config().hints.lasting, self.now())
     }
 
-    /// Looks which limiters the registry has, takes new ones in, and lets those go that are no more.
-    pub(crate) fn discover(&self) {
-        let known = self.entries();
-        let mut found: Vec<Arc<Entry>> = known.iter().filter(|it| it.is_kept).cloned().collect();
-        for operation in self.inner.registry.operations() {
-            let limiters = [(operation.rate_limiter(), "rate"), (operation.token_limiter(), "tokens")];
-            for (limiter, kind) in limiters {
-                let Some(limiter) = limiter else { continue };
-                let key = self.key(operation.name(), kind);
-                if found.iter().any(|it| it.key == key) {
-                    continue;
-                }
-                let same = known.iter().find(|it| it.key == key && Arc::ptr_eq(&it.limiter, &limiter));
-                let entry = same.map_or_else(|| self.join(key, limiter, false), |it| Ok(Arc::clone(it)));
-                found.extend(entry);
-            }
-        }
-        *lock(&self.inner.entries) = found.into();
-    }
-
-    fn join(&self, key: String, limiter: Arc<RateLimiter>, is_kept: bool) -> Result<Arc<Entry>, InvalidConfig> {
-        limiter.join_fleet(self.inner.config.local_share, self.now())?;
-        Ok(Arc::new(Entry::new(key, limiter, is_kept)))
-    }
-
-    /// The braces make a cluster keep all keys of an operation on one node.
-    pub(crate) fn key(&self, name: &str, kind: &str) -> String {
-        format!("{}:{{{name}}}:{kind}", self.inner.config.prefix)
-    }
-
-    /// Nobody answers for the fleet any more: all limiters live on their shares from now on.
+    /// Nobody answers for the fleet any more: all limiters live on their shares from now on. A fault of an earlier connection says nothing.
     pub(crate) fn lose(&self, fault: &Fault) {
         self.inner.counters.failed(fault.reason);
+        if !self.inner.link.is_present(fault) {
+            return;
+        }
         let now = self.now();
         let was = {
             let mut mode = lock(&self.inner.mode);
@@ -168,9 +121,9 @@ impl Fleet {
             std::mem::replace(&mut *mode, Mode::Local { since, reason: fault.reason })
         };
         if was == Mode::Shared {
+            self.live_on_shares();
             self.inner.counters.went_local();
             self.inner.lost.notify_one();
-            self.entries().iter().for_each(|it| it.limiter.fleet_lost());
             self.tell(false, &fault.detail, now);
         } else if matches!(was, Mode::Local { reason: Reason::Starting, .. }) {
             self.tell(false, &fault.detail, now);
@@ -186,6 +139,18 @@ impl Fleet {
         }
     }
 
+    /// Nobody asks Redis any more, and nobody is told of it: the process's own doing.
+    pub(crate) fn rest(&self) {
+        self.link().disconnect();
+        *lock(&self.inner.mode) = Mode::Local { since: self.now(), reason: Reason::Starting };
+        self.live_on_shares();
+    }
+
+    /// What Redis said last counts no more.
+    pub(crate) fn live_on_shares(&self) {
+        self.entries().iter().for_each(|it| it.limiter.fleet_lost());
+    }
+
     fn tell(&self, is_shared: bool, detail: &str, now: Timestamp) {
         let kind = EventKind::Fleet { is_shared, detail: detail.into() };
         self.inner.registry.emit(&Event::new(now, "*".into(), kind));
@@ -196,7 +161,11 @@ impl Fleet {
     }
 
     pub(crate) fn entries(&self) -> Arc<[Arc<Entry>]> {
-        Arc::clone(&lock(&self.inner.entries))
+        lock(&self.inner.members).all()
+    }
+
+    pub(crate) fn members(&self) -> &Mutex<Members> {
+        &self.inner.members
     }
 
     pub(crate) fn link(&self) -> &Link {
@@ -231,5 +200,24 @@ impl Fleet {
 impl fmt::Debug for Fleet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fleet").field("mode", &self.mode()).field("config", self.config()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_of_an_earlier_connection_is_counted_and_loses_nothing() {
+        let registry = Registry::with_clock(|| Timestamp::from_millis(5));
+        let fleet = Fleet::new(Config::new("redis://127.0.0.1:1"), registry).expect("it is valid");
+        fleet.regain();
+        let of_connection = |number| Fault { connection: Some(number), ..Fault::new(Reason::Timeout, "late") };
+        fleet.lose(&of_connection(7));
+        assert_eq!((fleet.mode(), fleet.status().counts.went_local), (Mode::Shared, 0));
+        fleet.lose(&of_connection(0));
+        assert!(matches!(fleet.mode(), Mode::Local { reason: Reason::Timeout, .. }));
+        let counted = fleet.status().counts.faults.into_iter().find(|(reason, _)| *reason == Reason::Timeout);
+        assert_eq!(counted, Some((Reason::Timeout, 2)));
     }
 }

@@ -8,19 +8,22 @@ use std::{
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use redis::aio::PubSubStream;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tower_rampart_core::{
-    Timestamp,
+    Stage, Timestamp,
     breaker::{Breaker, State, TransitionReason},
     event::{Event, EventKind},
     registry::Registry,
     rejection::Name,
 };
 
-use crate::{Fleet, Mode, fleet::lock, hint::Hint, mode::Fault, script::Question};
+use crate::{Fleet, Mode, backoff::Backoff, fleet::lock, hint::Hint, mode::Fault, script::Question};
 
 /// The pause before another attempt where nothing else says when.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause between attempts to listen; the first is a tenth of it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// What is known of the fleet's circuits.
 #[derive(Debug, Default)]
@@ -31,7 +34,7 @@ pub(crate) struct Circuits {
 #[derive(Debug, Default)]
 struct Known {
     hints: HashMap<Name, Hint>,
-    /// Circuits that opened because others had: they are no word of their own.
+    /// Circuits that opened because others had, or by an operator's word: they are no word of their own.
     followers: HashSet<Name>,
     /// Circuits to ask about at once.
     due: HashSet<Name>,
@@ -46,10 +49,14 @@ impl Circuits {
             let Some(circuits) = circuits.upgrade() else { return };
             let mut known = lock(&circuits.state);
             match (reason, to) {
-                (TransitionReason::FleetOpen, _) => drop(known.followers.insert(Name::clone(&event.operation))),
+                (TransitionReason::FleetOpen | TransitionReason::Tripped, _) => {
+                    known.followers.insert(Name::clone(&event.operation));
+                }
                 // While its own probes run they say nothing yet; what they find is a word of its own.
                 (_, State::HalfOpen) => {}
-                _ => drop(known.followers.remove(&event.operation)),
+                _ => {
+                    known.followers.remove(&event.operation);
+                }
             }
             known.due.insert(Name::clone(&event.operation));
         });
@@ -101,37 +108,61 @@ impl Circuits {
 impl Fleet {
     /// Exchanges hints; never ends. What fails here is tried again, and takes no part in whether Redis counts as away.
     pub(crate) async fn exchange_hints(&self) {
-        if !self.config().hints.enabled {
-            std::future::pending::<()>().await;
+        if self.config().hints.enabled {
+            tokio::join!(self.speak(), self.listen());
         }
+    }
+
+    /// Says every now and then how circuits stand, and at once when one is due.
+    async fn speak(&self) {
+        let config = self.config();
+        let mut tick = interval(config.interval);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = self.now();
+        loop {
+            tick.tick().await;
+            let now = self.now();
+            if self.mode() != Mode::Shared {
+                // Whoever comes back says it at once.
+                next = now;
+                continue;
+            }
+            let due = self.circuits().take_due();
+            if now >= next {
+                next = now.after(config.hints.every);
+                self.say(|_| true).await;
+            } else if !due.is_empty() {
+                self.say(|name| due.contains(name)).await;
+            }
+        }
+    }
+
+    /// Hears whose circuits changed. Without that, what others say is heard when this process speaks next.
+    async fn listen(&self) {
+        let mut backoff = Backoff::new(LONGEST_PAUSE);
         loop {
             if self.mode() == Mode::Shared {
-                self.listen().await;
+                match self.link().subscribe(&self.channel()).await {
+                    Ok(messages) => {
+                        backoff.reset();
+                        self.hear(messages).await;
+                    }
+                    Err(fault) => {
+                        self.counters().failed(fault.reason);
+                        sleep(backoff.pause()).await;
+                    }
+                }
             }
             sleep(PAUSE).await;
         }
     }
 
     /// Until the subscription breaks, or Redis is away.
-    async fn listen(&self) {
-        let config = self.config();
-        let channel = self.channel();
-        let Ok(mut messages) = self.link().subscribe(&channel).await else { return };
-        let mut tick = interval(config.interval);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut next = self.now();
+    async fn hear(&self, mut messages: PubSubStream) {
+        let mut tick = interval(PAUSE);
         while self.mode() == Mode::Shared {
             tokio::select! {
-                _ = tick.tick() => {
-                    let now = self.now();
-                    let due = self.circuits().take_due();
-                    if now >= next {
-                        next = now.after(config.hints.every);
-                        self.say(|_| true).await;
-                    } else if !due.is_empty() {
-                        self.say(|name| due.contains(name)).await;
-                    }
-                }
+                _ = tick.tick() => {}
                 message = messages.next() => match message.map(|it| it.get_payload::<String>()) {
                     Some(Ok(name)) => self.circuits().is_due(&name),
                     // Whatever that was, it names no circuit.
@@ -144,7 +175,9 @@ impl Fleet {
 
     /// Says how circuits stand, and hears what the others say of them.
     async fn say(&self, of: impl Fn(&Name) -> bool) {
-        let operations = self.registry().operations();
+        let mut operations = self.registry().operations();
+        // A circuit that is kept by key is that of the keys without a place, and says nothing of the others.
+        operations.retain(|it| !it.is_keyed(Stage::CircuitBreaker));
         let here: HashSet<Name> = operations.iter().map(|it| Name::clone(it.name())).collect();
         self.circuits().keep(|name| here.contains(name));
         let breakers = operations.iter().filter(|it| of(it.name())).filter_map(|it| Some((it.name(), it.breaker()?)));
@@ -159,9 +192,12 @@ impl Fleet {
 
     async fn exchange_hint(&self, operation: &Name, breaker: &Breaker) -> Result<(), Fault> {
         let (config, now) = (self.config(), self.now());
-        // A circuit that an operator holds open, or that only followed, is no witness.
-        let is_open =
-            matches!(breaker.state(now), State::Open | State::HalfOpen) && !self.circuits().is_follower(operation);
+        // A circuit that an operator opened, or that only followed, is no witness; nor is one whose recovery time passed and that nobody calls.
+        let is_open = match breaker.state(now) {
+            State::Open => true,
+            State::HalfOpen => breaker.is_probing(now),
+            _ => false,
+        } && !self.circuits().is_follower(operation);
         let question = Question {
             keys: [self.key(operation, "nodes"), self.key(operation, "open")],
             node: &config.node,

@@ -44,6 +44,7 @@ mod hints;
 mod limit;
 mod link;
 mod maintain;
+mod members;
 mod metrics;
 mod mode;
 mod script;

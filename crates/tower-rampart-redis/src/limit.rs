@@ -53,9 +53,11 @@ impl Limit {
         if self.fleet.mode() == Mode::Shared {
             let tokens = u64::from(cost);
             let request = Request { wanted: tokens, least: tokens, ..Request::new(units) };
+            let asked_at = self.fleet.now();
             match self.fleet.ask(&self.entry, request).await {
-                Ok(answer) if answer.granted == tokens => return Ok(limiter.fleet_receipt(cost)),
+                Ok(answer) if answer.granted == tokens => return Ok(limiter.fleet_receipt(cost, asked_at)),
                 Ok(answer) => return Err(Exceeded::after(answer.wait)),
+                Err(fault) if fault.of_key => self.fleet.lose_one(&self.entry, &fault),
                 Err(fault) => self.fleet.lose(&fault),
             }
         }
@@ -91,6 +93,7 @@ struct State {
     /// Taken out of the limiter's account and not paid for.
     owed: u64,
     asked: u64,
+    refused: u64,
     largest: u64,
     /// Something is asked at the next opportunity, if only how it stands.
     is_urgent: bool,
@@ -127,6 +130,7 @@ impl Entry {
         state.demand.observe(account.asked, now);
         state.owed += account.owed;
         state.asked += account.asked;
+        state.refused += account.refused;
         state.largest = state.largest.max(account.largest.into());
         let must = state.owed > 0 || state.is_urgent;
         if account.is_dry && !must && now < state.next {
@@ -134,9 +138,12 @@ impl Entry {
         }
         let ahead = if config.lead.is_zero() { 0 } else { state.demand.within(config.lead) };
         let (asked, largest) = (std::mem::take(&mut state.asked), std::mem::take(&mut state.largest));
+        // Who waits was refused first; who was refused comes back, as he was told. One crowd at a time leaves something to other processes.
+        let refused = std::mem::take(&mut state.refused).min((units.burst / 4).max(largest));
+        let missed = account.waiting.max(refused);
         let needed = match (asked > 0 || account.waiting > 0, account.is_dry) {
             (true, true) => ahead.max(largest).max(account.waiting),
-            (true, false) => ahead + account.waiting,
+            (true, false) => ahead + missed,
             (false, _) => 0,
         };
         let mut request = Request::new(units);
@@ -172,8 +179,14 @@ impl Entry {
             let pause = (config.interval / 2 * (1 << state.misses.min(6))).min(most);
             state.next = now.after(answer.wait.min(LONGEST_SILENCE).max(pause));
         }
-        let supply =
-            Supply { granted: answer.granted, asked_at, lasting: config.lease, dry_for, news_for: config.lease };
+        let supply = Supply {
+            granted: answer.granted,
+            asked_at,
+            lasting: config.lease,
+            dry_for,
+            news_for: config.lease,
+            next_within: config.interval,
+        };
         self.limiter.fleet_supply(&supply, now);
     }
 

@@ -19,7 +19,14 @@ pub(crate) struct Link {
     client: Client,
     connect_timeout: Duration,
     timeout: Duration,
-    live: Mutex<Option<MultiplexedConnection>>,
+    live: Mutex<Live>,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    connection: Option<MultiplexedConnection>,
+    /// How many there were.
+    number: u64,
 }
 
 impl Link {
@@ -27,7 +34,7 @@ impl Link {
         let client =
             Client::open(config.url.as_str()).map_err(|error| Error::Address { reason: error.category().into() })?;
         let &Config { connect_timeout, timeout, .. } = config;
-        Ok(Self { client, connect_timeout, timeout, live: Mutex::new(None) })
+        Ok(Self { client, connect_timeout, timeout, live: Mutex::default() })
     }
 
     /// Connects anew.
@@ -40,14 +47,21 @@ impl Link {
             Ok(connected) => connected?,
             Err(_) => return Err(Fault::new(Reason::Timeout, "no connection in time")),
         };
-        *lock(&self.live) = Some(connection);
+        let mut live = lock(&self.live);
+        live.connection = Some(connection);
+        live.number += 1;
         Ok(())
     }
 
     /// Forgets the connection; its name is resolved anew for the next.
     pub(crate) fn disconnect(&self) {
-        let connection = lock(&self.live).take();
+        let connection = lock(&self.live).connection.take();
         drop(connection);
+    }
+
+    /// Whether what was met on a connection says something of the present one. Calls may tell of a timeout when another was made long ago.
+    pub(crate) fn is_present(&self, fault: &Fault) -> bool {
+        fault.connection.is_none_or(|number| number == lock(&self.live).number)
     }
 
     /// Listens to a channel, on a connection of its own.
@@ -68,11 +82,15 @@ impl Link {
     where
         F: Future<Output = Result<T, Fault>>,
     {
-        let connection = lock(&self.live).clone();
+        let (connection, number) = {
+            let live = lock(&self.live);
+            (live.connection.clone(), live.number)
+        };
         let Some(connection) = connection else { return Err(Fault::new(Reason::Unreachable, "not connected")) };
-        match timeout(self.timeout, ask(connection)).await {
+        let answered = match timeout(self.timeout, ask(connection)).await {
             Ok(answered) => answered,
             Err(_) => Err(Fault::new(Reason::Timeout, "no answer in time")),
-        }
+        };
+        answered.map_err(|fault| Fault { connection: Some(number), ..fault })
     }
 }

@@ -10,28 +10,41 @@ use crate::{Fleet, Mode, backoff::Backoff, mode::Fault};
 /// How often the registry is looked through for limiters.
 const DISCOVERY: Duration = Duration::from_millis(100);
 
+/// The most requests that are under way at once: what is sent behind many others is answered too late.
+const MOST_AT_ONCE: usize = 256;
+
 impl Fleet {
     /// Keeps the fleet together; never ends. Spawn it once.
     ///
     /// # Cancel safety
-    /// Dropped, every limiter lives on its share as soon as its last news is stale, and begins where it was when the fleet is maintained again.
+    /// Dropped, every limiter lives on its share at once, and begins where it was when the fleet is maintained again.
     pub async fn maintain(self) {
-        tokio::join!(self.hold_limits(), self.exchange_hints());
+        let _rest = Rest(&self);
+        tokio::join!(self.look_around(), self.hold_limits(), self.exchange_hints());
+    }
+
+    async fn look_around(&self) {
+        let mut tick = interval(DISCOVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.discover();
+        }
     }
 
     async fn hold_limits(&self) {
         let mut backoff = Backoff::new(self.config().reconnect_max);
         loop {
-            self.discover();
             let fault = match self.come_back().await {
                 Ok(()) => {
-                    backoff.reset();
                     self.regain();
-                    self.serve().await
+                    self.serve(&mut backoff).await
                 }
                 Err(fault) => fault,
             };
             self.lose(&fault);
+            // A call may have noticed first, and answers to others have come after that: that nothing is left, for one.
+            self.live_on_shares();
             self.link().disconnect();
             sleep(backoff.pause()).await;
         }
@@ -43,10 +56,10 @@ impl Fleet {
     }
 
     /// Serves all limits until Redis fails.
-    async fn serve(&self) -> Fault {
+    async fn serve(&self, backoff: &mut Backoff) -> Fault {
         let mut tick = interval(self.config().interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut asked, mut looked) = (self.now(), self.now());
+        let mut asked = self.now();
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
@@ -56,29 +69,50 @@ impl Fleet {
             if let Mode::Local { reason, .. } = self.mode() {
                 return Fault::new(reason, reason.as_str());
             }
-            let now = self.now();
-            if now.since(looked) >= DISCOVERY {
-                looked = now;
-                self.discover();
-            }
-            let entries = self.entries();
-            let due = entries.iter().filter_map(|entry| Some((entry, entry.due(self.config(), now)?)));
-            let mut running: FuturesUnordered<_> = due.map(|(entry, request)| self.exchange(entry, request)).collect();
-            if running.is_empty() && now.since(asked) >= self.config().heartbeat {
-                asked = now;
-                if let Err(fault) = self.probe().await {
-                    return fault;
+            match self.serve_once().await {
+                Ok(0) if self.now().since(asked) < self.config().heartbeat => {}
+                Ok(0) => {
+                    asked = self.now();
+                    if let Err(fault) = self.probe().await {
+                        return fault;
+                    }
+                    backoff.reset();
                 }
-                continue;
-            }
-            let mut fault = None;
-            while let Some(result) = running.next().await {
-                asked = now;
-                fault = fault.or(result.err());
-            }
-            if let Some(fault) = fault {
-                return fault;
+                Ok(_) => {
+                    asked = self.now();
+                    // Who answers a greeting and then no request is not back.
+                    backoff.reset();
+                }
+                Err(fault) => return fault,
             }
         }
+    }
+
+    /// Asks for all limits that are due; how many there were. After a fault no further ones are asked for, and those under way end.
+    async fn serve_once(&self) -> Result<usize, Fault> {
+        let entries = self.entries();
+        let (mut rest, mut asking) = (entries.iter(), FuturesUnordered::new());
+        let (mut count, mut fault) = (0, None);
+        loop {
+            while fault.is_none() && asking.len() < MOST_AT_ONCE {
+                let Some(entry) = rest.next() else { break };
+                if let Some(request) = entry.due(self.config(), self.now()) {
+                    asking.push(self.exchange(entry, request));
+                }
+            }
+            let Some(result) = asking.next().await else { break };
+            count += 1;
+            fault = fault.or(result.err());
+        }
+        fault.map_or(Ok(count), Err)
+    }
+}
+
+/// Nobody maintains the fleet any more once this is dropped.
+struct Rest<'a>(&'a Fleet);
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        self.0.rest();
     }
 }

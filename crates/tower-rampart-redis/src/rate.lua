@@ -10,6 +10,8 @@ if now > tonumber(ARGV[11]) then
   return {-1, 0, 0, now, 0}
 end
 local full = interval * burst
+-- The largest debt: all numbers are exact up to twice as much. It is thousands of bursts, or a century.
+local most = 2 ^ 52
 
 -- What is left of a debt now; a clock that went back works off nothing.
 local function left(debt, since, pace)
@@ -21,7 +23,7 @@ for i = 1, 5 do
   state[i] = tonumber(state[i]) or -1
 end
 local at, debt, old_scale, old_interval, old_burst = state[1], state[2], state[3], state[4], state[5]
-if at >= 0 and debt >= 0 and old_scale >= 1 and old_interval >= 1 and old_burst >= 1 then
+if at >= 0 and debt >= 0 and debt <= most and old_scale >= 1 and old_interval >= 1 and old_burst >= 1 then
   debt = left(debt, at, old_scale)
   if old_scale ~= scale or old_interval ~= interval or old_burst ~= burst then
     -- Another quota: what was there is there, up to the new burst.
@@ -38,7 +40,7 @@ end
 
 -- Returned tokens count as they would after an idle time: time may have used them up.
 debt = math.max(0, debt - math.max(0, returned * interval - tonumber(ARGV[8]) * scale))
-debt = math.min(debt + owed * interval, full * 2)
+debt = math.min(debt + owed * interval, most)
 local free = math.max(0, math.floor((full - debt) / interval))
 local granted = math.min(wanted, free)
 if granted < least then

@@ -10,8 +10,10 @@ use crate::{
     units::Units,
 };
 
-/// The longest wait that is believed.
-const LONGEST: u64 = 1 << 52;
+/// The most that can be owed, in units.
+const MOST_DEBT: u64 = 1 << 52;
+/// The longest wait that is believed: until the largest debt is worked off, and a bucket besides.
+const LONGEST: u64 = 1 << 53;
 /// The time until which every request is still awaited: used before the server's clock is known.
 const ALWAYS: u64 = 1 << 53;
 
@@ -146,7 +148,7 @@ fn read(answer: &[i64], request: &Request) -> Result<Answer, Fault> {
         && wait <= LONGEST
         && at > 0
         && at < ALWAYS
-        && debt <= request.units.most();
+        && debt <= MOST_DEBT;
     if !possible {
         return Err(nonsense());
     }
@@ -173,7 +175,7 @@ mod tests {
     #[test]
     fn answers_that_cannot_be_true_are_nonsense() {
         let at = 1_700_000_000_000_000;
-        let too_much = i64::try_from(request().units.most()).expect("it is below 2^53") + 1;
+        let too_much = i64::try_from(MOST_DEBT).expect("it is below 2^53") + 1;
         let wrong: [&[i64]; 9] = [
             &[],
             &[1, 2, 3],

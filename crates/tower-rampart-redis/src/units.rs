@@ -9,6 +9,9 @@ const LARGEST: f64 = (1_u64 << 52) as f64;
 /// The finest scale: a millionth of a microsecond suffices for the fastest quota there is (tokens of a model API).
 const FINEST: u64 = 1 << 20;
 
+/// How many full buckets fit into the largest number, where the scale allows it: so much can be owed before any of it is forgotten.
+const BUCKETS: f64 = 8192.0;
+
 /// What one token is worth, in units of time: `scale` of them are a microsecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Units {
@@ -31,17 +34,12 @@ impl Units {
         let Quota { limit, period } = config.quota;
         let micros = period.as_nanos() as f64 / 1000.0 / limit;
         let mut scale = FINEST;
-        while scale > 1 && micros * scale as f64 * burst as f64 * 2.0 > LARGEST {
+        while scale > 1 && micros * scale as f64 * burst as f64 * BUCKETS > LARGEST {
             scale /= 2;
         }
         let most = LARGEST as u64 / 2 / burst.max(1);
         let interval = ((micros * scale as f64).ceil() as u64).clamp(1, most);
         Self { scale, interval, burst }
-    }
-
-    /// The most that can be owed: the bucket is empty, and as much again.
-    pub(crate) fn most(&self) -> u64 {
-        self.interval * self.burst * 2
     }
 
     /// Whether there is no quota: as many tokens as a number holds.
@@ -83,8 +81,20 @@ mod tests {
             (0.1, Duration::from_secs(1), 1),
         ] {
             let units = Units::of(&config(limit, period, burst));
-            assert!(units.most() <= 1 << 52, "{units:?}");
+            assert!(units.interval * units.burst * 2 <= 1 << 52, "{units:?}");
             assert!(units.interval >= 1 && units.scale.is_power_of_two());
+        }
+    }
+
+    #[test]
+    fn debts_of_thousands_of_bursts_are_remembered() {
+        for (limit, period) in [(1e6, 1), (100.0, 1), (10.0, 3600), (1.0, 24 * 3600)] {
+            let config = Config::with_quota(Quota { limit, period: Duration::from_secs(period) });
+            let units = Units::of(&config);
+            assert!((1_u64 << 52) / units.interval / units.burst >= 4096, "{units:?}");
+            let exact = period as f64 * 1e6 / limit;
+            let off = units.interval as f64 / units.scale as f64 / exact - 1.0;
+            assert!((0.0..1e-5).contains(&off), "{units:?} is off by {off}");
         }
     }
 

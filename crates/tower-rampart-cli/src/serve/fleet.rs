@@ -1,11 +1,12 @@
 //! `--redis`: the gateway's limits held with other gateways. The fleet is `tower-rampart-redis`'s; here are its options and what operators see.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args as Arguments;
+use tokio::sync::Notify;
 use tower_rampart::Registry;
 use tower_rampart_admin::RedisState;
-use tower_rampart_redis::{Config, Fleet, Mode};
+use tower_rampart_redis::{Config, Error, Fleet, Mode};
 
 use crate::failure::Failure;
 
@@ -46,8 +47,9 @@ impl RedisOptions {
         config.hints.caution = self.redis_caution;
         let core: &tower_rampart_core::registry::Registry = registry;
         Fleet::new(config, core.clone()).map(Some).map_err(|error| match error {
-            tower_rampart_redis::Error::Invalid(error) => Failure::new(format!("--redis: {error}")),
-            error => Failure::new(format!("--redis: {error}")),
+            // Which value it is stands in the inner one.
+            Error::Invalid(invalid) => Failure::new(format!("--redis: {invalid}")),
+            other => Failure::new(format!("--redis: {other}")),
         })
     }
 
@@ -71,6 +73,21 @@ impl RedisOptions {
         } else {
             Ok(())
         }
+    }
+}
+
+/// Says which limits are not held with the other gateways: at once, and whenever a reload made them others.
+pub(crate) async fn warn_of_unshared(fleet: Fleet, reloaded: Arc<Notify>) {
+    let mut known = Vec::new();
+    loop {
+        let unshared = fleet.unshared();
+        if unshared != known {
+            for operation in &unshared {
+                tracing::warn!(%operation, "a rate limit by key is not held with other gateways: each admits the whole quota of a key");
+            }
+            known = unshared;
+        }
+        reloaded.notified().await;
     }
 }
 

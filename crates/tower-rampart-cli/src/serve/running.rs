@@ -12,7 +12,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{
     net::TcpListener,
     signal::unix::Signal,
-    sync::watch,
+    sync::{Notify, watch},
     task::{JoinSet, block_in_place},
 };
 use tower_rampart::{Registry, Resilience};
@@ -24,7 +24,7 @@ use super::{
     admin::{Admin, KeyFile, Numbers, Operating},
     connect::Clients,
     counters::Counters,
-    fleet::RedisOptions,
+    fleet::{RedisOptions, warn_of_unshared},
     gateway::Gateway,
     listener::{self, Handler},
     live::Live,
@@ -150,6 +150,13 @@ impl Running {
         self.followers.spawn(self.monitor.maintain(Monitor::EVERY));
         if let Some(fleet) = &self.fleet {
             self.followers.spawn(fleet.clone().maintain());
+            let reloaded = Arc::new(Notify::new());
+            self.followers.spawn(warn_of_unshared(fleet.clone(), Arc::clone(&reloaded)));
+            self.resilience.registry().on_event(move |event| {
+                if matches!(event.kind, EventKind::Reloaded { .. }) {
+                    reloaded.notify_one();
+                }
+            });
         }
         let mut maintained = Box::pin(self.resilience.maintain());
         // Begun here, so that what touches a file that is named after this is noticed.

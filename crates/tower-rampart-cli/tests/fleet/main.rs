@@ -128,6 +128,27 @@ async fn three_gateways_hold_one_limit_and_live_on_their_shares_when_redis_is_ki
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_waits_for_a_redis_that_stands_still() {
+    let backend = Backend::start(|_, _| async { status(200) });
+    let server = Server::start();
+    // Whoever waited for it would wait so long.
+    let args = ["--config", "-", "--redis", &server.url(), "--redis-timeout", "5000"];
+    let gateways = [Gateway::start_with(backend.address, &args, Some(&document()))];
+    until_shared(&gateways[0]).await;
+    let clients = Clients::of(&gateways);
+    tokio::time::sleep(SECOND).await;
+    server.stop();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(gateways[0].metric("rampart_redis_shared").await, Some(1.0), "it has not noticed yet");
+    let meanwhile = clients.rate(2 * SECOND).await;
+    assert!(meanwhile >= 5.0, "its share is ten: {meanwhile}");
+    server.go_on();
+    assert_eq!(clients.failed.load(Ordering::Relaxed), 0);
+    let slowest = clients.slowest.load(Ordering::Relaxed);
+    assert!(slowest < 1500, "a request took {slowest} ms");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_states_are_shown_by_the_management_api() {
     let backend = Backend::start(|_, _| async { status(200) });
     let server = Server::start();

@@ -1,6 +1,8 @@
 //! Caution: while others have found the service behind to be down, one failure of one's own is enough. It is the only thing that what others say
 //! can do to a circuit; the rules that open it otherwise are in `rules`.
 
+use std::time::Duration;
+
 use super::{Breaker, State, TransitionReason, shared::Core, state::Recorded, transition::Change};
 use crate::{Outcome, Timestamp, sync::lock};
 
@@ -29,12 +31,18 @@ impl Breaker {
 
 impl Core {
     // Closed => Open: a call failed, and others have opened theirs.
-    pub(super) fn caution(&mut self, outcome: Outcome, recorded: Recorded, now: Timestamp) -> Option<Change> {
+    pub(super) fn caution(
+        &mut self,
+        outcome: Outcome,
+        recorded: Recorded,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) -> Option<Change> {
         let is_cause = outcome == Outcome::Failure && recorded.current && now < self.cautious_until;
         if !is_cause || self.machine.state() != State::Closed {
             return None;
         }
-        self.machine.trip(TransitionReason::FleetOpen, now)
+        self.machine.trip(TransitionReason::FleetOpen, retry_after, now)
     }
 }
 
@@ -67,6 +75,15 @@ mod tests {
             assert_eq!(end(&breaker, outcome, at(1)), State::Closed);
         }
         assert_eq!(end(&breaker, Outcome::Failure, at(2)), State::Open);
+    }
+
+    #[test]
+    fn what_the_server_says_of_its_return_is_kept() {
+        let breaker = cautious();
+        let permit = breaker.try_acquire(at(1)).expect("it is closed");
+        let said = breaker.config().recovery_timeout * 2;
+        breaker.record(permit, Outcome::Failure, Some(said), at(1));
+        assert!(breaker.retry_after(at(1)).is_some_and(|wait| wait >= said), "{:?}", breaker.retry_after(at(1)));
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Breaker {
 
     /// Opens it as if a rule had held, whatever the state, so that it recovers by itself; if it is open, its recovery time begins anew.
     pub fn trip(&self, now: Timestamp) {
-        self.command(now, |machine| machine.trip(TransitionReason::Tripped, now));
+        self.command(now, |machine| machine.trip(TransitionReason::Tripped, None, now));
     }
 
     /// Refuses every call until another command comes.

@@ -230,7 +230,7 @@ impl Breaker {
             Outcome::Success if !recorded.current => core.successes_before += 1,
             _ => {}
         }
-        let change = recorded.change.or_else(|| core.caution(outcome, recorded, now));
+        let change = recorded.change.or_else(|| core.caution(outcome, recorded, retry_after, now));
         self.publish(core, change, now);
     }
 
@@ -245,6 +245,11 @@ impl Breaker {
     /// The time until an open circuit admits a call; `None` in any other state.
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         if self.word().state() == State::Open { self.open_for(now) } else { None }
+    }
+
+    /// Whether it is half open with probes under way. [`Breaker::state`] says half open as soon as a call would be a probe, whether one comes or not.
+    pub fn is_probing(&self, now: Timestamp) -> bool {
+        self.word().state() == State::HalfOpen && lock(&self.core).machine.is_probing(now)
     }
 
     /// Everything it knows.

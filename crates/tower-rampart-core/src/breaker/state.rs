@@ -243,10 +243,15 @@ impl Machine {
     }
 
     /// Opens as if a rule had held, from whatever state; an open circuit begins its recovery time anew.
-    pub(super) fn trip(&mut self, reason: TransitionReason, now: Timestamp) -> Option<Change> {
+    pub(super) fn trip(
+        &mut self,
+        reason: TransitionReason,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) -> Option<Change> {
         self.shift(reason, |machine| {
             machine.mode = Mode::Normal;
-            machine.open(None, now);
+            machine.open(retry_after, now);
         })
     }
 
@@ -359,31 +364,6 @@ impl Machine {
         }
         Word::new(state, self.generation, flags)
     }
-
-    pub(super) fn config(&self) -> &Arc<Config> {
-        &self.config
-    }
-
-    pub(super) fn changes(&self) -> Changes {
-        self.changes
-    }
-
-    pub(super) fn failed_run(&self) -> u32 {
-        self.runs.failed
-    }
-
-    pub(super) fn last_failure(&self) -> Option<Timestamp> {
-        self.last_failure
-    }
-
-    pub(super) fn last_success(&self) -> Option<Timestamp> {
-        self.last_success
-    }
-
-    /// What the window holds, if a rule needs one.
-    pub(super) fn tally(&self, now: Timestamp) -> Option<Tally> {
-        self.window.as_ref().map(|window| window.tally(now))
-    }
 }
 
 impl Phase {
@@ -395,6 +375,8 @@ impl Phase {
         }
     }
 }
+
+mod look;
 
 #[cfg(test)]
 #[cfg(not(loom))]

@@ -5,7 +5,7 @@ use super::{
     leased::{FleetAccount, Leased, Supply},
     limiter::wake,
     machine::Machine,
-    receipt::{Place, Receipt},
+    receipt::Receipt,
 };
 use crate::{InvalidConfig, Timestamp};
 
@@ -38,6 +38,7 @@ impl RateLimiter {
     ///     lasting: Duration::from_secs(1),
     ///     dry_for: Some(Duration::from_millis(10)),
     ///     news_for: Duration::from_millis(500),
+    ///     next_within: Duration::from_millis(20),
     /// }, now);
     /// assert!(limiter.try_acquire(5, now).is_ok());
     /// let refused = limiter.try_acquire(1, now).expect_err("the fleet has nothing left");
@@ -76,9 +77,10 @@ impl RateLimiter {
         }
     }
 
-    /// The receipt of a call that the fleet itself has admitted: if it is not made after all, its tokens come to the leased ones.
-    pub fn fleet_receipt(&self, cost: u32) -> Receipt {
-        Receipt { cost, mark: self.seal().mark, place: Place::default() }
+    /// The receipt of a call that the fleet itself has admitted, when it was asked: if it is not made after all, its tokens come to the leased ones,
+    /// less what time has made up for.
+    pub fn fleet_receipt(&self, cost: u32, asked_at: Timestamp) -> Receipt {
+        Receipt { cost, mark: self.seal().mark, place: Leased::place(asked_at) }
     }
 
     /// What an account said was owed could not be paid: it is owed again.
@@ -111,6 +113,15 @@ impl RateLimiter {
         match &self.seal().machine {
             Machine::Leased(leased) => Some(leased.is_shared()),
             _ => None,
+        }
+    }
+
+    /// The most that it admits at once without having asked a fleet: its share of the burst, or all of it if it is in none.
+    pub fn own_burst(&self) -> u32 {
+        let sealed = self.seal();
+        match &sealed.machine {
+            Machine::Leased(leased) => leased.own_burst(),
+            _ => sealed.config.most_at_once(),
         }
     }
 

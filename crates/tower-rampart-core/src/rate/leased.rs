@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Config, Quota, gcra::Gcra, machine::NANO, pace::Pace};
+use super::{Config, Quota, gcra::Gcra, machine::NANO, pace::Pace, receipt::Place};
 use crate::Timestamp;
 
 /// The least that a caller is told to wait while the fleet has nothing left: sooner nobody knows more.
@@ -31,9 +31,15 @@ pub(super) struct Leased {
     owed: u64,
     /// What calls asked for since the last account, those that were refused included.
     asked: u64,
+    /// What of it was refused.
+    refused: u64,
     /// The largest call since then.
     largest: u32,
     dry: Option<Dry>,
+    /// How soon the fleet is asked again.
+    next_within: Duration,
+    /// How long leased tokens may be used.
+    lasting: Duration,
     is_shared: bool,
 }
 
@@ -55,6 +61,8 @@ pub struct FleetAccount {
     pub owed: u64,
     /// Tokens that calls asked for since the last account, whether they got them or not.
     pub asked: u64,
+    /// Tokens of those calls among them that were refused or began to wait.
+    pub refused: u64,
     /// The cost of the largest call among them.
     pub largest: u32,
     /// The cost of all calls that wait for their turn.
@@ -80,6 +88,8 @@ pub struct Supply {
     pub dry_for: Option<Duration>,
     /// How long this is news: afterwards nobody knows whether anything is left.
     pub news_for: Duration,
+    /// How soon the fleet is asked again: whoever is refused while it has more is told to come back then.
+    pub next_within: Duration,
 }
 
 impl Leased {
@@ -95,8 +105,11 @@ impl Leased {
             stock_until: now,
             owed: 0,
             asked: 0,
+            refused: 0,
             largest: 0,
             dry: None,
+            next_within: Duration::ZERO,
+            lasting: Duration::ZERO,
             is_shared: false,
         }
     }
@@ -111,6 +124,10 @@ impl Leased {
 
     pub(super) fn capacity(&self) -> u32 {
         self.whole.burst
+    }
+
+    pub(super) fn own_burst(&self) -> u32 {
+        self.own_pace.burst
     }
 
     pub(super) fn is_unlimited(&self) -> bool {
@@ -131,6 +148,11 @@ impl Leased {
         self.largest = self.largest.max(cost);
     }
 
+    /// Counts what a call that asked did not get.
+    pub(super) fn refuse(&mut self, cost: u32) {
+        self.refused = self.refused.saturating_add(cost.into());
+    }
+
     /// How long until so many tokens are there, as far as this process can tell.
     pub(super) fn wait(&self, cost: u64, now: Timestamp) -> Duration {
         let missing = cost.saturating_sub(self.fresh(now));
@@ -142,7 +164,9 @@ impl Leased {
             return dry.again.since(now).saturating_add(further).max(LEAST_WAIT);
         }
         // More than its own bucket ever holds is taken from a full one, and the rest is owed.
-        self.own.wait(&self.own_pace, missing.min(self.own_pace.burst.into()), now)
+        let own = self.own.wait(&self.own_pace, missing.min(self.own_pace.burst.into()), now);
+        // The fleet has more, as far as anybody knows, and is asked for it next.
+        if self.is_shared && !own.is_zero() { own.min(self.next_within.max(LEAST_WAIT)) } else { own }
     }
 
     /// Takes what [`Leased::wait`] said is there.
@@ -159,13 +183,25 @@ impl Leased {
         self.own = self.own.owe(&self.own_pace, credit as u32, now);
     }
 
-    /// Puts back what a call has not used: it was paid for, or will be.
-    pub(super) fn give_back(&mut self, tokens: u32, now: Timestamp) {
+    /// Where a call stands that is admitted now.
+    pub(super) fn place(now: Timestamp) -> Place {
+        Place { taken: now.as_nanos(), full_at: 0 }
+    }
+
+    /// Puts back what a call has not used: it was paid for, or will be. Of tokens that were held for longer than a lease, time has used up
+    /// as many as the fleet would have gained had nobody taken them.
+    pub(super) fn give_back(&mut self, place: Place, tokens: u32, now: Timestamp) {
+        let held = now.since(Timestamp::from_nanos(place.taken)).saturating_sub(self.lasting);
+        let gained = u64::try_from(held.as_nanos() / self.whole.duration(self.whole.interval).as_nanos().max(1));
+        let tokens = u64::from(tokens).saturating_sub(gained.unwrap_or(u64::MAX));
+        if tokens == 0 {
+            return;
+        }
         if self.fresh(now) == 0 {
             (self.stock, self.stock_since) = (0, now);
             self.stock_until = self.stock_until.max(now.after(Duration::from_secs(1)));
         }
-        self.stock = (self.stock + u64::from(tokens)).min(self.whole.burst.into());
+        self.stock = (self.stock + tokens).min(self.whole.burst.into());
     }
 
     pub(super) fn lower_to(&mut self, tokens: u32, now: Timestamp) {
@@ -194,6 +230,7 @@ impl Leased {
         FleetAccount {
             owed,
             asked: std::mem::take(&mut self.asked),
+            refused: std::mem::take(&mut self.refused),
             largest: std::mem::take(&mut self.largest),
             waiting,
             stock: self.stock,
@@ -224,6 +261,7 @@ impl Leased {
         }
         self.dry =
             supply.dry_for.map(|wait| Dry { again: now.after(wait), stale: now.after(wait.max(supply.news_for)) });
+        (self.next_within, self.lasting) = (supply.next_within, supply.lasting);
         self.is_shared = true;
     }
 

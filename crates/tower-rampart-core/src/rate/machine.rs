@@ -93,7 +93,14 @@ impl Machine {
         if let Self::Leased(leased) = self {
             leased.ask(cost);
         }
-        self.check(cost, now)?;
+        if let Err(exceeded) = self.check(cost, now) {
+            if let Self::Leased(leased) = self
+                && exceeded != Exceeded::NEVER
+            {
+                leased.refuse(cost);
+            }
+            return Err(exceeded);
+        }
         Ok(match self {
             Self::Gcra(gcra, pace) => {
                 *gcra = gcra.take(pace, cost, now)?;
@@ -104,7 +111,7 @@ impl Machine {
             Self::SlidingLog(log) => log.take(cost, now),
             Self::Leased(leased) => {
                 leased.take(cost, now);
-                Place::default()
+                Leased::place(now)
             }
         })
     }
@@ -208,7 +215,7 @@ impl Machine {
                 0
             }
             Self::Leased(leased) => {
-                leased.give_back(part, now);
+                leased.give_back(place, part, now);
                 0
             }
         };

@@ -191,6 +191,16 @@ impl Operation {
         lock(&self.parts).budget = Some(budget);
     }
 
+    /// Says whether a stage keeps its state by key from now on. What is attached is then that of all keys without a place, and says nothing of a key.
+    pub fn set_keyed(&self, stage: Stage, is_keyed: bool) {
+        lock(&self.parts).set_keyed(stage, is_keyed);
+    }
+
+    /// Whether a stage keeps its state by key.
+    pub fn is_keyed(&self, stage: Stage) -> bool {
+        lock(&self.parts).is_keyed(stage)
+    }
+
     /// The circuit breaker that was attached.
     pub fn breaker(&self) -> Option<Arc<Breaker>> {
         lock(&self.parts).breaker.clone()

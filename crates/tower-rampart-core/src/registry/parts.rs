@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Timestamp,
+    Stage, Timestamp,
     breaker::{self, Breaker},
     concurrency::Limiter,
     rate::RateLimiter,
@@ -21,6 +21,8 @@ pub(crate) struct Parts {
     pub(crate) tokens: Option<Arc<RateLimiter>>,
     pub(crate) concurrency: Option<Arc<Limiter>>,
     pub(crate) budget: Option<Arc<Budget>>,
+    /// The stages whose state is kept by key, by their discriminants: what is here of them is that of all keys without a place.
+    keyed: [bool; Stage::ALL.len()],
 }
 
 /// What a rate limiter has left, of calls or of tokens of a model API.
@@ -31,7 +33,9 @@ pub struct RateSnapshot {
     pub remaining: f64,
     /// Calls admitted at once after a pause; [`u32::MAX`] without a limit on calls.
     pub burst: u32,
-    /// How long until all of `burst` is there again.
+    /// What of `burst` is this process's own: its share of a fleet's, else all of it.
+    pub own_burst: u32,
+    /// How long until all of it is there again.
     pub reset_after: Duration,
     /// Calls that wait for their turn.
     pub queued: usize,
@@ -56,18 +60,19 @@ impl RateSnapshot {
         Self {
             remaining: limiter.remaining(now),
             burst: limiter.config().most_at_once(),
+            own_burst: limiter.own_burst(),
             reset_after: limiter.reset_after(now),
             queued: limiter.queued(),
             shared: limiter.in_fleet(),
         }
     }
 
-    /// 0 if not one whole call is left, else the share of the burst that is left.
+    /// 0 if not one whole call is left, else the share of the process's own burst that is left: what a fleet has besides is not known here.
     pub(crate) fn health(&self) -> f64 {
         if self.remaining < 1.0 {
             return 0.0;
         }
-        (self.remaining / f64::from(self.burst.max(1))).clamp(0.0, 1.0)
+        (self.remaining / f64::from(self.own_burst.max(1))).clamp(0.0, 1.0)
     }
 }
 
@@ -107,6 +112,14 @@ impl Parts {
                 config.queue_timeout != Some(Duration::ZERO) && limiter.queued() < config.queue_size as usize;
             limiter.peek().is_err() && !may_wait
         })
+    }
+
+    pub(super) fn set_keyed(&mut self, stage: Stage, is_keyed: bool) {
+        self.keyed[stage as usize] = is_keyed;
+    }
+
+    pub(super) fn is_keyed(&self, stage: Stage) -> bool {
+        self.keyed[stage as usize]
     }
 
     /// Puts a breaker in the place of another. The transitions of the operation are counted on from where they were.

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use tower_rampart_core::{
-    Outcome,
+    Outcome, Stage,
     breaker::{self, Breaker, State},
 };
-use tower_rampart_redis::{Config, Hint};
+use tower_rampart_redis::{Config, Hint, Reason};
 
 use crate::{
     clock::now,
@@ -24,7 +24,18 @@ fn talkative(server: &Server, caution: bool) -> Config {
 
 /// Nodes with a circuit each, that heard of each other.
 async fn nodes(count: usize, server: &Server, caution: bool) -> Vec<(Node, Arc<Breaker>)> {
-    let nodes = Node::fleet(count, &talkative(server, caution), quota(100.0));
+    with_circuits(count, &talkative(server, caution)).await
+}
+
+/// Two of them that are the user `fleet`.
+async fn as_user(server: &Server) -> Vec<(Node, Arc<Breaker>)> {
+    let mut config = talkative(server, false);
+    config.url = format!("redis://fleet:secret@127.0.0.1:{}", server.port());
+    with_circuits(2, &config).await
+}
+
+async fn with_circuits(count: usize, config: &Config) -> Vec<(Node, Arc<Breaker>)> {
+    let nodes = Node::fleet(count, config, quota(100.0));
     let mut all = Vec::new();
     for node in nodes {
         node.until_shared().await;
@@ -170,4 +181,88 @@ async fn a_forged_crowd_makes_cautious_and_no_more() {
     breaker.record(permit, Outcome::Success, None, now);
     assert_eq!(breaker.state(now()), State::Closed);
     until(node, |hint| !hint.fleet_open).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn circuit_that_nobody_calls_says_nothing_once_it_may_recover() {
+    let server = Server::start();
+    let nodes = nodes(2, &server, false).await;
+    let breaker = &nodes[0].1;
+    let mut config = breaker::Config::clone(&breaker.config());
+    config.recovery_timeout = Duration::from_secs(1);
+    breaker.reconfigure(config, now()).expect("it is valid");
+    open(breaker);
+    let other = &nodes[1].0;
+    until(other, |hint| hint.others_open == 1).await;
+    until(other, |hint| hint.others == 1 && hint.others_open == 0).await;
+    assert_eq!(breaker.state(now()), State::HalfOpen, "nobody called");
+    // A probe that takes its time is a word again.
+    let probe = breaker.try_acquire(now()).expect("it may recover");
+    until(other, |hint| hint.others_open == 1).await;
+    breaker.record(probe, Outcome::Success, None, now());
+    until(other, |hint| hint.others_open == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn circuit_that_an_operator_tripped_is_no_witness() {
+    let server = Server::start();
+    let nodes = nodes(3, &server, false).await;
+    nodes[0].1.trip(now());
+    open(&nodes[1].1);
+    until(&nodes[2].0, |hint| hint.others_open == 1).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(nodes[2].0.fleet.hint("search").map(|it| it.others_open), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn circuit_that_is_kept_by_key_is_no_word_and_hears_none() {
+    let server = Server::start();
+    let nodes = nodes(2, &server, true).await;
+    for (node, _) in &nodes {
+        node.registry.get("search").expect("it is there").set_keyed(Stage::CircuitBreaker, true);
+    }
+    open(&nodes[0].1);
+    let began = now();
+    while nodes.iter().any(|(node, _)| node.fleet.hint("search").is_some()) {
+        assert!(now().since(began) < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(server.run("ZCARD rampart:{search}:open").starts_with(":0"));
+}
+
+/// What a user of Redis needs to be allowed, as docs/fleet.md says.
+const PERMISSIONS: &str = "~rampart:* -@all +eval +evalsha +script|load +time +hmget +hset +pexpire +zadd +zrem +zcard \
+                           +zremrangebyscore +zremrangebyrank +publish";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn permissions_that_the_page_names_suffice() {
+    let page = include_str!("../../../../docs/fleet.md");
+    let listening = "resetchannels &rampart:circuits +subscribe";
+    assert!(page.contains(&format!("{} {listening}", PERMISSIONS.split_whitespace().collect::<Vec<_>>().join(" "))));
+    let server = Server::start();
+    assert!(server.run(&format!("ACL SETUSER fleet on >secret {PERMISSIONS} {listening}")).starts_with("+OK"));
+    let nodes = as_user(&server).await;
+    open(&nodes[0].1);
+    until(&nodes[1].0, |hint| hint.others_open == 1).await;
+    for (node, _) in &nodes {
+        assert!(node.is_shared());
+        let faults = node.fleet.status().counts.faults;
+        assert!(faults.iter().all(|(_, count)| *count == 0), "{faults:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_listen_goes_on_speaking_and_asks_seldom() {
+    let server = Server::start();
+    assert!(server.run(&format!("ACL SETUSER fleet on >secret {PERMISSIONS} allchannels")).starts_with("+OK"));
+    let nodes = as_user(&server).await;
+    open(&nodes[0].1);
+    until(&nodes[1].0, |hint| hint.others_open == 1).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for (node, _) in &nodes {
+        assert!(node.is_shared());
+        let faults = node.fleet.status().counts.faults;
+        let denied = faults.iter().find(|(reason, _)| *reason == Reason::Denied).map(|(_, count)| *count);
+        assert!(denied.is_some_and(|count| (1..=4).contains(&count)), "{faults:?}");
+    }
 }

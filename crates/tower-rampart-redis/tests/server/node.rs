@@ -35,7 +35,6 @@ struct Load {
 struct Counts {
     admitted: AtomicU64,
     asked: AtomicU64,
-    longest_nanos: AtomicU64,
 }
 
 /// Short times, and patience for a machine that has other things to do.
@@ -84,10 +83,7 @@ impl Node {
             while !stopped.load(Ordering::Relaxed) {
                 tick.tick().await;
                 for _ in 0..each_time {
-                    let before = now();
-                    let admitted = limiter.try_acquire(1, before).is_ok();
-                    let took = now().since(before).as_nanos() as u64;
-                    counts.longest_nanos.fetch_max(took, Ordering::Relaxed);
+                    let admitted = limiter.try_acquire(1, now()).is_ok();
                     counts.asked.fetch_add(1, Ordering::Relaxed);
                     counts.admitted.fetch_add(u64::from(admitted), Ordering::Relaxed);
                 }
@@ -105,11 +101,6 @@ impl Node {
 
     pub(crate) fn refused(&self) -> u64 {
         self.counts().asked.load(Ordering::Relaxed) - self.admitted()
-    }
-
-    /// The longest that a call took to be decided.
-    pub(crate) fn longest(&self) -> Duration {
-        Duration::from_nanos(self.counts().longest_nanos.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_shared(&self) -> bool {

@@ -141,14 +141,24 @@ pub(crate) struct Impostor {
 
 impl Impostor {
     pub(crate) fn saying(words: &str) -> Self {
+        Self::with(words, answer_all)
+    }
+
+    /// One that passes on what a server says, until it is told what to say instead of each of its answers.
+    pub(crate) fn before(server: &Server) -> Self {
+        let port = server.port();
+        Self::with("", move |stream, words| relay(stream, port, words))
+    }
+
+    fn with(words: &str, serve: impl Fn(TcpStream, &Mutex<String>) + Clone + Send + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let says = Arc::new(Mutex::new(words.to_owned()));
         let words = Arc::clone(&says);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let words = Arc::clone(&words);
-                std::thread::spawn(move || answer_all(stream, &words));
+                let (words, serve) = (Arc::clone(&words), serve.clone());
+                std::thread::spawn(move || serve(stream, &words));
             }
         });
         Self { port, says }
@@ -160,6 +170,26 @@ impl Impostor {
 
     pub(crate) fn say(&self, words: &str) {
         words.clone_into(&mut self.says.lock().expect("nobody panics"));
+    }
+}
+
+fn relay(mut client: TcpStream, port: u16, words: &Mutex<String>) {
+    let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return };
+    let (Ok(mut requests), Ok(mut there)) = (client.try_clone(), server.try_clone()) else { return };
+    std::thread::spawn(move || {
+        // The other end is closed with this one; that it was closed is no failure.
+        drop(std::io::copy(&mut requests, &mut there));
+        drop(there.shutdown(std::net::Shutdown::Both));
+    });
+    let mut answer = vec![0; 65_536];
+    while let Ok(read) = server.read(&mut answer)
+        && read > 0
+    {
+        let instead = words.lock().expect("nobody panics").clone();
+        let said = if instead.is_empty() { &answer[..read] } else { instead.as_bytes() };
+        if client.write_all(said).is_err() {
+            return;
+        }
     }
 }
 

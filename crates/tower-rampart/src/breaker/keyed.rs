@@ -142,7 +142,7 @@ impl<K, C> KeyedBuilder<K, C> {
     where
         C: IntoClassifier<C2>,
     {
-        let (breaker, classifier) = self.builder.into_parts()?;
+        let (breaker, classifier) = self.builder.into_parts(true)?;
         let classifier = SharedClassifier(Arc::new(classifier));
         let (name, config) = (Arc::clone(breaker.name()), Config::clone(&breaker.config()));
         let shared = Arc::new(Shared { breaker, classifier: classifier.clone(), per_key: true });

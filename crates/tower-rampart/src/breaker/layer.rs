@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
-use tower_rampart_core::{InvalidConfig, breaker::Breaker};
+use tower_rampart_core::{InvalidConfig, Stage, breaker::Breaker};
 
 use super::{CircuitBreaker, Config, Handle, Shared};
 use crate::{
@@ -108,19 +108,22 @@ impl<C> Builder<C> {
     where
         C: IntoClassifier<C2>,
     {
-        let (breaker, classifier) = self.into_parts()?;
+        let (breaker, classifier) = self.into_parts(false)?;
         Ok(CircuitBreakerLayer { shared: Arc::new(Shared { breaker, classifier, per_key: false }) })
     }
 
-    /// The circuit, which the registry knows from now on, and the classifier.
-    pub(super) fn into_parts<C2>(self) -> Result<(Arc<Breaker>, C2), InvalidConfig>
+    /// The circuit, which the registry knows from now on, and the classifier. `is_keyed`: it is that of all keys without a place.
+    pub(super) fn into_parts<C2>(self, is_keyed: bool) -> Result<(Arc<Breaker>, C2), InvalidConfig>
     where
         C: IntoClassifier<C2>,
     {
         let breaker = Arc::new(Breaker::new(self.name.as_str(), self.config)?);
         clock::prepare();
         if let Some(registry) = &self.registry {
-            registry.attach(&self.name, |operation| operation.attach_breaker(Arc::clone(&breaker)))?;
+            registry.attach(&self.name, |operation| {
+                operation.set_keyed(Stage::CircuitBreaker, is_keyed);
+                operation.attach_breaker(Arc::clone(&breaker));
+            })?;
         }
         Ok((breaker, self.classifier.into_classifier()))
     }

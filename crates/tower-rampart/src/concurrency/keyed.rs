@@ -84,7 +84,7 @@ impl<K> KeyedBuilder<K> {
     /// # Errors
     /// Names the field of the configuration that is out of its range.
     pub fn build(self) -> Result<KeyedConcurrencyLimitLayer<K>, InvalidConfig> {
-        let shared = self.builder.into_limiter()?;
+        let shared = self.builder.into_limiter(true)?;
         let (name, config) = (Arc::clone(shared.name()), shared.config());
         let limiters = Arc::new(Keyed::new(name, shared, &config, self.max_keys)?);
         Ok(KeyedConcurrencyLimitLayer { shared: Arc::new(KeyedShared { limiters, extractor: self.extractor }) })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tower_layer::Layer;
-use tower_rampart_core::{InvalidConfig, concurrency::Limiter};
+use tower_rampart_core::{InvalidConfig, Stage, concurrency::Limiter};
 
 use super::{ConcurrencyLimit, Config, Handle};
 use crate::registry::Registry;
@@ -74,14 +74,17 @@ impl Builder {
     /// # Errors
     /// Names the field of the configuration that is out of its range.
     pub fn build(self) -> Result<ConcurrencyLimitLayer, InvalidConfig> {
-        Ok(ConcurrencyLimitLayer { limiter: self.into_limiter()? })
+        Ok(ConcurrencyLimitLayer { limiter: self.into_limiter(false)? })
     }
 
-    /// The limiter, which the registry knows from now on.
-    pub(super) fn into_limiter(self) -> Result<Arc<Limiter>, InvalidConfig> {
+    /// The limiter, which the registry knows from now on. `is_keyed`: it is that of all keys without a place.
+    pub(super) fn into_limiter(self, is_keyed: bool) -> Result<Arc<Limiter>, InvalidConfig> {
         let limiter = Arc::new(Limiter::new(self.name.as_str(), self.config)?);
         if let Some(registry) = &self.registry {
-            registry.attach(&self.name, |operation| operation.attach_concurrency_limiter(Arc::clone(&limiter)))?;
+            registry.attach(&self.name, |operation| {
+                operation.set_keyed(Stage::Concurrency, is_keyed);
+                operation.attach_concurrency_limiter(Arc::clone(&limiter));
+            })?;
         }
         Ok(limiter)
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tower_rampart_config::{Capabilities, Capability, OperationConfig};
 use tower_rampart_core::{
-    InvalidConfig, Timestamp,
+    InvalidConfig, Stage, Timestamp,
     breaker::Breaker,
     concurrency::Limiter,
     control::ConfigCell,
@@ -78,6 +78,7 @@ impl Machines {
             operation,
         };
         machines.adopt_keys(&machines.config(), Timestamp::ZERO)?;
+        machines.show_keyed(&machines.config());
         machines.operation.attach_breaker(Arc::clone(&machines.breaker));
         machines.operation.attach_rate_limiter(Arc::clone(&machines.rate));
         machines.operation.attach_token_limiter(Arc::clone(&machines.tokens));
@@ -125,6 +126,7 @@ impl Machines {
         if KeyedStages::from(&config).any() {
             self.adopt_keys(&config, now)?;
         }
+        self.show_keyed(&config);
         self.http.store(HttpSettings::new(&config, &self.rate, &self.tokens));
         self.settings.store(Settings::from(&config));
         self.switches.count(&current, &config);
@@ -138,6 +140,14 @@ impl Machines {
     fn adopt_keys(&self, config: &OperationConfig, now: Timestamp) -> Result<(), InvalidConfig> {
         let shared = (&self.breaker, &self.rate, &self.concurrency);
         self.keyed.adopt(self.operation.name(), shared, config, now)
+    }
+
+    /// Whoever reads the registry is to know which machines are not all that there is.
+    fn show_keyed(&self, config: &OperationConfig) {
+        let keyed = KeyedStages::from(config);
+        self.operation.set_keyed(Stage::CircuitBreaker, keyed.circuit);
+        self.operation.set_keyed(Stage::RateLimit, keyed.rate);
+        self.operation.set_keyed(Stage::Concurrency, keyed.concurrency);
     }
 
     /// Gives the stages that are on, or those that are off, their new values; whether the circuit's observers are to be told.

@@ -87,7 +87,7 @@ impl<K, W> KeyedBuilder<K, W> {
     /// # Errors
     /// Names the field of the configuration that is out of its range.
     pub fn build(self) -> Result<KeyedRateLimitLayer<K, W>, InvalidConfig> {
-        let (limiter, cost) = self.builder.into_parts()?;
+        let (limiter, cost) = self.builder.into_parts(true)?;
         let limiter = Arc::new(KeyedRateLimiter::over(limiter, self.keys)?);
         Ok(KeyedRateLimitLayer { shared: Arc::new(KeyedShared { limiter, extractor: self.extractor, cost }) })
     }

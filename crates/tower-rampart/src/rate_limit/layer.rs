@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
-use tower_rampart_core::{InvalidConfig, rate::RateLimiter};
+use tower_rampart_core::{InvalidConfig, Stage, rate::RateLimiter};
 
 use super::{Config, Handle, One, RateLimit, Shared};
 use crate::{clock, registry::Registry};
@@ -93,16 +93,19 @@ impl<W> Builder<W> {
     /// # Errors
     /// Names the field of the configuration that is out of its range.
     pub fn build(self) -> Result<RateLimitLayer<W>, InvalidConfig> {
-        let (limiter, cost) = self.into_parts()?;
+        let (limiter, cost) = self.into_parts(false)?;
         Ok(RateLimitLayer { shared: Arc::new(Shared { limiter, cost }) })
     }
 
-    /// The limiter, which the registry knows from now on, and the costs.
-    pub(super) fn into_parts(self) -> Result<(Arc<RateLimiter>, W), InvalidConfig> {
+    /// The limiter, which the registry knows from now on, and the costs. `is_keyed`: it is that of all keys without a place.
+    pub(super) fn into_parts(self, is_keyed: bool) -> Result<(Arc<RateLimiter>, W), InvalidConfig> {
         let limiter = Arc::new(RateLimiter::new(self.name.as_str(), self.config)?);
         clock::prepare();
         if let Some(registry) = &self.registry {
-            registry.attach(&self.name, |operation| operation.attach_rate_limiter(Arc::clone(&limiter)))?;
+            registry.attach(&self.name, |operation| {
+                operation.set_keyed(Stage::RateLimit, is_keyed);
+                operation.attach_rate_limiter(Arc::clone(&limiter));
+            })?;
         }
         Ok((limiter, self.cost))
     }

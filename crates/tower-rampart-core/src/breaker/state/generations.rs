@@ -48,12 +48,12 @@ fn call_that_belongs_to_no_generation_is_judged_in_none() {
 fn probe_of_a_generation_that_came_again_is_stale() {
     let mut machine = in_last_generation(|it| it.recovery_timeout = Duration::from_millis(1));
     let recovered = NOW.after(Duration::from_millis(1));
-    machine.trip(TransitionReason::Tripped, NOW);
+    machine.trip(TransitionReason::Tripped, None, NOW);
     let old = acquire(&mut machine, recovered);
     assert_eq!((old.generation(), old.is_probe()), (2, true));
     machine.generation = u32::MAX;
     let later = recovered.after(Duration::from_millis(1));
-    machine.trip(TransitionReason::Tripped, recovered);
+    machine.trip(TransitionReason::Tripped, None, recovered);
     let new = acquire(&mut machine, later);
     assert_eq!((new.generation(), new.slot()), (old.generation(), old.slot()));
     assert!(!machine.record(&old, Outcome::Success, None, later).current);

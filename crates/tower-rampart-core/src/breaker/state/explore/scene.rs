@@ -175,7 +175,7 @@ impl Scene {
             Event::Command(command) => {
                 match command {
                     Command::Reset => self.machine.reset(),
-                    Command::Trip => self.machine.trip(TransitionReason::Tripped, self.now),
+                    Command::Trip => self.machine.trip(TransitionReason::Tripped, None, self.now),
                     Command::ForceOpen => self.machine.force_open(),
                     Command::ForceClose => self.machine.force_close(),
                     Command::Disable => self.machine.disable(),
