@@ -20,7 +20,7 @@ async fn three_nodes_hold_one_limit_within_two_percent() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_near(rate(&nodes, Duration::from_secs(10)).await, 100.0, 0.02);
     for node in &nodes {
-        // Nobody promises that it is fair; who starves gets the first burst's third at most.
+        // Nobody promises that it is fair: docs/fleet.md says so.
         assert!(node.admitted() > 50, "one of them got {} only", node.admitted());
     }
 }
