@@ -1,5 +1,6 @@
 //! Controllers of adaptive limits under samples of any kind, and the limiter that they move.
 #![cfg(not(loom))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::time::Duration;
 
@@ -214,15 +215,21 @@ fn reload_between_fixed_and_adaptive_and_between_algorithms_loses_no_permit() {
 }
 
 #[test]
-fn bounds_that_exclude_the_beginning_are_refused() {
-    for (max_inflight, min, max, field) in [
-        (5, 6, 20, "concurrency.max_inflight"),
-        (21, 1, 20, "concurrency.max_inflight"),
-        (5, 0, 20, "concurrency.adaptive.min"),
-        (5, 5, 4, "concurrency.adaptive.max"),
-        (5, 5, 1_000_001, "concurrency.adaptive.max"),
-    ] {
+fn limit_begins_within_its_bounds_and_bounds_that_exclude_each_other_are_refused() {
+    for (max_inflight, begins) in [(3, 4), (4, 4), (6, 6), (7, 6)] {
         let mut config = Config::new(max_inflight);
+        config.adaptive = Some(Adaptive::new(Algorithm::Aimd).between(4, 6));
+        assert_eq!(Limiter::new("x", config).unwrap().max_inflight(), begins);
+        let fixed = Limiter::new("x", Config::new(10)).unwrap();
+        fixed.reconfigure(config).unwrap();
+        assert_eq!(fixed.max_inflight(), begins);
+    }
+    for (min, max, field) in [
+        (0, 20, "concurrency.adaptive.min"),
+        (5, 4, "concurrency.adaptive.max"),
+        (5, 1_000_001, "concurrency.adaptive.max"),
+    ] {
+        let mut config = Config::new(5);
         config.adaptive = Some(Adaptive::new(Algorithm::Aimd).between(min, max));
         assert_eq!(config.check().unwrap_err().field, field, "{config:?}");
     }

@@ -14,7 +14,7 @@ use crate::{
 pub struct Config {
     /// Whether the stage is on. Default: true.
     pub enabled: bool,
-    /// Calls in flight at once, 1 to 1 000 000; where the limit moves, what it begins at, within its bounds. Default: 100.
+    /// Calls in flight at once, 1 to 1 000 000; where the limit moves, what it begins at. Default: 100.
     pub max_inflight: u32,
     /// Calls that may wait for a permit, 0 to 1 000 000. Default: 0, refuse at once.
     pub queue_size: u32,
@@ -46,6 +46,6 @@ impl Config {
         if let Some(wait) = self.queue_timeout {
             InvalidConfig::duration("concurrency.queue_timeout", wait, Duration::ZERO, DAY)?;
         }
-        self.adaptive.map_or(Ok(()), |it| it.check(self.max_inflight))
+        self.adaptive.map_or(Ok(()), |it| it.check())
     }
 }

@@ -4,7 +4,6 @@ use crate::{InvalidConfig, invalid::MAX_COUNT};
 
 /// What moves the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Algorithm {
     /// Additive increase, multiplicative decrease: one more in every round without a drop, a tenth less at a drop.
     Aimd,
@@ -28,7 +27,7 @@ impl Algorithm {
     }
 }
 
-/// How a limit moves. It begins at the limiter's `max_inflight`.
+/// How a limit moves. It begins at the limiter's `max_inflight`, or at the bound next to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Adaptive {
@@ -54,11 +53,10 @@ impl Adaptive {
         self
     }
 
-    /// Checks the ranges, and that the limit it begins at lies between its bounds.
-    pub(crate) fn check(&self, max_inflight: u32) -> Result<(), InvalidConfig> {
+    /// Checks the ranges.
+    pub(crate) fn check(&self) -> Result<(), InvalidConfig> {
         InvalidConfig::range("concurrency.adaptive.min", self.min, 1, MAX_COUNT)?;
-        InvalidConfig::range("concurrency.adaptive.max", self.max, self.min, MAX_COUNT)?;
-        InvalidConfig::range("concurrency.max_inflight", max_inflight, self.min, self.max)
+        InvalidConfig::range("concurrency.adaptive.max", self.max, self.min, MAX_COUNT)
     }
 
     /// The nearest limit within the bounds.
