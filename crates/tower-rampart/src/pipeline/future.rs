@@ -309,7 +309,7 @@ where
                 let (name, original) = (call.name(), this.original.take());
                 result = result.map_err(|error| Error::FallbackFailed(FallbackFailed::new(name, error, original)));
             }
-            settle(call, &mut result, &verdict, |answer, tried| answer.name(tried));
+            settle(call, &mut result, &verdict, A::name);
             *this.call = Lazy::Done;
             return Poll::Ready(result);
         }
