@@ -1,6 +1,6 @@
 //! How a limiter's limit is moved by what becomes of attempts, and what stays of it through a reload. The machine is `adaptive`.
 
-use super::{Config, Controller, Limiter, Sample, limit::Cold};
+use super::{Algorithm, Config, Controller, Limiter, Sample, limit::Cold};
 use crate::sync::{Ordering, lock};
 
 impl Limiter {
@@ -8,6 +8,11 @@ impl Limiter {
     #[inline]
     pub fn is_adaptive(&self) -> bool {
         self.adaptive.load(Ordering::Relaxed)
+    }
+
+    /// What moves the limit; `None` if nothing does.
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        lock(&self.cold).config.adaptive.map(|it| it.algorithm)
     }
 
     /// Takes an attempt in that has ended, by a call that still holds its permit. Moves the limit within its bounds; who waits is served at once where it grows.
