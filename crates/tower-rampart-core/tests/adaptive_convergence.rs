@@ -88,6 +88,17 @@ fn aimd_swings_between_eight_tenths_of_where_drops_begin_and_one_above() {
 }
 
 #[test]
+fn least_limit_above_the_knee_is_not_climbed_from() {
+    for algorithm in BY_LATENCY {
+        let controller = Controller::new(Adaptive::new(algorithm).between(80, 1000), 80);
+        let mut world = World::new(controller, 50, EVEN);
+        world.run(60 * SECOND);
+        let limits = world.run(600 * SECOND);
+        assert!(limits.iter().all(|it| (80..=100).contains(it)), "{algorithm:?}: {:?}", limits.iter().max());
+    }
+}
+
+#[test]
 fn limit_that_is_not_used_does_not_grow() {
     for algorithm in Algorithm::ALL {
         let mut world = world(algorithm, 50, 100, VARYING);

@@ -36,7 +36,8 @@ enum Phase {
     },
     // Warm | Steady => Draining: the base is to be measured
     Draining {
-        /// The latency at twice the limit.
+        /// The limit before it was halved, and the latency at that.
+        from: f64,
         before: f64,
     },
 }
@@ -82,30 +83,30 @@ impl Baseline {
                 self.base = Some(base);
                 Step::Move(base)
             }
-            Phase::Draining { before } if seen.latency < before * FASTER => self.drain(limit, least, seen),
-            Phase::Draining { .. } => self.measured(limit * 2.0, seen),
+            Phase::Draining { before, .. } if seen.latency < before * FASTER => self.drain(limit, least, seen),
+            Phase::Draining { from, .. } => self.measured(from, seen),
         }
     }
 
     /// Ends a drain without an answer; the limit that it had begun from, or come to.
     pub(super) fn give_up(&mut self, limit: f64) -> f64 {
         match self.phase {
-            Phase::Draining { .. } => {
+            Phase::Draining { from, .. } => {
                 self.phase = Phase::Steady { rounds: 0 };
-                self.limit_then = limit * 2.0;
-                limit * 2.0
+                self.limit_then = from;
+                from
             }
             Phase::Fresh | Phase::Warm | Phase::Steady { .. } => limit,
         }
     }
 
-    /// Halves the limit, or takes what there is where that cannot be.
+    /// Halves the limit, as far as its bound lets it. At its bound there is no less to be seen.
     fn drain(&mut self, limit: f64, least: f64, seen: &Seen) -> Step {
-        if limit / 2.0 < least {
+        if limit <= least {
             return self.measured(limit, seen);
         }
-        self.phase = Phase::Draining { before: seen.latency };
-        Step::Hold(limit / 2.0)
+        self.phase = Phase::Draining { from: limit, before: seen.latency };
+        Step::Hold((limit / 2.0).max(least))
     }
 
     /// Believes a latency that is far from the base at once, and another by half.
