@@ -63,7 +63,7 @@ fn limit_converges_to_the_knee_and_follows_when_capacity_halves_and_comes_back()
         }
         let summary = &replayed.0.last().unwrap()["summary"];
         // What 80, 40 and 80 servers of 100 ms could do at most.
-        let most = (800 * 40 + 400 * 40 + 800 * 40) as f64;
+        let most = f64::from(800 * 40 + 400 * 40 + 800 * 40);
         assert!(summary["ok"].as_f64().unwrap() > 0.9 * most, "{algorithm}: {summary}");
         assert!(summary["p99_ms"].as_u64().unwrap() < 250, "{algorithm}: {summary}");
     }
