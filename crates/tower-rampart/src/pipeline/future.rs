@@ -10,17 +10,18 @@ use std::{
 };
 
 use pin_project::pin_project;
-use tower_rampart_core::{Timestamp, Verdict};
+use tower_rampart_core::{Class, Timestamp, Verdict};
 use tower_service::Service;
 
 use super::{
-    Judge, Report, Shared,
+    CacheUse, Judge, Report, Shared,
     call::Call,
     judge::judge,
     rate::Turn,
     steps::{self, Carry, Patience, Step},
 };
 use crate::{
+    cache::{self, Caching, Look, Visit as _},
     clock,
     error::{Error, FallbackFailed},
     fallback::{Fallback, Fault, Walk},
@@ -56,6 +57,8 @@ where
     /// The error that the fallback answers for.
     original: Option<Arc<Error<J::Error>>>,
     call: Lazy<J, K, A, R>,
+    /// What the call has to do with its cache: last, so that whoever goes on in its place finds free what it held.
+    visit: Option<<J::Cache as Caching<Req, S::Response>>::Visit>,
 }
 
 /// A call begins when it is polled.
@@ -68,8 +71,16 @@ enum Lazy<J, K, A, R> {
 
 #[pin_project(project = StateProjection)]
 pub(super) enum State<F, G, Res, E> {
-    /// Nothing happened yet.
-    Start,
+    /// Nothing happened yet, or the cache was asked, until `at`, and the call is to be made.
+    Start {
+        at: Option<Timestamp>,
+    },
+    // Start => Asking: the cache is on
+    // Asking => Start: the request has no key
+    Asking,
+    // Asking => Following: the answer is not there
+    // Following => Start: nobody else fetches it
+    Following,
     // Start => RateQueue: the tokens are not there, and the call may wait
     RateQueue {
         since: Timestamp,
@@ -113,13 +124,14 @@ where
 {
     pub(crate) fn new(service: S, request: Req, shared: Arc<Shared<J, K, A, R>>) -> Self {
         Self {
-            state: State::Start,
+            state: State::Start { at: None },
             timer: Timer::new(),
             service,
             request: Some(request),
             walk: Walk::new(None),
             original: None,
             call: Lazy::Unpolled(shared),
+            visit: None,
         }
     }
 }
@@ -143,6 +155,7 @@ where
             walk: Walk::new(spare),
             original: None,
             call: Lazy::Begun(call),
+            visit: None,
         }
     }
 }
@@ -169,17 +182,68 @@ where
         let Lazy::Begun(call) = this.call else { unreachable!("a future is not polled after it was ready") };
         loop {
             let step = match this.state.as_mut().project() {
-                StateProjection::Start => {
+                StateProjection::Start { at } => {
+                    if call.settings.cache {
+                        this.state.set(State::Asking);
+                        continue;
+                    }
+                    let now = at.unwrap_or(call.began);
                     if call.settings.keyed.any() {
                         let request = this.request.as_ref().expect("the request is there until the first attempt");
                         let shared = Arc::clone(&call.shared);
-                        call.take_keys(call.began, |stage, read| shared.judge.key(request, stage, read));
+                        call.take_keys(now, |stage, read| shared.judge.key(request, stage, read));
                     }
                     if call.settings.fallback.enabled && call.shared.answer.needs_request() {
                         let request = this.request.as_ref().expect("the request is there until the first attempt");
                         *this.walk = Walk::new(call.shared.cloner.clone_request(request));
                     }
-                    steps::enter(call, call.began)
+                    steps::enter(call, now)
+                }
+                StateProjection::Asking => {
+                    let request = this.request.as_ref().expect("the request is there until the first attempt");
+                    let (cache, now) = (call.shared.judge.cache(), clock::now());
+                    let mut look = None;
+                    if cache.wants_body(request) {
+                        let mut read = |body: Option<&[u8]>| look = cache.look(request, body, now);
+                        if call.shared.cloner.poll_body(request, cx, &mut read).is_pending() {
+                            ready!(poll_at(this.timer.as_mut(), cx, call.deadline));
+                        }
+                    } else {
+                        look = cache.look(request, None, now);
+                    }
+                    call.settings.cache = false;
+                    match look {
+                        Some(Look::Hit(answer)) => {
+                            call.explain.cache = Some(CacheUse::Hit);
+                            Step::Answered(Ok(answer))
+                        }
+                        Some(Look::Visit(visit)) => {
+                            *this.visit = Some(visit);
+                            Step::Go(State::Following)
+                        }
+                        None => Step::Go(State::Start { at: Some(now) }),
+                    }
+                }
+                StateProjection::Following => {
+                    let visit = this.visit.as_mut().expect("whoever follows has a visit");
+                    let given = match visit.poll(cx) {
+                        Poll::Ready(given) => given,
+                        Poll::Pending => {
+                            let until = visit.until();
+                            let until = call.deadline.map_or(until, |deadline| deadline.min(until));
+                            ready!(this.timer.as_mut().poll_until(cx, until));
+                            visit.give_up()
+                        }
+                    };
+                    match given {
+                        Some(answer) => {
+                            *this.visit = None;
+                            call.explain.cache = Some(CacheUse::Coalesced);
+                            Step::Answered(Ok(answer))
+                        }
+                        None if call.is_past_deadline() => steps::past_deadline(call, Carry::default()),
+                        None => Step::Go(State::Start { at: Some(clock::now()) }),
+                    }
                 }
                 StateProjection::RateQueue { since } => match call.poll_rate(cx, *since) {
                     Turn::Granted(now) => steps::enter_concurrency(call, now),
@@ -264,13 +328,24 @@ where
                 Step::Attempted(result) => (result, true),
                 Step::Answered(result) => (result, false),
             };
-            let verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);
+            let mut verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);
             if is_attempt && let Some((until, payment)) = steps::after_attempt(call, &verdict, this.request.as_ref()) {
                 this.state.set(State::Waiting { until, carry: Carry::new(result, payment) });
                 continue;
             }
             // What was called is dropped first, then its permits are given back; a fallback holds none of them.
             this.state.set(State::Answered);
+            let stands_in = this.visit.take().and_then(|visit| cache::end(visit, &mut result, &verdict));
+            if let Some(answer) = stands_in {
+                call.judge_circuit(&verdict);
+                call.release();
+                call.explain.cache = Some(CacheUse::Stale);
+                verdict = Verdict::new(Class::Success);
+                result = Ok(answer);
+                settle(call, &mut result, &verdict);
+                *this.call = Lazy::Done;
+                return Poll::Ready(result);
+            }
             let may_fall = this.walk.may_step(call.settings.fallback, &verdict, &call.shared.answer);
             if !may_fall && call.may_hold() && result.is_ok() {
                 let held = call.hold(&verdict);
