@@ -118,9 +118,10 @@ fn follower_that_is_dropped_is_passed_over() {
 #[test]
 fn fault_of_the_leader_sends_all_on_by_themselves() {
     let cache = cache(|_| {});
-    let leader = visit(&cache, "a");
+    let mut leader = visit(&cache, "a");
     let mut followers = [(); 3].map(|()| visit(&cache, "a"));
-    assert!(leader.failed(START).is_none(), "nothing is there that could stand in");
+    assert!(leader.stale(START).is_none(), "nothing is there that could stand in");
+    leader.release();
     for follower in &mut followers {
         assert!(value(poll(follower)).is_none() && !follower.follows());
     }
@@ -163,7 +164,7 @@ fn answer_past_its_time_stands_in_for_a_fault_for_a_while() {
     land(visit(&cache, "a"), 9);
     let fails = |at| match cache.look(&"a", Timestamp::from_millis(at)) {
         Look::Hit(_) => panic!("it is fresh"),
-        Look::Visit(visit) => visit.failed(Timestamp::from_millis(at)).map(|it| *it.value),
+        Look::Visit(visit) => visit.stale(Timestamp::from_millis(at)).map(|it| *it.value),
     };
     assert_eq!(hit(&cache, "a", Timestamp::from_millis(99)), Some(9));
     assert_eq!((fails(100), fails(149), fails(150)), (Some(9), Some(9), None));
@@ -179,7 +180,7 @@ fn answer_may_shorten_its_times_and_not_lengthen_them() {
     let (later, end) = (Timestamp::from_millis(10), Timestamp::from_millis(60_000));
     assert_eq!(hit(&cache, "short", later), None);
     let Look::Visit(visit) = cache.look(&"short", later) else { panic!("it is not fresh") };
-    assert!(visit.failed(later).is_none(), "it forbids to be used past its time");
+    assert!(visit.stale(later).is_none(), "it forbids to be used past its time");
     assert_eq!((hit(&cache, "long", later), hit(&cache, "long", end)), (Some(1), None));
 }
 

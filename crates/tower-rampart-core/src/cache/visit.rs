@@ -102,9 +102,8 @@ impl<K: Eq + Hash + Clone, V> Visit<K, V> {
         }
     }
 
-    /// The answer past its time that may stand in for a fault; those who wait go on by themselves.
-    pub fn failed(mut self, now: Timestamp) -> Option<Found<V>> {
-        self.release();
+    /// The answer past its time that may stand in for a fault, which this call has come to.
+    pub fn stale(&self, now: Timestamp) -> Option<Found<V>> {
         self.cache.stale(&self.key, now)
     }
 }

@@ -89,7 +89,7 @@ where
         cache::Visit::release(&mut self);
     }
 
-    fn failed(self, now: Timestamp) -> Option<V> {
-        copy(cache::Visit::failed(*self, now))
+    fn stale(&mut self, now: Timestamp) -> Option<V> {
+        copy(cache::Visit::stale(self, now))
     }
 }

@@ -111,12 +111,11 @@ where
                 }
                 StateProjection::Calling(future) => {
                     let mut result = ready!(future.poll(cx));
-                    let Some(visit) = this.visit.take() else { return Poll::Ready(result) };
+                    let Some(mut visit) = this.visit.take() else { return Poll::Ready(result) };
                     let verdict = this.shared.classifier.classify(this.info, result.as_ref());
-                    return Poll::Ready(match super::end(visit, &mut result, &verdict) {
-                        Some(stale) => Ok(stale),
-                        None => result,
-                    });
+                    let stale = super::stand_in(Some(&mut visit), &verdict);
+                    super::end(visit, &mut result, &verdict);
+                    return Poll::Ready(stale.map_or(result, Ok));
                 }
             }
         }

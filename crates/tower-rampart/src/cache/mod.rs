@@ -98,22 +98,20 @@ pub trait Visit<Res> {
     /// The call has no answer that could be kept.
     fn release(self);
 
-    /// The call came to a fault: the answer that stands in, if there is one.
-    fn failed(self, now: Timestamp) -> Option<Res>;
+    /// The answer that may stand in for the fault which the call has come to.
+    fn stale(&mut self, now: Timestamp) -> Option<Res>;
 }
 
-/// Ends a visit as the call was judged. An answer that stands in for the fault comes back.
-pub(crate) fn end<Res, E>(visit: impl Visit<Res>, result: &mut Result<Res, E>, verdict: &Verdict) -> Option<Res> {
+/// The answer that stands in for what was judged so.
+pub(crate) fn stand_in<Res>(visit: Option<&mut impl Visit<Res>>, verdict: &Verdict) -> Option<Res> {
+    visit.filter(|_| may_stand_in(verdict)).and_then(|visit| visit.stale(clock::now()))
+}
+
+/// Ends a visit as the call was judged, once the call holds nothing any more that those who wait may want.
+pub(crate) fn end<Res, E>(visit: impl Visit<Res>, result: &mut Result<Res, E>, verdict: &Verdict) {
     match result {
-        Ok(answer) if verdict.class == Class::Success => {
-            visit.keep(answer, clock::now());
-            None
-        }
-        _ if may_stand_in(verdict) => visit.failed(clock::now()),
-        _ => {
-            visit.release();
-            None
-        }
+        Ok(answer) if verdict.class == Class::Success => visit.keep(answer, clock::now()),
+        _ => visit.release(),
     }
 }
 
@@ -155,7 +153,7 @@ impl<Res> Visit<Res> for NoVisit {
         match self {}
     }
 
-    fn failed(self, _now: Timestamp) -> Option<Res> {
-        match self {}
+    fn stale(&mut self, _now: Timestamp) -> Option<Res> {
+        match *self {}
     }
 }

@@ -335,19 +335,9 @@ where
             }
             // What was called is dropped first, then its permits are given back; a fallback holds none of them.
             this.state.set(State::Answered);
-            let stands_in = this.visit.take().and_then(|visit| cache::end(visit, &mut result, &verdict));
-            if let Some(answer) = stands_in {
-                call.judge_circuit(&verdict);
-                call.release();
-                call.explain.cache = Some(CacheUse::Stale);
-                verdict = Verdict::new(Class::Success);
-                result = Ok(answer);
-                settle(call, &mut result, &verdict);
-                *this.call = Lazy::Done;
-                return Poll::Ready(result);
-            }
-            let may_fall = this.walk.may_step(call.settings.fallback, &verdict, &call.shared.answer);
-            if !may_fall && call.may_hold() && result.is_ok() {
+            let stale = cache::stand_in(this.visit.as_mut(), &verdict);
+            let may_fall = stale.is_none() && this.walk.may_step(call.settings.fallback, &verdict, &call.shared.answer);
+            if !may_fall && stale.is_none() && call.may_hold() && result.is_ok() {
                 let held = call.hold(&verdict);
                 if let Some(held) = call.shared.report.hold(held, &mut result) {
                     held.finish(&verdict);
@@ -355,6 +345,13 @@ where
             }
             call.judge_circuit(&verdict);
             call.release();
+            if let Some(visit) = this.visit.take() {
+                cache::end(visit, &mut result, &verdict);
+            }
+            if let Some(answer) = stale {
+                call.explain.cache = Some(CacheUse::Stale);
+                (verdict, result) = (Verdict::new(Class::Success), Ok(answer));
+            }
             if may_fall {
                 let fault = Fault::new(result);
                 let error = fault.shared_error();

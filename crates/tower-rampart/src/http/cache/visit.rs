@@ -93,8 +93,8 @@ where
         self.0.visit.release();
     }
 
-    fn failed(self, now: Timestamp) -> Option<Response<ResponseBody<B>>> {
-        let found = self.0.visit.failed(now)?;
+    fn stale(&mut self, now: Timestamp) -> Option<Response<ResponseBody<B>>> {
+        let found = self.0.visit.stale(now)?;
         Some(answered(&found, now, Use::Stale))
     }
 }
