@@ -8,9 +8,9 @@ use std::{future::Ready, io, time::Duration};
 use alloc_tracker::{Allocator, Session};
 use tower::{Layer, Service, ServiceExt, util::ServiceFn};
 use tower_rampart::{
-    CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error, FallbackLayer, Preset, PresetBuilder,
-    RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, TimeoutLayer, Verdict, breaker, classify::Given,
-    concurrency, key::Key, pipeline::Custom, rate_limit, retry,
+    CacheLayer, CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error, FallbackLayer, Preset,
+    PresetBuilder, RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, TimeoutLayer, Verdict, breaker, cache,
+    classify::Given, concurrency, key::Key, pipeline::Custom, rate_limit, retry,
 };
 use tower_rampart_config::{Capabilities, Capability};
 
@@ -116,6 +116,17 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
     count(table, "concurrency", ConcurrencyLimitLayer::new(queued).unwrap().layer(inner()), answered).await;
     count(table, "timeout", TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(inner()), answered).await;
     count(table, "fallback", FallbackLayer::builder().value(1).build().layer(inner()), answered).await;
+    let hit = |_: &u64| Some(());
+    count(table, "cache, hit", CacheLayer::new(cache::Config::default(), hit).unwrap().layer(inner()), answered).await;
+    count(
+        table,
+        "every stage, cache, hit",
+        every_stage(r#"{"cache": {}}"#).cache(hit).build().unwrap().layer(plain()),
+        answered,
+    )
+    .await;
+    let off = every_stage("{}").cache(hit).build().unwrap();
+    count(table, "every stage, cache off", off.layer(plain()), answered).await;
     count(table, "production", ResilienceLayer::from_preset("production").unwrap().layer(plain()), answered).await;
     count(
         table,

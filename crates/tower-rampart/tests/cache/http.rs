@@ -442,7 +442,52 @@ async fn servers_keep_what_their_handlers_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fields_of_model_apis_take_effect_at_start_and_on_reload() {
+    let document = |model_api: bool, ignored: &str| {
+        format!(
+            r#"{{"classify": {{"profile": "model_api"}}, "cache": {{"model_api": {model_api}, "ignore_fields": {ignored}}}}}"#
+        )
+    };
+    let ask = async |shop: &Shop, user: &'static str, number| {
+        shop.script.push(Ok(answer(200, body([data(number)]))));
+        let response = asked(&shop.layer.layer(shop.script.clone()), question(user)).await;
+        text(response.into_body()).await.unwrap()
+    };
+    let (one, other) = (r#"{"model": "m", "user": "a"}"#, r#"{"model": "m", "user": "b"}"#);
+    let sees = [
+        (document(true, r#"["user"]"#), ["1", "1", "1"]),
+        (document(true, "[]"), ["1", "2", "1"]),
+        (document(false, "[]"), ["1", "2", "3"]),
+    ];
+    for (at_start, _) in &sees {
+        for (document, sees) in &sees {
+            let shop = Shop::new(at_start);
+            let config = PresetBuilder::from_json(DOCUMENT).unwrap().overrides_json(document).unwrap();
+            let config = (*config.http_client().map(|layer: ClientLayer| layer).unwrap().handle().config()).clone();
+            shop.handle().reconfigure(config).unwrap();
+            let said = [ask(&shop, one, "1").await, ask(&shop, other, "2").await, ask(&shop, one, "3").await];
+            assert_eq!(said, *sees, "{document} after {at_start}");
+        }
+    }
+    for (document, sees) in &sees {
+        let shop = Shop::new(document);
+        let said = [ask(&shop, one, "1").await, ask(&shop, other, "2").await, ask(&shop, one, "3").await];
+        assert_eq!(said, *sees, "{document} at start");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn fields_of_http_take_effect_on_reload() {
+    for (over, number) in [
+        (r#"{"cache": {"key_headers": ["x-a"]}}"#, "2"),
+        (r#"{"cache": {"max_body_bytes": 0}}"#, "2"),
+        (r#"{"cache": {"max_body_bytes": 0, "max_bytes": 1}}"#, "2"),
+        ("{}", "1"),
+    ] {
+        let mut shop = Shop::new(over);
+        shop.ask(get(&[("x-a", "1")]), 200, &[]).await;
+        assert_eq!(shop.ask(get(&[("x-a", "2")]), 200, &[]).await.1, number, "{over}, at start");
+    }
     let shop = Shop::new("{}");
     let service = shop.layer.layer(shop.script.clone());
     let ask = async |headers: &[(&'static str, &'static str)], number| {

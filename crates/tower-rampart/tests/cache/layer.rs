@@ -38,7 +38,11 @@ async fn answer_is_given_out_until_its_time_is_over() {
     pass(ms(2)).await;
     assert_eq!(call(&service, 2).await, Ok(5));
     let stats = handle.stats();
-    assert_eq!((stats.hits, stats.misses, stats.entries), (2, 3, 1), "what is of no use any more goes when something comes");
+    assert_eq!(
+        (stats.hits, stats.misses, stats.entries),
+        (2, 3, 1),
+        "what is of no use any more goes when something comes"
+    );
 }
 
 #[tokio::test(start_paused = true)]
