@@ -99,6 +99,7 @@
 //! # }
 //! ```
 
+mod account;
 mod builder;
 mod caches;
 mod call;
