@@ -59,12 +59,11 @@ impl Explain {
 
     /// Whether there is more to tell than a first attempt that succeeded, or an answer that was kept.
     pub fn is_remarkable(&self) -> bool {
-        let is_plain = self.attempts == 1 || matches!(self.cache, Some(CacheUse::Hit | CacheUse::Coalesced));
-        !is_plain
-            || self.stopped_by.is_some()
-            || self.rejected_by.is_some()
-            || self.fallback.is_some()
-            || self.cache == Some(CacheUse::Stale)
+        let is_plain = match self.cache {
+            None => self.attempts == 1,
+            Some(used) => used != CacheUse::Stale,
+        };
+        !is_plain || self.stopped_by.is_some() || self.rejected_by.is_some() || self.fallback.is_some()
     }
 }
 
