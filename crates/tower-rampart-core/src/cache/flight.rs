@@ -54,7 +54,8 @@ impl<V> Place<V> {
         mem::replace(&mut *lock(&self.0), State::Waiting(None))
     }
 
-    fn becomes(&self, next: State<V>) -> Option<Waker> {
+    /// Ends the wait: whom to wake.
+    pub(super) fn becomes(&self, next: State<V>) -> Option<Waker> {
         match mem::replace(&mut *lock(&self.0), next) {
             State::Waiting(waker) => waker,
             _ => None,
@@ -81,10 +82,9 @@ impl<V> Flight<V> {
         self.0.remove(&number);
     }
 
-    /// The one that waits longest leads now: whom to wake, `None` if nobody waits.
-    pub(super) fn hand_over(&mut self) -> Option<Option<Waker>> {
-        let (_, place) = self.0.pop_first()?;
-        Some(place.becomes(State::Leads))
+    /// Takes the one that waits longest, which is to lead.
+    pub(super) fn next(&mut self) -> Option<Arc<Place<V>>> {
+        self.0.pop_first().map(|(_, place)| place)
     }
 
     /// All have the answer, or go on by themselves without one: whom to wake.

@@ -215,8 +215,8 @@ impl<K: Eq + Hash + Clone, V> Inner<K, V> {
 
     fn hand_over(&mut self, key: &K) -> Option<Waker> {
         let flight = self.flights.get_mut(key)?;
-        if let Some(waker) = flight.hand_over() {
-            return waker;
+        if let Some(place) = flight.next() {
+            return place.becomes(State::Leads);
         }
         self.flights.remove(key);
         None

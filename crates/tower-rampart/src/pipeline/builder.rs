@@ -8,33 +8,17 @@ use std::{
 use tower_rampart_config::{Capabilities, Capability, ConfigError, Preset, ResilienceConfig};
 use tower_rampart_core::InvalidConfig;
 
-use super::{Custom, IntoJudge, Keyed, Machines, NoReport, OnReport, OperationHandle, ResilienceLayer, Role, Shared};
+use super::{
+    BuildError, Custom, IntoJudge, Keyed, Machines, NoReport, OnReport, OperationHandle, ResilienceLayer, Role, Shared,
+};
 use crate::{
     Resilience,
     classify::{Auto, Given},
     fallback::{NoFallback, Targets, Value, With, WithRequest},
-    registry::{OperationError, Registry},
-    reload::{Laying, ReloadError},
+    registry::Registry,
+    reload::Laying,
     retry::{Cloned, NotCloned},
 };
-
-/// Why a pipeline cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The preset, the document or the environment is wrong; the message lists every violation.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A value given in code is out of its range.
-    #[error(transparent)]
-    Invalid(#[from] InvalidConfig),
-    /// The registry has this operation with another configuration, or has no room for another.
-    #[error(transparent)]
-    Operation(#[from] OperationError),
-    /// The overrides given in code cannot be laid over a live configuration.
-    #[error(transparent)]
-    Reload(#[from] ReloadError),
-}
 
 /// Builds a [`ResilienceLayer`] from a preset, a document or the environment.
 ///

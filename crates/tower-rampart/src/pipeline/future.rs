@@ -14,14 +14,14 @@ use tower_rampart_core::{Class, Timestamp, Verdict, rejection::Name};
 use tower_service::Service;
 
 use super::{
-    CacheUse, Judge, Report, Shared,
+    CacheUse, Judge, Report, Shared, cached,
     call::Call,
     judge::judge,
     rate::Turn,
     steps::{self, Carry, Patience, Step},
 };
 use crate::{
-    cache::{self, Caching, Look, Visit as _},
+    cache::{self, Caching},
     clock,
     error::{Error, FallbackFailed},
     fallback::{Fallback, Fault, Walk},
@@ -201,49 +201,21 @@ where
                 }
                 StateProjection::Asking => {
                     let request = this.request.as_ref().expect("the request is there until the first attempt");
-                    let (cache, now) = (call.shared.judge.cache(), clock::now());
-                    let mut look = None;
-                    if cache.wants_body(request) {
-                        let mut read = |body: Option<&[u8]>| look = cache.look(request, body, now);
-                        if call.shared.cloner.poll_body(request, cx, &mut read).is_pending() {
-                            ready!(poll_at(this.timer.as_mut(), cx, call.deadline));
-                        }
-                    } else {
-                        look = cache.look(request, None, now);
-                    }
-                    call.settings.cache = false;
-                    match look {
-                        Some(Look::Hit(answer)) => {
-                            call.explain.cache = Some(CacheUse::Hit);
-                            Step::Answered(Ok(answer))
-                        }
-                        Some(Look::Visit(visit)) => {
-                            *this.visit = Some(visit);
-                            Step::Go(State::Following)
-                        }
-                        None => Step::Go(State::Start { at: Some(now) }),
-                    }
+                    ready!(cached::ask::<_, _, _, _, S::Error, _, _, _, _>(
+                        call,
+                        request,
+                        this.visit,
+                        this.timer.as_mut(),
+                        cx
+                    ))
                 }
                 StateProjection::Following => {
-                    let visit = this.visit.as_mut().expect("whoever follows has a visit");
-                    let given = match visit.poll(cx) {
-                        Poll::Ready(given) => given,
-                        Poll::Pending => {
-                            let until = visit.until();
-                            let until = call.deadline.map_or(until, |deadline| deadline.min(until));
-                            ready!(this.timer.as_mut().poll_until(cx, until));
-                            visit.give_up()
-                        }
-                    };
-                    match given {
-                        Some(answer) => {
-                            *this.visit = None;
-                            call.explain.cache = Some(CacheUse::Coalesced);
-                            Step::Answered(Ok(answer))
-                        }
-                        None if call.is_past_deadline() => steps::past_deadline(call, Carry::default()),
-                        None => Step::Go(State::Start { at: Some(clock::now()) }),
-                    }
+                    ready!(cached::follow::<_, _, Req, _, S::Error, _, _, _, _>(
+                        call,
+                        this.visit,
+                        this.timer.as_mut(),
+                        cx
+                    ))
                 }
                 StateProjection::RateQueue { since } => match call.poll_rate(cx, *since) {
                     Turn::Granted(now) => steps::enter_concurrency(call, now),
@@ -389,7 +361,7 @@ where
 }
 
 /// Ready once `at` has come; never without one.
-fn poll_at(timer: Pin<&mut Timer>, cx: &mut Context<'_>, at: Option<Timestamp>) -> Poll<()> {
+pub(super) fn poll_at(timer: Pin<&mut Timer>, cx: &mut Context<'_>, at: Option<Timestamp>) -> Poll<()> {
     match at {
         Some(at) => timer.poll_until(cx, at),
         None => Poll::Pending,

@@ -100,7 +100,9 @@
 //! ```
 
 mod account;
+mod build_error;
 mod builder;
+mod cached;
 mod caches;
 mod call;
 mod circuit;
@@ -124,7 +126,8 @@ mod settings;
 mod steps;
 mod switches;
 
-pub use builder::{BuildError, PresetBuilder};
+pub use build_error::BuildError;
+pub use builder::PresetBuilder;
 pub use caches::Caches;
 #[cfg(feature = "http")]
 pub use explain::InExtensions;

@@ -9,6 +9,7 @@ use http::{
 
 /// What `Cache-Control` says. Of an answer or a request, the names mean what each of them makes of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each directive that is there or not")]
 pub(super) struct Directives {
     pub(super) no_store: bool,
     pub(super) no_cache: bool,
