@@ -12,13 +12,14 @@ use crate::{
 };
 
 /// Pairs of which the first must not exceed the second.
-const ORDERED: [(&str, &str); 6] = [
+const ORDERED: [(&str, &str); 7] = [
     ("retry.backoff.min", "retry.backoff.max"),
     ("circuit_breaker.recovery_timeout", "circuit_breaker.recovery_timeout_max"),
     ("circuit_breaker.minimum_calls", "circuit_breaker.window.size"),
     ("concurrency.adaptive.min", "concurrency.adaptive.max"),
     ("concurrency.adaptive.min", "concurrency.max_inflight"),
     ("concurrency.max_inflight", "concurrency.adaptive.max"),
+    ("cache.max_body_bytes", "cache.max_bytes"),
 ];
 
 /// Judges the base and every operation.
@@ -252,6 +253,7 @@ impl Judge<'_> {
             .and_then(|()| config.model_limits.check())
             .and_then(|()| config.concurrency.check())
             .and_then(|()| config.timeout.check())
+            .and_then(|()| config.cache.check())
             .and_then(|()| config.keys.check());
         let error: InvalidConfig = checked.err()?;
         let message = format!("{error}{}", self.whose());

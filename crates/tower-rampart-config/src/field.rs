@@ -2,6 +2,7 @@
 
 mod answers;
 mod breaker;
+mod cache;
 mod flat;
 mod later;
 mod limits;
@@ -172,12 +173,13 @@ const fn max_keys(path: &'static str, target: Target) -> Field {
 
 /// All fields.
 pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
-    let groups: [&'static [Field]; 7] = [
+    let groups: [&'static [Field]; 8] = [
         flat::FIELDS,
         breaker::FIELDS,
         retry::FIELDS,
         limits::FIELDS,
         answers::FIELDS,
+        cache::FIELDS,
         later::FIELDS,
         monitoring::FIELDS,
     ];

@@ -272,10 +272,10 @@ fn a_slow_call_rule_may_take_its_halves_from_the_base_and_the_override() {
 
 #[test]
 fn the_merge_is_judged_together_with_the_fields() {
-    let text = r#"{"retry_attempts": 99, "rate_limit": {"burst_size": 2}, "cache": {"ttl": 5}}"#;
+    let text = r#"{"retry_attempts": 99, "rate_limit": {"burst_size": 2}, "monitoring": {"max_events": 5}}"#;
     let result = validate(text, Limits::text(), &Capabilities::http(), None);
     let paths: Vec<&str> = result.violations.iter().map(|it| it.path.as_str()).collect();
-    assert_eq!(paths, ["retry_attempts", "rate_limit", "cache"]);
+    assert_eq!(paths, ["retry_attempts", "rate_limit", "monitoring.max_events"]);
 }
 
 #[test]
@@ -381,10 +381,11 @@ fn http_hosts_serve_what_is_http_and_not_what_only_a_gateway_or_nobody_can() {
         r#"{"circuit_breaker": {"per_key": "authority", "max_keys": 9}, "concurrency": {"per_key": "route"}}"#,
         r#"{"rate_limit": {"requests_per_second": 1, "per_key": "client_ip"}, "http": {"trusted_hops": 1}}"#,
         r#"{"rate_limit": {"requests_per_second": 1, "per_key": "header:x-tenant", "key_limits": {"acme": 9}}}"#,
+        r#"{"cache": {"ttl": "1m", "key_headers": ["x-tenant"], "max_body_bytes": 9}}"#,
     ];
     for text in served {
         assert!(validate(text, Limits::text(), &Capabilities::http(), None).is_valid, "{text}");
-        let is_model = text.contains("model_api");
+        let is_model = text.contains("model_api") || text.contains("cache");
         assert_eq!(validate(text, Limits::text(), &Capabilities::grpc(), None).is_valid, !is_model, "{text}");
         assert!(!validate(text, Limits::text(), &Capabilities::function(), None).is_valid, "{text}");
     }
@@ -393,7 +394,6 @@ fn http_hosts_serve_what_is_http_and_not_what_only_a_gateway_or_nobody_can() {
         r#"{"fallback": {"targets": ["http://b"]}}"#,
         r#"{"fallback": {"status": 503}}"#,
         r#"{"monitoring": {"max_events": 5}}"#,
-        r#"{"cache": {}}"#,
         r#"{"hedge": {"delay": "1s"}}"#,
         r#"{"chaos": {"enabled": true}}"#,
     ];

@@ -19,7 +19,7 @@
 //! |---|---|
 //! | everything, from a preset or a JSON document | [`ResilienceLayer`], [`PresetBuilder`] |
 //! | a plain async function protected | [`Resilience`] |
-//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`AdaptiveConcurrencyLayer`], [`TimeoutLayer`], [`FallbackLayer`] |
+//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`AdaptiveConcurrencyLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`CacheLayer`] |
 //! | gRPC clients and servers of tonic protected | `tonic`, with the feature of that name |
 //! | the configuration replaced while calls flow | [`reload`] |
 //! | the numbers | [`Registry`] |
@@ -33,6 +33,8 @@ pub mod adaptive_concurrency;
 pub mod axum;
 #[cfg(feature = "breaker")]
 pub mod breaker;
+#[cfg(feature = "cache")]
+pub mod cache;
 pub mod classify;
 pub mod clock;
 mod clone_request;
@@ -57,7 +59,7 @@ pub mod reload;
 pub mod retry;
 #[cfg(feature = "timeout")]
 pub mod timeout;
-#[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout"))]
+#[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout", feature = "cache"))]
 mod timer;
 #[cfg(feature = "tonic")]
 pub mod tonic;
@@ -66,6 +68,8 @@ pub mod tonic;
 pub use adaptive_concurrency::AdaptiveConcurrencyLayer;
 #[cfg(feature = "breaker")]
 pub use breaker::CircuitBreakerLayer;
+#[cfg(feature = "cache")]
+pub use cache::CacheLayer;
 pub use clone_request::{CloneRequest, Cloned, NotCloned};
 #[cfg(feature = "concurrency")]
 pub use concurrency::ConcurrencyLimitLayer;

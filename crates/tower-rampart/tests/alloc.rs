@@ -8,10 +8,11 @@ use std::{future::Ready, io, time::Duration};
 use alloc_tracker::{Allocator, Session};
 use tower::{Layer, Service, ServiceExt, util::ServiceFn};
 use tower_rampart::{
-    AdaptiveConcurrencyLayer, CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error, FallbackLayer,
-    Preset, PresetBuilder, RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, TimeoutLayer, Verdict,
+    AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error,
+    FallbackLayer, Preset, PresetBuilder, RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, TimeoutLayer,
+    Verdict,
     adaptive_concurrency::{Adaptive, Algorithm},
-    breaker,
+    breaker, cache,
     classify::Given,
     concurrency,
     key::Key,
@@ -126,6 +127,17 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
     }
     count(table, "timeout", TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(inner()), answered).await;
     count(table, "fallback", FallbackLayer::builder().value(1).build().layer(inner()), answered).await;
+    let hit = |_: &u64| Some(());
+    count(table, "cache, hit", CacheLayer::new(cache::Config::default(), hit).unwrap().layer(inner()), answered).await;
+    count(
+        table,
+        "every stage, cache, hit",
+        every_stage(r#"{"cache": {}}"#).cache(hit).build().unwrap().layer(plain()),
+        answered,
+    )
+    .await;
+    let off = every_stage("{}").cache(hit).build().unwrap();
+    count(table, "every stage, cache off", off.layer(plain()), answered).await;
     count(table, "production", ResilienceLayer::from_preset("production").unwrap().layer(plain()), answered).await;
     count(
         table,

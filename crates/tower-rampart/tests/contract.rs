@@ -53,6 +53,7 @@ contract!(
     subjects::fallback_value,
     subjects::fallback_function,
     subjects::fallback_services,
+    subjects::cache_that_misses,
     pipelines::pipeline_by_call,
     pipelines::pipeline_by_attempt,
     pipelines::pipeline_with_attempt_tokens,
@@ -63,6 +64,7 @@ contract!(
     pipelines::half_open_pipeline_by_call,
     pipelines::half_open_pipeline_by_attempt,
     pipelines::pipeline_with_fallback,
+    pipelines::pipeline_with_cache,
 );
 
 #[cfg(feature = "http")]

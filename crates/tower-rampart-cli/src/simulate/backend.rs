@@ -81,6 +81,13 @@ impl Play {
 #[derive(Clone, Debug)]
 pub(crate) struct Request(pub(crate) Rc<Play>);
 
+impl Request {
+    /// What it has in common with other calls; answers are kept by it.
+    pub(crate) fn key(&self) -> Option<Box<str>> {
+        self.0.script.key.clone()
+    }
+}
+
 /// A good answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reply {

@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 use tower::{Layer as _, Service as _};
 use tower_rampart::{
     Cloned, Error, Explain, OperationConfig, OperationHandle, PresetBuilder, ResilienceConfig, Stage, breaker,
-    pipeline::{Custom, ResilienceService},
+    cache::ByKey,
+    pipeline::{CacheUse, Custom, ResilienceService, WithCache},
 };
 use tower_rampart_config::{ConfigError, Limits, Presets};
 
@@ -21,7 +22,12 @@ use super::{
 };
 use crate::{failure::Failure, serve::document::capabilities};
 
-type Protected = ResilienceService<Backend, Custom<ByWord>, Cloned, Standby, LastReport>;
+/// By which answers are kept: what the trace says of the call.
+type Key = fn(&Request) -> Option<Box<str>>;
+
+type Judge = WithCache<Custom<ByWord>, ByKey<Key, Box<str>, Reply>>;
+
+type Protected = ResilienceService<Backend, Judge, Cloned, Standby, LastReport>;
 
 /// A call through the pipeline.
 pub(crate) type Call = <Protected as tower::Service<Request>>::Future;
@@ -52,7 +58,8 @@ impl Patience {
         let total = config.timeout.total.is_some();
         Self {
             in_attempt: total || config.timeout.attempt.is_some(),
-            in_queue: total || config.concurrency.queue_timeout.is_some(),
+            // Who waits for another's answer waits no longer than the cache allows.
+            in_queue: total || config.concurrency.queue_timeout.is_some() || config.cache.enabled,
         }
     }
 }
@@ -93,6 +100,7 @@ impl Lane {
             .seed(options.seed)
             .capabilities(capabilities())
             .classifier(ByWord)
+            .cache(Request::key as Key)
             .fallback_answer(Standby)
             .reporter(report.clone())
             .report_all(true)
@@ -186,7 +194,9 @@ impl Lane {
             return self.count(ended);
         };
         let met = live.play.met();
+        let is_kept = matches!(report.cache, Some(CacheUse::Hit | CacheUse::Coalesced));
         let result = match met {
+            None if is_kept => Word::Ok.as_str(),
             Some(word) if report.rejected_by.is_none() => word.as_str(),
             _ => "rejected",
         };
@@ -194,6 +204,7 @@ impl Lane {
         let mut ended = self.close(live, ended_ms, result, Some(&report));
         ended.rejected_by = ended.rejected_by.or(cut);
         match answer {
+            Some(Ok(_)) if report.cache.is_some() => ended.served_by = Some("cache"),
             Some(Ok(reply)) => ended.served_by = Some(if reply.from_fallback { "fallback" } else { "primary" }),
             Some(Err(Error::Inner(_))) => ended.served_by = Some("primary"),
             Some(Err(error)) => ended.retry_after_ms = error.retry_after().map(millis),

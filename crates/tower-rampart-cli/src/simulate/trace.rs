@@ -68,7 +68,7 @@ pub(crate) struct Script {
     pub(crate) time_left: Option<Duration>,
     pub(crate) cost: u32,
     pub(crate) method: Method,
-    /// Stands for whatever `per_key` names.
+    /// Stands for whatever `per_key` names, and for what a cache keeps answers by; a call without one passes the cache.
     pub(crate) key: Option<Box<str>>,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp,
+    cache::CacheSnapshot,
     clock::nanos,
     rejection::TimeoutKind,
     retry::StopReason,
@@ -89,6 +90,7 @@ pub(super) struct Totals {
     pub(super) queued: u64,
     pub(super) queue_time: u64,
     pub(super) provider_errors: [u64; PROVIDER_CLASSES],
+    pub(super) cache: CacheSnapshot,
 }
 
 /// Reads a time that is kept plus one, so that zero can mean never.
@@ -283,6 +285,7 @@ impl Totals {
             queued: self.queued.saturating_sub(baseline.queued),
             queue_time: self.queue_time.saturating_sub(baseline.queue_time),
             provider_errors: each(&self.provider_errors, &baseline.provider_errors),
+            cache: self.cache.since(&baseline.cache),
         }
     }
 }

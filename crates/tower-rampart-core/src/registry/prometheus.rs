@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Outcome, ProviderClass, Stage, Timestamp,
     breaker::State,
+    cache::CacheSnapshot,
     concurrency::Algorithm,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
@@ -44,6 +45,7 @@ struct Reading {
     tokens: Option<RateSnapshot>,
     concurrency: Option<ConcurrencySnapshot>,
     budget: Option<f64>,
+    cache: Option<CacheSnapshot>,
 }
 
 /// What is printed about one circuit: an operation's, or a named breaker of its own.
@@ -60,13 +62,14 @@ impl Reading {
         let mut bounds = BOUNDS;
         Self {
             operation: Name::clone(operation.name()),
-            totals,
             at_most: std::array::from_fn(|_| latencies.at_most(bounds.next().unwrap_or(*BOUNDS.end()))),
             latencies: latencies.count(),
             rate: parts.read_rate(now),
             tokens: parts.read_tokens(now),
             concurrency: parts.read_concurrency(),
             budget: parts.read_budget(now),
+            cache: operation.cache().is_shown().then_some(totals.cache),
+            totals,
         }
     }
 }
@@ -107,6 +110,7 @@ pub(super) fn encode(registry: &Registry, format: Format) -> String {
     text.durations(&readings);
     text.circuits(&circuits);
     text.limits(&readings);
+    text.caches(&readings);
     if format == Format::OpenMetrics {
         text.text.push_str("# EOF\n");
     }
@@ -270,6 +274,25 @@ impl Encoder {
         }
         self.gauge("rampart_concurrency_queued", "Calls that wait for a permit.");
         self.each(readings, "rampart_concurrency_queued", |it| it.concurrency.map(|limit| limit.queued));
+    }
+
+    fn caches(&mut self, readings: &[Reading]) {
+        type Read = fn(&CacheSnapshot) -> u64;
+        let counters: [(&str, &str, Read); 5] = [
+            ("rampart_cache_hits_total", "Calls that a fresh answer was kept for.", |it| it.hits),
+            ("rampart_cache_misses_total", "Calls with a key that no fresh answer was kept for.", |it| it.misses),
+            ("rampart_cache_stale_total", "Answers past their time that stood in for a fault.", |it| it.stale),
+            ("rampart_cache_coalesced_total", "Calls that were given what another fetched.", |it| it.coalesced),
+            ("rampart_cache_evictions_total", "Answers that had to go before their time.", |it| it.evictions),
+        ];
+        for (name, help, read) in counters {
+            self.counter(name, help);
+            self.each(readings, name, |it| it.cache.as_ref().map(read));
+        }
+        self.gauge("rampart_cache_entries", "Answers that are kept.");
+        self.each(readings, "rampart_cache_entries", |it| it.cache.map(|cache| cache.entries));
+        self.gauge("rampart_cache_bytes", "Bytes of the answers that are kept, where they have a size.");
+        self.each(readings, "rampart_cache_bytes", |it| it.cache.map(|cache| cache.bytes));
     }
 
     /// One sample for each operation that has the value.

@@ -7,7 +7,9 @@ use tower_rampart_config::{OperationConfig, Profile};
 use tower_rampart_core::{TokenEstimate, rate::RateLimiter};
 
 use super::{
-    GrpcClassifier, HttpClassifier, ModelApiClassifier, ReplayCloner, is_grpc,
+    GrpcClassifier, HttpClassifier, ModelApiClassifier, ReplayCloner,
+    cache::Rules,
+    is_grpc,
     keys::Keys,
     model::{Learner, estimate},
 };
@@ -31,6 +33,8 @@ pub(crate) struct HttpSettings {
     pub(crate) cloner: ReplayCloner,
     /// The request headers that carry the time left.
     pub(crate) deadline_headers: Vec<HeaderName>,
+    /// What is kept of answers.
+    pub(crate) cache: Rules,
     /// By what the stages keep their state.
     pub(crate) keys: Keys,
     /// The most of a request body that is kept for another attempt, in bytes.
@@ -74,6 +78,7 @@ impl HttpSettings {
             classifier,
             cloner: ReplayCloner::new().attempt_header(config.http.attempt_header.as_ref().and_then(header)),
             deadline_headers,
+            cache: Rules::new(config),
             keys: Keys::new(config),
             replay_max_bytes: usize::try_from(config.http.replay_max_bytes).unwrap_or(usize::MAX),
         }

@@ -34,8 +34,10 @@ pub(crate) struct Call<J, K, A, R> {
     pub(super) permit: Option<concurrency::Permit>,
     /// The circuit's permit, of the call or of the attempt in flight, as its scope says.
     pub(super) circuit: Option<breaker::Permit>,
-    /// How often stages were switched when the call took its settings; `None` once a preflight has admitted it.
-    pub(super) switches: Option<u32>,
+    /// How often stages were switched when the call took its settings.
+    pub(super) switches: u32,
+    /// Whether a preflight has admitted the call, whatever is switched since.
+    pub(super) is_admitted: bool,
     /// Whether the call was counted as admitted and must be counted as ended.
     pub(super) started: bool,
     /// Whether code of the inner service runs now: a panic in it is a failure.
@@ -61,7 +63,8 @@ impl<J, K, A, R> Call<J, K, A, R> {
             circuit: None,
             started: false,
             inside: false,
-            switches: Some(switches),
+            switches,
+            is_admitted: false,
             settings,
             shared,
         }

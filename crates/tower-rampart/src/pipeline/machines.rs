@@ -16,6 +16,7 @@ use tower_rampart_core::{
 #[cfg(not(feature = "http"))]
 use super::hostless::HttpSettings;
 use super::{
+    Caches,
     keys::{KeyedMachines, KeyedStages},
     settings::Settings,
     switches::Switches,
@@ -37,6 +38,8 @@ pub(crate) struct Machines {
     /// The limit on tokens of a model API; off without one.
     pub(crate) tokens: Arc<RateLimiter>,
     pub(crate) concurrency: Arc<Limiter>,
+    /// What is kept of answers.
+    pub(crate) caches: Caches,
     /// What there is for each key.
     pub(crate) keyed: KeyedMachines,
     pub(crate) budget: Arc<Budget>,
@@ -72,6 +75,7 @@ impl Machines {
             concurrency: Arc::new(Limiter::new(Arc::clone(name), config.concurrency)?),
             budget: Arc::new(Budget::new(config.retry.budget)?),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
+            caches: Caches::new(config.cache, operation.cache()),
             keyed: KeyedMachines::new(seed),
             config: Mutex::new(Arc::new(config)),
             capabilities: Mutex::new(Capabilities::all()),
@@ -164,6 +168,9 @@ impl Machines {
         if tokens.enabled == on {
             self.tokens.reconfigure(tokens, now)?;
         }
+        if config.cache.enabled == on {
+            self.caches.reconfigure(config.cache, now);
+        }
         if config.concurrency.enabled == on {
             self.concurrency.reconfigure(config.concurrency)?;
         }
@@ -188,6 +195,7 @@ fn check(config: &OperationConfig) -> Result<(), InvalidConfig> {
     config.rate_limit.check()?;
     config.model_limits.check()?;
     config.concurrency.check()?;
+    config.cache.check()?;
     config.keys.check()?;
     config.timeout.check()
 }

@@ -22,6 +22,8 @@ pub(crate) struct CallSettings {
     pub(crate) circuit: Option<breaker::Scope>,
     /// How the rate limit is asked; `None`: it is off.
     pub(crate) rate: Option<RateSettings>,
+    /// Whether the cache is to be asked.
+    pub(crate) cache: bool,
     /// Whether the concurrency limiter is on.
     pub(crate) concurrency: bool,
     /// Whether attempts move its limit.
@@ -56,6 +58,7 @@ impl From<&OperationConfig> for Settings {
                 waits: config.rate_limit.on_limit == rate::OnLimit::Wait,
                 tokens: config.model_limits.tokens_per_minute.is_some(),
             }),
+            cache: config.cache.enabled,
             concurrency: config.concurrency.enabled,
             adaptive: config.concurrency.enabled && config.concurrency.adaptive.is_some(),
             keyed: KeyedStages::from(config),

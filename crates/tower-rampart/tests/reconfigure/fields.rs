@@ -3,12 +3,16 @@
 use serde_json::{Value as Json, json};
 use tower_rampart::{
     Classify, OperationConfig, PresetBuilder, RequestInfo, ResilienceConfig, ResilienceLayer, TokenEstimate, Verdict,
-    fallback::Value, pipeline::Custom, retry::Cloned,
+    cache::ByKey,
+    fallback::Value,
+    pipeline::{Custom, WithCache},
+    retry::Cloned,
 };
 use tower_rampart_config::{Capabilities, Capability};
 use tower_rampart_core::classify::Method;
 
 use crate::{
+    caches::{follower, kept, kept_for_long, stale},
     common::{Fault, judge},
     limits::{
         at_once, fallback, in_ten_seconds, limit_before_a_fast_service, limit_before_a_refusing_service,
@@ -21,8 +25,11 @@ use crate::{
     },
 };
 
-/// The pipeline of all rows; its fallback answers 99.
-pub type Layer = ResilienceLayer<Custom<ByRequest>, Cloned, Value<usize>>;
+/// The pipeline of all rows; its fallback answers 99, and every request is a key.
+pub type Layer = ResilienceLayer<WithCache<Custom<ByRequest>, ByKey<Key, u32, usize>>, Cloned, Value<usize>>;
+
+/// By which the cache keeps answers.
+type Key = fn(&u32) -> Option<u32>;
 
 /// Requests from 1000 on are POST; all state 10 tokens.
 #[derive(Debug, Clone, Copy)]
@@ -127,6 +134,7 @@ pub fn build(document: &str) -> Layer {
         .capabilities(Capabilities::function().with(Capability::Http).with(Capability::TokensPerMinute))
         .seed(9)
         .classifier(ByRequest)
+        .cache((|request| Some(*request)) as Key)
         .fallback_value(99)
         .build()
         .unwrap()
@@ -164,6 +172,7 @@ const INSTANT: &str =
 const POOR: &str = r#"{"retry": {"max_attempts": 3, "backoff": {"base": 0}, "budget": {"min_per_second": 0, "ratio": 0.5}},
     "circuit_breaker": {"enabled": false}}"#;
 const SPREAD: &str = r#"{"retry": {"jitter": {"kind": "additive"}}}"#;
+const CACHED: &str = r#"{"retry": {"max_attempts": 1}, "cache": {}}"#;
 const FULL: &str = r#"{"concurrency": {"max_inflight": 1, "queue_size": 5}}"#;
 const MOVING: &str = r#"{"concurrency": {"max_inflight": 8, "adaptive": {"algorithm": "aimd", "max": 10}},
     "retry": {"max_attempts": 1}, "circuit_breaker": {"enabled": false}}"#;
@@ -284,6 +293,12 @@ pub const ROWS: &[Row] = &[
     // timeout
     row("timeout.attempt", [r#""2s""#, r#""6s""#], timeouts, ["attempt 2000", "attempt 6000"]).beside(ONCE),
     row("timeout.total", [r#""4s""#, r#""12s""#], timeouts, ["total 4000", "total 12000"]),
+    // cache
+    row("cache.enabled", ["true", "false"], kept, ["1 1 2 1", "1 2 3 4"]).beside(ONCE),
+    row("cache.ttl", [r#""2s""#, r#""20s""#], kept_for_long, ["1 2", "1 1"]).beside(CACHED),
+    row("cache.max_entries", ["1", "5"], kept, ["1 1 2 3", "1 1 2 1"]).beside(CACHED),
+    row("cache.stale_if_error", [r#""0s""#, r#""1m""#], stale, ["error", "1"]).beside(CACHED),
+    row("cache.max_wait", [r#""2s""#, r#""8s""#], follower, ["2000", "8000"]).beside(CACHED),
     // fallback
     row("fallback.enabled", ["false", "true"], fallback, ["error error", "99 error"]).beside(ONCE),
     row("fallback.on_permanent", ["false", "true"], fallback, ["99 error", "99 99"])

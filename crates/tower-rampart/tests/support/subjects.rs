@@ -1,13 +1,19 @@
 //! The layers that stand alone, as subjects. The whole pipeline is in `pipelines`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tower::{Layer, ServiceExt};
 use tower_rampart::{
-    AdaptiveConcurrencyLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, RateLimitLayer,
-    RetryLayer, TimeoutLayer,
+    AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer,
+    RateLimitLayer, RetryLayer, TimeoutLayer,
     adaptive_concurrency::{Adaptive, Algorithm},
-    breaker, concurrency, rate_limit, retry,
+    breaker, cache, concurrency, rate_limit, retry,
 };
 
 use super::{
@@ -210,4 +216,26 @@ pub(crate) fn fallback_services() -> Subject {
     subject.failing = Failing::FallsBack;
     subject.spare = Some(Arc::clone(&spare));
     subject
+}
+
+/// A key of its own for every request, so that each is answered for itself.
+pub(super) fn each_its_own() -> impl Fn(&u32) -> Option<u64> + Send + Sync + 'static {
+    let next = AtomicU64::new(0);
+    move |_: &u32| Some(next.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A cache of few answers, in which none is ever there.
+pub(crate) fn cache_that_misses() -> Subject {
+    let mut config = cache::Config::default();
+    config.max_entries = 3;
+    let layer = CacheLayer::builder(each_its_own()).config(config).build().unwrap();
+    let handle = layer.handle();
+    Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |account| {
+            let stats = handle.stats();
+            assert_eq!((stats.misses, stats.hits, stats.coalesced), (account.made, 0, 0));
+            assert!(stats.entries <= 3, "{stats:?}");
+        },
+    )
 }
