@@ -12,11 +12,13 @@ use crate::{
 };
 
 /// Pairs of which the first must not exceed the second.
-const ORDERED: [(&str, &str); 4] = [
+const ORDERED: [(&str, &str); 6] = [
     ("retry.backoff.min", "retry.backoff.max"),
     ("circuit_breaker.recovery_timeout", "circuit_breaker.recovery_timeout_max"),
     ("circuit_breaker.minimum_calls", "circuit_breaker.window.size"),
     ("concurrency.adaptive.min", "concurrency.adaptive.max"),
+    ("concurrency.adaptive.min", "concurrency.max_inflight"),
+    ("concurrency.max_inflight", "concurrency.adaptive.max"),
 ];
 
 /// Judges the base and every operation.
