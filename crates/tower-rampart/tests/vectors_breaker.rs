@@ -142,8 +142,8 @@ fn every_kind_of_vector_has_its_test_or_its_step() {
     ];
     let http = ["cache_key"];
     let looks = ["preflight", "signals"];
-    let core = ["retry_budget"];
-    let later = ["classify", "rate_limit_headers", "stream", "adaptive_rate"];
+    let core = ["retry_budget", "adaptive_rate"];
+    let later = ["classify", "rate_limit_headers", "stream"];
     for vector in all_vectors() {
         let kind = vector["kind"].as_str().unwrap();
         let known = [&here[..], &http, &looks, &core, &later].concat();

@@ -69,12 +69,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Builds the pipelines and listens.
+    /// Builds the pipelines and listens, within a runtime.
     ///
     /// # Errors
     /// If the configuration cannot be served, an address cannot be had, the admin address is not loopback and there are no keys, or keys or certificates
     /// are of no use.
-    pub(crate) async fn start(plan: Plan) -> Result<Self, Failure> {
+    pub(crate) fn start(plan: Plan) -> Result<Self, Failure> {
         let (resilience, counters) = (plan.resilience, Arc::new(Counters::default()));
         let fleet = plan.redis.fleet(resilience.registry())?;
         let numbers = Numbers { counters: Arc::clone(&counters), fleet: fleet.clone() };
@@ -99,8 +99,8 @@ impl Running {
             EventKind::ReloadRefused { .. } => counted.reload_refused(),
             _ => {}
         });
-        let (listener, address) = listener::bind(plan.listen).await?;
-        let (admin_listener, admin_address) = listener::bind(plan.admin_listen).await?;
+        let (listener, address) = listener::bind(plan.listen)?;
+        let (admin_listener, admin_address) = listener::bind(plan.admin_listen)?;
         let mut running = Self {
             address,
             admin_address,

@@ -1,6 +1,6 @@
 //! One configuration under replay: its pipeline, its calls in flight, what they came to. The trace and the time are in `replay`.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use serde_json::value::RawValue;
 use tower::{Layer as _, Service as _};
@@ -13,7 +13,9 @@ use tower_rampart_config::{ConfigError, Limits, Presets};
 
 use super::{
     backend::{Backend, ByWord, LastReport, Play, Refusal, Reply, Request, Standby},
+    options::SimulateOptions,
     record::{End, Observed, has_fallback, millis},
+    servers::Servers,
     summary::{Counter, Summary},
     trace::Script,
     word::Word,
@@ -66,6 +68,7 @@ impl Patience {
 pub(crate) struct Lane {
     number: usize,
     service: Protected,
+    servers: Servers,
     handle: OperationHandle,
     breaker: breaker::Handle,
     operation: String,
@@ -88,11 +91,13 @@ fn replayed(mut config: OperationConfig) -> OperationConfig {
 impl Lane {
     /// # Errors
     /// If the configuration asks for what a replay cannot do.
-    pub(crate) fn new(number: usize, config: &ResilienceConfig, operation: &str, seed: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(number: usize, config: &ResilienceConfig, options: &SimulateOptions) -> Result<Self, Failure> {
+        let operation = options.operation.as_str();
+        let servers = Servers::new(options.backend_servers, options.backend_latency.map(Duration::from_millis));
         let (resolved, report) = (replayed(config.operation(operation)), LastReport::default());
         let layer = PresetBuilder::from_config(config.clone())
             .operation(operation)
-            .seed(seed)
+            .seed(options.seed)
             .capabilities(capabilities())
             .classifier(ByWord)
             .cache(Request::key as Key)
@@ -105,7 +110,8 @@ impl Lane {
         handle.reconfigure(resolved.clone()).expect("a document that was validated has every value in its range");
         Ok(Self {
             number,
-            service: layer.layer(Backend),
+            service: layer.layer(Backend(servers.clone())),
+            servers,
             breaker: handle.breaker(),
             handle,
             operation: operation.to_owned(),
@@ -117,6 +123,10 @@ impl Lane {
             is_reloaded: false,
             counter: Counter::default(),
         })
+    }
+
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
     }
 
     pub(crate) fn breaker(&self) -> &breaker::Handle {

@@ -26,6 +26,8 @@ pub(crate) struct CallSettings {
     pub(crate) cache: bool,
     /// Whether the concurrency limiter is on.
     pub(crate) concurrency: bool,
+    /// Whether attempts move its limit.
+    pub(crate) adaptive: bool,
     /// Which stages keep their state by key.
     pub(crate) keyed: KeyedStages,
     /// When the outcome is known.
@@ -58,6 +60,7 @@ impl From<&OperationConfig> for Settings {
             }),
             cache: config.cache.enabled,
             concurrency: config.concurrency.enabled,
+            adaptive: config.concurrency.enabled && config.concurrency.adaptive.is_some(),
             keyed: KeyedStages::from(config),
             outcome_at: config.classify.outcome_at,
             may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,

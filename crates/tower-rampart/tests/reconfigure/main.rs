@@ -65,9 +65,6 @@ fn every_field_that_the_pipeline_runs_on_is_in_the_table() {
         "cache.key_headers",
         "cache.model_api",
         "cache.ignore_fields",
-        "concurrency.adaptive.algorithm",
-        "concurrency.adaptive.min",
-        "concurrency.adaptive.max",
         // Set by the strategy's numbers, each of which has a row.
         "default_strategy",
     ];

@@ -10,8 +10,10 @@ use std::{
 
 use tower::{Layer, ServiceExt};
 use tower_rampart::{
-    CacheLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, RateLimitLayer, RetryLayer,
-    TimeoutLayer, breaker, cache, concurrency, rate_limit, retry,
+    AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer,
+    RateLimitLayer, RetryLayer, TimeoutLayer,
+    adaptive_concurrency::{Adaptive, Algorithm},
+    breaker, cache, concurrency, rate_limit, retry,
 };
 
 use super::{
@@ -158,6 +160,19 @@ pub(crate) fn concurrency_limit_that_rejects() -> Subject {
 /// A concurrency limit with a queue.
 pub(crate) fn concurrency_limit_that_queues() -> Subject {
     concurrency_limit(8)
+}
+
+/// A limit that moves, by calls that are judged; it stays at four, where the checks expect it.
+pub(crate) fn adaptive_concurrency_limit() -> Subject {
+    let mut config = concurrency::Config::new(4);
+    config.adaptive = Some(Adaptive::new(Algorithm::Gradient2).between(4, 4));
+    let layer = AdaptiveConcurrencyLayer::builder().config(config).timeout(Duration::from_secs(1)).build().unwrap();
+    let [audited, inflight] = [(); 2].map(|()| layer.handle());
+    Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |_| assert_eq!((audited.inflight(), audited.queued()), (0, 0), "a permit or a place was lost"),
+    )
+    .inflight(move || inflight.inflight().into())
 }
 
 /// A timeout; it has no books.
