@@ -154,7 +154,7 @@ pub fn limit_before_two_servers(layer: Layer) -> BoxFuture<'static, String> {
         }));
         let limits = press(&layer, &service, 40).await.split_off(20);
         let most = limits.iter().max().unwrap();
-        format!("{} at most", most)
+        format!("{most} at most")
     }
     .boxed()
 }
