@@ -22,7 +22,10 @@ pub use self::error::BodyError;
 pub(crate) use self::judge::FrameJudge;
 use self::watch::Watch;
 pub(super) use self::{judge::is_event_stream, model::is_plain};
-use super::{HttpSettings, cache::Tee};
+use super::{
+    HttpSettings,
+    cache::{Seen, Tee},
+};
 use crate::{error::BoxError, pipeline::Held};
 
 /// The body of an answer that came through an HTTP pipeline.
@@ -78,12 +81,10 @@ pub struct ResponseBody<B> {
     form: Form<B>,
     /// The first data, where it was looked at.
     first: Option<Bytes>,
-    /// What else came first; then nothing follows it.
-    last: Option<Box<Last>>,
+    /// What else came first, and then nothing follows it; or the copy of what goes by.
+    aside: Option<Box<Aside>>,
     pub(super) origin: Option<Origin>,
     watch: Option<Pin<Box<Watch>>>,
-    /// Copies what goes by, if it is to be kept. Last, so that whoever makes the call in its place finds free what it held.
-    tee: Option<Box<Tee>>,
 }
 
 #[pin_project(project = FormProjection)]
@@ -95,11 +96,19 @@ enum Form<B> {
     Whole(Bytes),
 }
 
-/// What ends a body.
-#[derive(Debug)]
-enum Last {
+/// What few bodies have, in one place.
+enum Aside {
     Trailers(HeaderMap),
     Error(BoxError),
+    /// It is to be kept.
+    Copy(Tee),
+}
+
+impl Aside {
+    /// Whether it ends the body.
+    const fn is_last(&self) -> bool {
+        matches!(self, Self::Trailers(_) | Self::Error(_))
+    }
 }
 
 /// What the attempt that an answer belongs to was sent with.
@@ -131,7 +140,7 @@ impl<B> ResponseBody<B> {
     }
 
     const fn of(form: Form<B>) -> Self {
-        Self { form, first: None, last: None, origin: None, watch: None, tee: None }
+        Self { form, first: None, aside: None, origin: None, watch: None }
     }
 
     pub(crate) fn with_origin(mut self, origin: Origin) -> Self {
@@ -147,17 +156,25 @@ impl<B> ResponseBody<B> {
 
     /// Gives these trailers out and ends.
     pub(crate) fn of_trailers(trailers: HeaderMap) -> Self {
-        Self { last: Some(Box::new(Last::Trailers(trailers))), ..Self::empty() }
+        Self { aside: Some(Box::new(Aside::Trailers(trailers))), ..Self::empty() }
     }
 
     /// Fails.
     pub(crate) fn of_error(error: BoxError) -> Self {
-        Self { last: Some(Box::new(Last::Error(error))), ..Self::empty() }
+        Self { aside: Some(Box::new(Aside::Error(error))), ..Self::empty() }
     }
 
-    /// Copies what goes by to where it is kept.
+    /// Copies what goes by to where it is kept. What ends with trailers or an error is not kept.
     pub(super) fn copy_to(&mut self, tee: Tee) {
-        self.tee = Some(Box::new(tee));
+        if self.has_last() {
+            tee.let_go();
+        } else {
+            self.aside = Some(Box::new(Aside::Copy(tee)));
+        }
+    }
+
+    fn has_last(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| aside.is_last())
     }
 
     pub(crate) fn origin(&self) -> Option<&Origin> {
@@ -172,7 +189,7 @@ impl<B> ResponseBody<B> {
     fn end(mut self: Pin<&mut Self>) -> Option<Pin<Box<Watch>>> {
         let mut this = self.as_mut().project();
         this.form.set(Form::Whole(Bytes::new()));
-        (*this.first, *this.last) = (None, None);
+        (*this.first, *this.aside) = (None, None);
         this.watch.take()
     }
 }
@@ -248,15 +265,31 @@ where
         polled
     }
 
+    /// Copies a frame that has gone by, or the end, if it is to be kept.
+    fn copy(self: Pin<&mut Self>, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
+        let is_over = self.is_end_stream();
+        let aside = self.project().aside;
+        if let Some(Aside::Copy(tee)) = aside.as_deref_mut()
+            && let Some(seen) = tee.saw(frame, is_over)
+            && let Some(Aside::Copy(tee)) = aside.take().map(|aside| *aside)
+        {
+            match seen {
+                Seen::Whole => tee.land(),
+                Seen::Enough => tee.let_go(),
+            }
+        }
+    }
+
     fn poll_unwatched(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut this = self.project();
         if let Some(data) = this.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        if let Some(last) = this.last.take() {
+        if let Some(last) = this.aside.take_if(|aside| aside.is_last()) {
             return Poll::Ready(Some(match *last {
-                Last::Trailers(trailers) => Ok(Frame::trailers(trailers)),
-                Last::Error(error) => Err(BodyError::Inner(error)),
+                Aside::Trailers(trailers) => Ok(Frame::trailers(trailers)),
+                Aside::Error(error) => Err(BodyError::Inner(error)),
+                Aside::Copy(_) => unreachable!("a copy ends nothing"),
             }));
         }
         let frame = match this.form.as_mut().project() {
@@ -284,16 +317,15 @@ where
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(self.as_mut().poll_watched(cx));
-        if let Some(tee) = self.as_mut().project().tee.take() {
-            let is_over = self.is_end_stream();
-            *self.project().tee = tee.saw(frame.as_ref(), is_over);
+        if self.aside.is_some() {
+            self.copy(frame.as_ref());
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
         self.first.is_none()
-            && self.last.is_none()
+            && !self.has_last()
             && match &self.form {
                 Form::Inner(body) => body.is_end_stream(),
                 Form::Boxed(body) => body.is_end_stream(),
@@ -304,7 +336,7 @@ where
     fn size_hint(&self) -> SizeHint {
         let mut hint = match &self.form {
             // Who is told a length asks for nothing behind it, and takes a body that broke off for a whole one.
-            _ if self.last.is_some() => SizeHint::default(),
+            _ if self.has_last() => SizeHint::default(),
             Form::Inner(body) => body.size_hint(),
             Form::Boxed(body) => body.size_hint(),
             Form::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),

@@ -72,7 +72,10 @@ pub use self::{
     model::{Canonical, canonical_request},
     visit::HttpVisit,
 };
-pub(crate) use self::{request::HasBody, tee::Tee};
+pub(crate) use self::{
+    request::HasBody,
+    tee::{Seen, Tee},
+};
 use super::ResponseBody;
 use crate::{
     cache::{Caching, Look},

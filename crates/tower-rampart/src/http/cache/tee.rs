@@ -30,50 +30,49 @@ impl Tee {
         Self { visit, head, keep, began: now, body: Vec::new(), max_bytes }
     }
 
-    /// Looks at a frame, and whether it is known to be the last. `None`: it has seen enough.
-    pub(crate) fn saw<E>(
-        mut self: Box<Self>,
-        frame: Option<&Result<Frame<Bytes>, E>>,
-        is_over: bool,
-    ) -> Option<Box<Self>> {
+    /// Looks at a frame, and whether it is known to be the last. `None`: there is more to see.
+    pub(crate) fn saw<E>(&mut self, frame: Option<&Result<Frame<Bytes>, E>>, is_over: bool) -> Option<Seen> {
         let data = match frame {
             None => &[],
             Some(Ok(frame)) => match frame.data_ref() {
                 Some(data) => &data[..],
                 // Trailers are not kept, and an answer without them is another.
-                None => return self.let_go(),
+                None => return Some(Seen::Enough),
             },
-            Some(Err(_)) => return self.let_go(),
+            Some(Err(_)) => return Some(Seen::Enough),
         };
         if data.len() > self.max_bytes - self.body.len() {
-            return self.let_go();
+            return Some(Seen::Enough);
         }
         self.body.extend_from_slice(data);
         if frame.is_some() && !is_over {
-            return Some(self);
+            return None;
         }
-        if !self.head.is_whole(self.body.len()) {
-            return self.let_go();
-        }
-        let body = Bytes::from(std::mem::take(&mut self.body));
-        self.land(body);
-        None
+        Some(if self.head.is_whole(self.body.len()) { Seen::Whole } else { Seen::Enough })
     }
 
-    /// Keeps the answer with this body.
-    pub(super) fn land(self, body: Bytes) {
+    /// Keeps the answer, with the body that was seen.
+    pub(crate) fn land(self) {
         let now = clock::now();
         let took = now.since(self.began);
         let keep = Keep { fresh: self.keep.fresh.saturating_sub(took), ..self.keep };
-        let (answer, bytes) = self.head.with_body(body, took);
+        let (answer, bytes) = self.head.with_body(self.body.into(), took);
         self.visit.land(Arc::new(answer), bytes, keep, now);
     }
 
     /// The answer is not kept: those who wait for it go on by themselves.
-    fn let_go(mut self: Box<Self>) -> Option<Box<Self>> {
+    pub(crate) fn let_go(mut self) {
         self.visit.release();
-        None
     }
+}
+
+/// What a copy has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// All of the answer.
+    Whole,
+    /// That it is not to be kept.
+    Enough,
 }
 
 impl fmt::Debug for Tee {

@@ -83,7 +83,7 @@ where
         let tee = Tee::new(visit, Stored::new(response, age), keep, now, rules.max_body_bytes);
         response.headers_mut().append(CACHE_STATUS, MISS);
         if is_bodyless || response.body().is_end_stream() {
-            tee.land(Bytes::new());
+            tee.land();
         } else {
             response.body_mut().copy_to(tee);
         }
