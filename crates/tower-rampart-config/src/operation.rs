@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tower_rampart_core::{breaker, concurrency, fallback, rate, retry, timeout};
+use tower_rampart_core::{breaker, concurrency, fallback, hedge, rate, retry, timeout};
 
 use crate::{KeysConfig, field::Field, print, value::Value};
 
@@ -95,6 +95,8 @@ pub struct OperationConfig {
     pub fallback: fallback::Config,
     /// What a fallback that is data answers.
     pub fallback_answer: FallbackAnswer,
+    /// The hedging; off unless the document has it.
+    pub hedge: hedge::Config,
     /// By what the state of the stages is kept.
     pub keys: KeysConfig,
     /// What is particular to HTTP.
@@ -111,6 +113,8 @@ impl Default for OperationConfig {
         rate_limit.enabled = false;
         let mut concurrency = concurrency::Config::default();
         concurrency.enabled = false;
+        let mut hedge = hedge::Config::default();
+        hedge.enabled = false;
         Self {
             circuit_breaker: breaker::Config::default(),
             retry: retry::Config::default(),
@@ -120,6 +124,7 @@ impl Default for OperationConfig {
             timeout: timeout::Config::default(),
             fallback: fallback::Config::default(),
             fallback_answer: FallbackAnswer::default(),
+            hedge,
             keys: KeysConfig::default(),
             http: HttpConfig::default(),
             classify: ClassifyConfig::default(),

@@ -48,6 +48,7 @@ contract!(
     subjects::rate_limit_that_waits,
     subjects::concurrency_limit_that_rejects,
     subjects::concurrency_limit_that_queues,
+    subjects::hedge,
     subjects::timeout,
     subjects::fallback_value,
     subjects::fallback_function,
@@ -61,6 +62,8 @@ contract!(
     pipelines::half_open_pipeline_by_call,
     pipelines::half_open_pipeline_by_attempt,
     pipelines::pipeline_with_fallback,
+    pipelines::pipeline_that_hedges,
+    pipelines::pipeline_that_hedges_by_attempt,
 );
 
 #[cfg(feature = "http")]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp,
     clock::nanos,
+    hedge::Counts,
     rejection::TimeoutKind,
     retry::StopReason,
     stripes::{self, Stripes},
@@ -89,6 +90,7 @@ pub(super) struct Totals {
     pub(super) queued: u64,
     pub(super) queue_time: u64,
     pub(super) provider_errors: [u64; PROVIDER_CLASSES],
+    pub(super) hedges: Counts,
 }
 
 /// Reads a time that is kept plus one, so that zero can mean never.
@@ -186,7 +188,7 @@ impl Counters {
         moment(latest)
     }
 
-    /// Sums everything; the ends of calls before their starts.
+    /// Sums everything but what other machines count; the ends of calls before their starts.
     pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for stripe in &self.stripes {
@@ -283,6 +285,7 @@ impl Totals {
             queued: self.queued.saturating_sub(baseline.queued),
             queue_time: self.queue_time.saturating_sub(baseline.queue_time),
             provider_errors: each(&self.provider_errors, &baseline.provider_errors),
+            hedges: self.hedges.since(&baseline.hedges),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     breaker::{self, Breaker},
     concurrency::Limiter,
     event::{Event, EventKind},
+    hedge::Hedging,
     rate::RateLimiter,
     rejection::{Name, TimeoutKind},
     retry::{Budget, StopReason},
@@ -191,6 +192,11 @@ impl Operation {
         lock(&self.parts).budget = Some(budget);
     }
 
+    /// Shows this hedging, and what it counts, as the operation's. One for as long as the operation lives: counters never go down.
+    pub fn attach_hedging(&self, hedging: Arc<Hedging>) {
+        lock(&self.parts).hedging = Some(hedging);
+    }
+
     /// Says whether a stage keeps its state by key from now on. What is attached is then that of all keys without a place, and says nothing of a key.
     pub fn set_keyed(&self, stage: Stage, is_keyed: bool) {
         lock(&self.parts).set_keyed(stage, is_keyed);
@@ -242,7 +248,9 @@ impl Operation {
 
     /// What was counted since the operation came to be.
     pub(super) fn since_start(&self) -> (Totals, Latencies) {
-        (self.counters.totals(), self.latencies.read())
+        let mut totals = self.counters.totals();
+        totals.hedges = lock(&self.parts).hedging.as_ref().map_or_else(Default::default, |it| it.counts());
+        (totals, self.latencies.read())
     }
 
     /// What was counted since the last reset.

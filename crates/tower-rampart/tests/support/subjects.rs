@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tower::{Layer, ServiceExt};
 use tower_rampart::{
-    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, RateLimitLayer, RetryLayer, TimeoutLayer,
-    breaker, concurrency, rate_limit, retry,
+    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer, RateLimitLayer, RetryLayer,
+    TimeoutLayer, breaker, concurrency, hedge, rate_limit, retry,
 };
 
 use super::{
@@ -152,6 +152,36 @@ pub(crate) fn concurrency_limit_that_rejects() -> Subject {
 /// A concurrency limit with a queue.
 pub(crate) fn concurrency_limit_that_queues() -> Subject {
     concurrency_limit(8)
+}
+
+/// Hedging after `delay`, with a budget that only calls fill, so that every token can be accounted for.
+fn hedged(delay: Duration) -> Subject {
+    let mut budget = retry::BudgetConfig::default();
+    budget.ratio = 1.0;
+    budget.min_per_second = 0.0;
+    let mut config = hedge::Config::delay(delay);
+    config.max_hedges = 2;
+    let layer = HedgeLayer::builder().config(config).budget(budget).build().unwrap();
+    let handle = layer.handle();
+    Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |account| {
+            let counts = handle.counts();
+            assert_eq!(
+                counts.won + counts.failed + counts.abandoned,
+                counts.begun,
+                "each copy has one end: {counts:?}"
+            );
+            // Each call deposits one token, each copy that was sent costs one.
+            let expected = account.made - counts.begun;
+            assert!((handle.budget_level() - expected as f64).abs() < 1e-6, "{} of {expected}", handle.budget_level());
+        },
+    )
+}
+
+/// Hedging of calls that take longer than those that the checks count; what copies do is in `hedge.rs`.
+pub(crate) fn hedge() -> Subject {
+    hedged(Duration::from_millis(30))
 }
 
 /// A timeout; it has no books.
