@@ -10,7 +10,10 @@ use tower_rampart_core::classify::Method;
 
 use crate::{
     common::{Fault, judge},
-    limits::{at_once, fallback, in_ten_seconds, queue, queue_wait, second_call, timeouts, tokens_of_a_call},
+    limits::{
+        at_once, copies, fallback, in_ten_seconds, live_delay, queue, queue_wait, second_call, timeouts,
+        tokens_of_a_call,
+    },
     traffic::{
         Script, abandoned, budget, calls_after_a_hint, failures_to_open, good_then_bad, half_slow, hint, hung_probe,
         jittered, mixed, most_jitter, one_bad_probe, post, probes, probes_to_close, reopenings, saved_budget, slow,
@@ -161,6 +164,7 @@ const INSTANT: &str =
 const POOR: &str = r#"{"retry": {"max_attempts": 3, "backoff": {"base": 0}, "budget": {"min_per_second": 0, "ratio": 0.5}},
     "circuit_breaker": {"enabled": false}}"#;
 const SPREAD: &str = r#"{"retry": {"jitter": {"kind": "additive"}}}"#;
+const HEDGED: &str = r#"{"hedge": {"delay": "500ms"}}"#;
 const FULL: &str = r#"{"concurrency": {"max_inflight": 1, "queue_size": 5}}"#;
 
 /// All fields that the pipeline runs on.
@@ -270,6 +274,11 @@ pub const ROWS: &[Row] = &[
     // timeout
     row("timeout.attempt", [r#""2s""#, r#""6s""#], timeouts, ["attempt 2000", "attempt 6000"]).beside(ONCE),
     row("timeout.total", [r#""4s""#, r#""12s""#], timeouts, ["total 4000", "total 12000"]),
+    // hedge
+    row("hedge.enabled", ["false", "true"], copies, ["1 call", "2 calls, 500 apart"]).beside(HEDGED),
+    row("hedge.delay", [r#""200ms""#, r#""2s""#], copies, ["2 calls, 200 apart", "2 calls, 2000 apart"]),
+    row("hedge.max_hedges", ["1", "3"], copies, ["2 calls, 500 apart", "4 calls, 500 500 500 apart"]).beside(HEDGED),
+    row("hedge.percentile", ["50", "90"], live_delay, ["short", "long"]),
     // fallback
     row("fallback.enabled", ["false", "true"], fallback, ["error error", "99 error"]).beside(ONCE),
     row("fallback.on_permanent", ["false", "true"], fallback, ["99 error", "99 99"])
