@@ -5,13 +5,14 @@ use std::{collections::HashMap, rc::Rc};
 use serde_json::value::RawValue;
 use tower::{Layer as _, Service as _};
 use tower_rampart::{
-    Cloned, Error, Explain, OperationConfig, OperationHandle, PresetBuilder, ResilienceConfig, Stage, breaker,
+    Error, Explain, OperationConfig, OperationHandle, PresetBuilder, ResilienceConfig, Stage, breaker,
     pipeline::{Custom, ResilienceService},
 };
 use tower_rampart_config::{ConfigError, Limits, Presets};
 
 use super::{
-    backend::{Backend, ByWord, LastReport, Play, Refusal, Reply, Request, Standby},
+    SimulateOptions,
+    backend::{Backend, ByWord, LastReport, Play, Refusal, Reply, Request, Stamping, Standby},
     record::{End, Observed, has_fallback, millis},
     summary::{Counter, Summary},
     trace::Script,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{failure::Failure, serve::document::capabilities};
 
-type Protected = ResilienceService<Backend, Custom<ByWord>, Cloned, Standby, LastReport>;
+type Protected = ResilienceService<Backend, Custom<ByWord>, Stamping, Standby, LastReport>;
 
 /// A call through the pipeline.
 pub(crate) type Call = <Protected as tower::Service<Request>>::Future;
@@ -49,7 +50,8 @@ impl Patience {
     fn of(config: &OperationConfig) -> Self {
         let total = config.timeout.total.is_some();
         Self {
-            in_attempt: total || config.timeout.attempt.is_some(),
+            // A copy may be answered where the first is not.
+            in_attempt: total || config.timeout.attempt.is_some() || config.hedge.enabled,
             in_queue: total || config.concurrency.queue_timeout.is_some(),
         }
     }
@@ -81,12 +83,14 @@ fn replayed(mut config: OperationConfig) -> OperationConfig {
 impl Lane {
     /// # Errors
     /// If the configuration asks for what a replay cannot do.
-    pub(crate) fn new(number: usize, config: &ResilienceConfig, operation: &str, seed: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(number: usize, config: &ResilienceConfig, options: &SimulateOptions) -> Result<Self, Failure> {
+        let operation = options.operation.as_str();
         let (resolved, report) = (replayed(config.operation(operation)), LastReport::default());
         let layer = PresetBuilder::from_config(config.clone())
             .operation(operation)
-            .seed(seed)
+            .seed(options.seed)
             .capabilities(capabilities())
+            .cloner(Stamping)
             .classifier(ByWord)
             .fallback_answer(Standby)
             .reporter(report.clone())
@@ -97,7 +101,7 @@ impl Lane {
         handle.reconfigure(resolved.clone()).expect("a document that was validated has every value in its range");
         Ok(Self {
             number,
-            service: layer.layer(Backend),
+            service: layer.layer(Backend { seed: options.seed, bimodal: options.backend_bimodal }),
             breaker: handle.breaker(),
             handle,
             operation: operation.to_owned(),
@@ -129,13 +133,13 @@ impl Lane {
 
     /// Begins a call; nothing happens before it is polled.
     pub(crate) fn begin(&mut self, line: u64, at_ms: u64, script: Rc<Script>) -> (Call, Live) {
-        let play = Rc::new(Play::new(script));
+        let play = Rc::new(Play::new(line, script));
         let limited = play.time_left().is_some();
         let patience =
             Patience { in_attempt: limited || self.patience.in_attempt, in_queue: limited || self.patience.in_queue };
         let breaker = self.breaker.state().as_str();
         let begun = Live { lane: self.number, line, at_ms, breaker, play: Rc::clone(&play), patience, is_stuck: false };
-        (self.service.call(Request(play)), begun)
+        (self.service.call(Request::new(play)), begun)
     }
 
     /// Takes note that a call goes on, in this slot.
@@ -220,6 +224,8 @@ impl Lane {
             rejected_by: report.and_then(|it| it.rejected_by).map(tower_rampart::Stage::as_str),
             result,
             attempts,
+            hedges: report.map_or_else(|| live.play.hedges(), |it| it.hedges),
+            copy: report.map_or(0, |it| it.copy),
             delays_ms: delays.into_iter().map(millis).collect(),
             stopped_by: report.and_then(|it| it.stopped_by).map(tower_rampart_core::retry::StopReason::as_str),
             retry_after_ms: None,

@@ -1,6 +1,7 @@
 //! `rampart simulate`: replays a trace through the pipeline that serves traffic, under a paused clock. No second implementation: only the service behind is scripted.
 
 mod backend;
+mod bimodal;
 mod compare;
 mod lane;
 mod options;
@@ -68,7 +69,7 @@ async fn replay(
     let lanes = configs
         .iter()
         .enumerate()
-        .map(|(number, config)| Lane::new(number, config, &options.operation, options.seed))
+        .map(|(number, config)| Lane::new(number, config, options))
         .collect::<Result<Vec<_>, _>>()?;
     let writer = BufWriter::with_capacity(BUFFER, stdout().lock());
     let mut output = match <[String; 2]>::try_from(names.clone()) {
