@@ -8,9 +8,9 @@ use std::{future::Ready, io, time::Duration};
 use alloc_tracker::{Allocator, Session};
 use tower::{Layer, Service, ServiceExt, util::ServiceFn};
 use tower_rampart::{
-    CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error, FallbackLayer, Preset, PresetBuilder,
-    RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, TimeoutLayer, Verdict, breaker, classify::Given,
-    concurrency, key::Key, pipeline::Custom, rate_limit, retry,
+    CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer, Preset,
+    PresetBuilder, RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, TimeoutLayer, Verdict, breaker,
+    classify::Given, concurrency, hedge, key::Key, pipeline::Custom, rate_limit, retry,
 };
 use tower_rampart_config::{Capabilities, Capability};
 
@@ -115,6 +115,8 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
     count(table, "rate_limit, waiting", RateLimitLayer::new(waiting).unwrap().layer(inner()), answered).await;
     count(table, "concurrency", ConcurrencyLimitLayer::new(queued).unwrap().layer(inner()), answered).await;
     count(table, "timeout", TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(inner()), answered).await;
+    let hedged = hedge::Config::percentile(95.0);
+    count(table, "hedge", HedgeLayer::new(hedged).unwrap().layer(inner()), answered).await;
     count(table, "fallback", FallbackLayer::builder().value(1).build().layer(inner()), answered).await;
     count(table, "production", ResilienceLayer::from_preset("production").unwrap().layer(plain()), answered).await;
     count(
@@ -124,6 +126,8 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
         answered,
     )
     .await;
+    let hedging = r#"{"hedge": {"percentile": 95}}"#;
+    count(table, "every stage, hedged", every_stage(hedging).build().unwrap().layer(plain()), answered).await;
     // The timers are made here, because the inner service does not answer at once.
     let pending = tower::service_fn(|request: u64| async move {
         tokio::task::yield_now().await;
