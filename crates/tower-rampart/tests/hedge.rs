@@ -328,8 +328,7 @@ async fn layer_alone_walks_the_same_way() {
 
 #[tokio::test(start_paused = true)]
 async fn layer_alone_pays_from_a_budget_of_its_own() {
-    let mut budget = BudgetConfig::default();
-    (budget.ratio, budget.min_per_second) = (0.5, 0.0);
+    let budget = BudgetConfig { ratio: 0.5, min_per_second: 0.0, ..BudgetConfig::default() };
     let layer = alone(hedge::Config::delay(Duration::ZERO), budget);
     let backend = Backend::always(Reply::Ok.after(secs(1)));
     let service = layer.layer(backend.clone());

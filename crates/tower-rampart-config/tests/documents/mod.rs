@@ -97,12 +97,14 @@ fn shapes_calls(limit: &Value) -> bool {
 
 /// Takes hedging out of a document that limits tokens or attempts, and out of all its operations: one of them may come to have both.
 fn unhedge_tokens(base: &mut Map<String, Value>, operations: &mut Map<String, Value>) {
-    let mut all: Vec<_> = operations.values_mut().filter_map(Value::as_object_mut).chain([base]).collect();
+    let all: Vec<_> = operations.values_mut().filter_map(Value::as_object_mut).chain([base]).collect();
     let limits_tokens = |layer: &&mut Map<String, Value>| {
         layer.get("rate_limit").is_some_and(|it| it.get("tokens_per_minute").is_some() || it.get("scope").is_some())
     };
     if all.iter().any(limits_tokens) {
-        all.iter_mut().for_each(|it| drop(it.remove("hedge")));
+        for layer in all {
+            layer.remove("hedge");
+        }
     }
 }
 

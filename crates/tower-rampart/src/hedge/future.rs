@@ -21,6 +21,8 @@ use crate::{clone_request::CloneRequest, payment::Payment, timer::Timer};
 
 type Answer<S, Req> = Result<<S as Service<Req>>::Response, <S as Service<Req>>::Error>;
 
+type RaceOf<S, Req> = Race<S, Req, Answer<S, Req>>;
+
 /// The response of a [`Hedge`](super::Hedge).
 ///
 /// # Cancel safety
@@ -33,7 +35,7 @@ where
     #[pin]
     state: State<S::Future>,
     /// The copies beside the first, once there is one.
-    race: Option<Box<Race<S, Req, Answer<S, Req>>>>,
+    race: Option<Box<RaceOf<S, Req>>>,
     schedule: Schedule,
     #[pin]
     timer: Timer,

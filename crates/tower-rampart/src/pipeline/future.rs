@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::{
     Judge, Report, Shared,
     call::Call,
-    hedged::{Hand, RaceFor},
+    hedged::{Hand, RaceFor, lapped},
     judge::judge,
     rate::Turn,
     steps::{self, Carry, Patience, Step},
@@ -25,7 +25,7 @@ use crate::{
     clock,
     error::{Error, FallbackFailed},
     fallback::{Fallback, Fault, Walk},
-    hedge::run::{self, Lap, Schedule},
+    hedge::run::{self, Schedule},
     retry::CloneRequest,
     timer::Timer,
 };
@@ -262,7 +262,7 @@ where
                                 this.state.set(State::Racing { schedule });
                                 continue;
                             };
-                            call.explain.copy = 0;
+                            call.explain.answered_by(0);
                             Step::Attempted(answer)
                         } else {
                             Step::Attempted(answer)
@@ -361,21 +361,6 @@ fn poll_at(timer: Pin<&mut Timer>, cx: &mut Context<'_>, at: Option<Timestamp>) 
     match at {
         Some(at) => timer.poll_until(cx, at),
         None => Poll::Pending,
-    }
-}
-
-/// An attempt that had copies has ended.
-#[cold]
-fn lapped<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, lap: Lap<Answer<Res, E>>) -> Step<F, G, Res, E> {
-    match lap {
-        Lap::Answer(copy, answer) => {
-            call.explain.copy = copy;
-            Step::Attempted(answer)
-        }
-        Lap::Over => {
-            call.explain.copy = 0;
-            Step::Attempted(Err(call.attempt_timed_out().into()))
-        }
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use tower_rampart_core::{Timestamp, Verdict, breaker::State, hedge::Hedging};
 use tower_service::Service;
 
-use super::{Judge, call::Call, future::Answer, judge::judge};
+use super::{Judge, call::Call, future::Answer, judge::judge, steps::Step};
 use crate::{
     clock,
     clone_request::CloneRequest,
     error::Error,
     hedge::{
         Race,
-        run::{Host, Schedule},
+        run::{Host, Lap, Schedule},
     },
     payment::Payment,
 };
@@ -104,7 +104,7 @@ where
     }
 
     fn sent(&mut self, count: u32) {
-        self.call.explain.hedges += count;
+        self.call.explain.hedged(count);
     }
 
     fn ends(&self) -> Option<Timestamp> {
@@ -113,5 +113,23 @@ where
 
     fn hedging(&self) -> &Arc<Hedging> {
         &self.call.shared.machines.hedging
+    }
+}
+
+/// An attempt that had copies has ended.
+#[cold]
+pub(super) fn lapped<F, G, Res, E, J, K, A, R>(
+    call: &mut Call<J, K, A, R>,
+    lap: Lap<Answer<Res, E>>,
+) -> Step<F, G, Res, E> {
+    match lap {
+        Lap::Answer(copy, answer) => {
+            call.explain.answered_by(copy);
+            Step::Attempted(answer)
+        }
+        Lap::Over => {
+            call.explain.answered_by(0);
+            Step::Attempted(Err(call.attempt_timed_out().into()))
+        }
     }
 }

@@ -156,9 +156,7 @@ pub(crate) fn concurrency_limit_that_queues() -> Subject {
 
 /// Hedging after `delay`, with a budget that only calls fill, so that every token can be accounted for.
 fn hedged(delay: Duration) -> Subject {
-    let mut budget = retry::BudgetConfig::default();
-    budget.ratio = 1.0;
-    budget.min_per_second = 0.0;
+    let budget = retry::BudgetConfig { ratio: 1.0, min_per_second: 0.0, ..retry::BudgetConfig::default() };
     let mut config = hedge::Config::delay(delay);
     config.max_hedges = 2;
     let layer = HedgeLayer::builder().config(config).budget(budget).build().unwrap();
