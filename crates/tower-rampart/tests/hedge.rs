@@ -10,7 +10,7 @@ use common::{Backend, Fault, Reply, Reports, call, call_and_catch, judge, ms, ne
 use serde_json::{Value, json};
 use tower::Layer;
 use tower_rampart::{
-    Classify, Explain, HedgeLayer, PresetBuilder, RequestInfo, ResilienceLayer, Verdict,
+    Class, Classify, Explain, HedgeLayer, PresetBuilder, RequestInfo, ResilienceLayer, Verdict,
     breaker::State,
     fallback::NoFallback,
     hedge::{self, Counts},
@@ -144,6 +144,18 @@ async fn attempt_of_which_all_copies_fail_is_retried_and_hedged_again() {
     assert_eq!(counts(&layer), counted(2, 1, 1, 0));
     let circuit = layer.handle().breaker().snapshot();
     assert_eq!((circuit.total, circuit.failed, circuit.successful), (2, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn real_failure_comes_back_and_not_what_kept_another_copy_from_being_sent() {
+    let (layer, _) = pipeline(&json!({"retry": {"enabled": false}}));
+    for [first, copy] in [[ms(200), ms(300)], [ms(500), ms(50)]] {
+        let ignored = Reply::class(Class::Ignored).after(copy);
+        let backend = Backend::script([Reply::transient().after(first), ignored]);
+        let error = call(&layer.layer(backend.clone()), 0).await.unwrap_err();
+        assert_eq!((error.inner().map(Fault::call), backend.calls()), (Some(1), 2));
+    }
+    assert_eq!(layer.handle().breaker().snapshot().failed, 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,9 +17,14 @@ use tower_service::Service;
 
 use crate::payment::Payment;
 
+/// Whether an answer says something of the service behind.
+pub(crate) fn is_real(verdict: &Verdict) -> bool {
+    verdict.class != Class::Ignored
+}
+
 /// Whether an answer ends the race: it is the service's word. Another copy may still succeed where this one failed, or met something of our own.
 pub(crate) fn wins(verdict: &Verdict) -> bool {
-    !verdict.is_retryable() && verdict.class != Class::Ignored
+    !verdict.is_retryable() && is_real(verdict)
 }
 
 /// An attempt that has copies. Made when the first of them begins; the attempt without any allocates nothing.
@@ -30,7 +35,7 @@ where
     running: Vec<Pin<Box<Hedge<S, Req>>>>,
     /// Copies that were made so far.
     made: u32,
-    /// The last copy that failed while others ran, and its number; 0 is the first copy.
+    /// The number and the answer of the last copy that failed while others ran; 0 is the first copy. Comes back if what ends the race is none of the service's.
     pub(crate) failed: Option<(u32, T)>,
 }
 

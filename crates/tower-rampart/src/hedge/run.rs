@@ -10,7 +10,7 @@ use std::{
 use tower_rampart_core::{Timestamp, Verdict, hedge::Hedging};
 use tower_service::Service;
 
-use super::race::{Race, wins};
+use super::race::{Race, is_real, wins};
 use crate::{clock, payment::Payment, timer::Timer};
 
 /// When the copies of one attempt begin.
@@ -108,11 +108,11 @@ where
     S: Service<Req>,
     H: Host<S, Req>,
 {
-    let has_won = wins(&host.judge(&answer));
-    if has_won {
+    let verdict = host.judge(&answer);
+    if wins(&verdict) {
         schedule.learn(host.hedging());
     } else if let Some(race) = race.as_mut().filter(|race| !race.is_over()) {
-        race.failed = Some((0, answer));
+        race.failed = is_real(&verdict).then_some((0, answer));
         return None;
     }
     *race = None;
@@ -147,10 +147,15 @@ where
                 if is_first_running {
                     schedule.learn(host.hedging());
                 }
+                // The last real answer comes back, not what kept a copy of our own from being one.
+                let before = if is_real(&verdict) { None } else { running.failed.take() };
+                let (number, answer) = before.unwrap_or((number, answer));
                 *race = None;
                 return Poll::Ready(Lap::Answer(number, answer));
             }
-            running.failed = Some((number, answer));
+            if is_real(&verdict) {
+                running.failed = Some((number, answer));
+            }
         }
         let ends = host.ends();
         let due = schedule.next.min(ends.unwrap_or(Timestamp::MAX));
