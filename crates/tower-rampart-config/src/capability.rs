@@ -66,8 +66,6 @@ capabilities! {
     TokensPerMinute = "tokens_per_minute", "limits on tokens per minute";
     /// `rate_limit.learn_from_headers`.
     LearnFromHeaders = "learn_from_headers", "limits learnt from response headers";
-    /// `concurrency.adaptive`.
-    AdaptiveConcurrency = "adaptive_concurrency", "an adaptive concurrency limit";
     /// The stage `cache`.
     Cache = "cache", "the cache stage";
     /// The stage `hedge`.

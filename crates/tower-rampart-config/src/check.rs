@@ -12,11 +12,13 @@ use crate::{
 };
 
 /// Pairs of which the first must not exceed the second.
-const ORDERED: [(&str, &str); 4] = [
+const ORDERED: [(&str, &str); 6] = [
     ("retry.backoff.min", "retry.backoff.max"),
     ("circuit_breaker.recovery_timeout", "circuit_breaker.recovery_timeout_max"),
     ("circuit_breaker.minimum_calls", "circuit_breaker.window.size"),
     ("concurrency.adaptive.min", "concurrency.adaptive.max"),
+    ("concurrency.adaptive.min", "concurrency.max_inflight"),
+    ("concurrency.max_inflight", "concurrency.adaptive.max"),
 ];
 
 /// Judges the base and every operation.
@@ -283,17 +285,16 @@ impl Judge<'_> {
     fn capabilities(&self, capabilities: Capabilities) -> Vec<Violation> {
         let mut found = Vec::new();
         for (path, held) in &self.merged.0 {
+            let needs = field::find(path).and_then(|it| (it.needs)(&held.value));
+            let Some(missing) = needs.filter(|it| !capabilities.has(*it)) else { continue };
             let section = path.split('.').next().unwrap_or_default();
             if self.value(&join(section, "enabled")) == Some(Value::Bool(false)) {
                 continue;
             }
-            let needs = field::find(path).and_then(|it| (it.needs)(&held.value));
-            if let Some(missing) = needs.filter(|it| !capabilities.has(*it)) {
-                let place = self.place(path);
-                let place = place.strip_suffix(".enabled").unwrap_or(&place);
-                let stage = path.strip_suffix(".enabled").unwrap_or(path);
-                found.push(unsupported(place.to_owned(), stage, missing));
-            }
+            let place = self.place(path);
+            let place = place.strip_suffix(".enabled").unwrap_or(&place);
+            let stage = path.strip_suffix(".enabled").unwrap_or(path);
+            found.push(unsupported(place.to_owned(), stage, missing));
         }
         let retry = &self.config.retry;
         if retry.enabled && retry.max_attempts > 1 && !capabilities.has(Capability::CloneRequest) {

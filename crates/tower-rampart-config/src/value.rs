@@ -7,6 +7,7 @@ use tower_rampart_core::{
     ClassKind, Code,
     breaker::{HalfOpenPolicy, Matcher, Scope, Window},
     classify::Method,
+    concurrency,
     rate::{Algorithm, OnLimit},
     retry::{JitterKind, Methods},
 };
@@ -212,6 +213,7 @@ words! {
     HalfOpenPolicy { FirstFailure = "first_failure", Rate = "rate" }
     JitterKind { None = "none", Full = "full", Equal = "equal", Decorrelated = "decorrelated", Additive = "additive" }
     Algorithm { Gcra = "gcra", TokenBucket = "token_bucket", FixedWindow = "fixed_window", SlidingWindow = "sliding_window" }
+    concurrency::Algorithm { Aimd = "aimd", Vegas = "vegas", Gradient2 = "gradient2" }
     OnLimit { Reject = "reject", Wait = "wait" }
     OutcomeAt { Headers = "headers", EndOfBody = "end_of_body" }
     Profile { Http = "http", Grpc = "grpc", ModelApi = "model_api" }

@@ -19,7 +19,7 @@
 //! |---|---|
 //! | everything, from a preset or a JSON document | [`ResilienceLayer`], [`PresetBuilder`] |
 //! | a plain async function protected | [`Resilience`] |
-//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`HedgeLayer`] |
+//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`AdaptiveConcurrencyLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`HedgeLayer`] |
 //! | gRPC clients and servers of tonic protected | `tonic`, with the feature of that name |
 //! | the configuration replaced while calls flow | [`reload`] |
 //! | the numbers | [`Registry`] |
@@ -27,6 +27,8 @@
 //! Each layer is a feature; all are on by default but `http` and `watch`. Nothing on the call path allocates, boxes a future, locks
 //! asynchronously or spawns a task.
 
+#[cfg(feature = "adaptive-concurrency")]
+pub mod adaptive_concurrency;
 #[cfg(feature = "axum")]
 pub mod axum;
 #[cfg(feature = "breaker")]
@@ -64,6 +66,8 @@ mod timer;
 #[cfg(feature = "tonic")]
 pub mod tonic;
 
+#[cfg(feature = "adaptive-concurrency")]
+pub use adaptive_concurrency::AdaptiveConcurrencyLayer;
 #[cfg(feature = "breaker")]
 pub use breaker::CircuitBreakerLayer;
 pub use clone_request::{CloneRequest, Cloned, NotCloned};

@@ -8,9 +8,15 @@ use std::{future::Ready, io, time::Duration};
 use alloc_tracker::{Allocator, Session};
 use tower::{Layer, Service, ServiceExt, util::ServiceFn};
 use tower_rampart::{
-    CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer, Preset,
-    PresetBuilder, RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, TimeoutLayer, Verdict, breaker,
-    classify::Given, concurrency, hedge, key::Key, pipeline::Custom, rate_limit, retry,
+    AdaptiveConcurrencyLayer, CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error, FallbackLayer,
+    HedgeLayer, Preset, PresetBuilder, RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, TimeoutLayer, Verdict,
+    adaptive_concurrency::{Adaptive, Algorithm},
+    breaker,
+    classify::Given,
+    concurrency, hedge,
+    key::Key,
+    pipeline::Custom,
+    rate_limit, retry,
 };
 use tower_rampart_config::{Capabilities, Capability};
 
@@ -114,6 +120,10 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
     count(table, "rate_limit", RateLimitLayer::new(wide).unwrap().layer(inner()), answered).await;
     count(table, "rate_limit, waiting", RateLimitLayer::new(waiting).unwrap().layer(inner()), answered).await;
     count(table, "concurrency", ConcurrencyLimitLayer::new(queued).unwrap().layer(inner()), answered).await;
+    for (name, algorithm) in [("adaptive, aimd", Algorithm::Aimd), ("adaptive, gradient2", Algorithm::Gradient2)] {
+        queued.adaptive = Some(Adaptive::new(algorithm).between(1, 20));
+        count(table, name, AdaptiveConcurrencyLayer::new(queued).unwrap().layer(inner()), answered).await;
+    }
     count(table, "timeout", TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(inner()), answered).await;
     let hedged = hedge::Config::percentile(95.0);
     count(table, "hedge", HedgeLayer::new(hedged).unwrap().layer(inner()), answered).await;
@@ -143,6 +153,16 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
         .await;
     let by_attempt =
         r#"{"circuit_breaker": {"scope": "attempt"}, "rate_limit": {"scope": "attempt", "on_limit": "wait"}}"#;
+    count(
+        table,
+        "every stage, adaptive",
+        every_stage(r#"{"concurrency": {"max_inflight": 10, "adaptive": {"algorithm": "vegas"}}}"#)
+            .build()
+            .unwrap()
+            .layer(plain()),
+        answered,
+    )
+    .await;
     count(
         table,
         "every stage, by attempt",

@@ -4,8 +4,8 @@ use std::{future::Ready, io, mem::size_of, time::Duration};
 
 use tower::{Layer, Service, util::ServiceFn};
 use tower_rampart::{
-    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer, RateLimitLayer, ResilienceLayer,
-    RetryLayer, TimeoutLayer, breaker, concurrency, hedge, rate_limit, retry,
+    AdaptiveConcurrencyLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer,
+    RateLimitLayer, ResilienceLayer, RetryLayer, TimeoutLayer, breaker, concurrency, hedge, rate_limit, retry,
 };
 
 /// What the whole pipeline may add to the inner future, in bytes.
@@ -33,6 +33,7 @@ fn the_pipelines_future_keeps_its_budget() {
         ("retry", added(&RetryLayer::new(retry::Config::default()).unwrap())),
         ("rate_limit", added(&RateLimitLayer::new(rate_limit::Config::default()).unwrap())),
         ("concurrency", added(&ConcurrencyLimitLayer::new(concurrency::Config::default()).unwrap())),
+        ("adaptive", added(&AdaptiveConcurrencyLayer::new(concurrency::Config::default()).unwrap())),
         ("timeout", added(&TimeoutLayer::attempt(Duration::from_secs(1)).unwrap())),
         ("hedge", added(&HedgeLayer::new(hedge::Config::default()).unwrap())),
         ("fallback", added(&FallbackLayer::builder().value(1).build())),

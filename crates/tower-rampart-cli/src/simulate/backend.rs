@@ -20,7 +20,12 @@ use tower_rampart::{
 };
 use tower_rampart_core::classify::Method;
 
-use super::{bimodal::Bimodal, trace::Script, word::Word};
+use super::{
+    bimodal::Bimodal,
+    servers::{Place, Servers},
+    trace::Script,
+    word::Word,
+};
 
 /// A call as its attempts see it.
 #[derive(Debug)]
@@ -130,11 +135,12 @@ pub(crate) struct Refusal {
 }
 
 /// The service.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Backend {
     pub(crate) seed: u64,
     /// Draws latencies, in the place of those that the trace has.
     pub(crate) bimodal: Option<Bimodal>,
+    pub(crate) servers: Servers,
 }
 
 impl Service<Request> for Backend {
@@ -164,18 +170,22 @@ impl Service<Request> for Backend {
         let of_copy = is_copy.then(|| play.script.hedge(play.copies.get() as usize)).flatten();
         let number = play.attempts.get() - 1 + play.hedges.get();
         let drawn = self.bimodal.map(|it| it.latency(self.seed, play.line, number));
-        let latency = drawn.or(of_copy).unwrap_or(of_attempt);
+        let latency = drawn.or(of_copy).or(of_attempt).or_else(|| self.servers.latency()).unwrap_or_default();
         let is_hung = word == Word::Timeout;
         play.running.set(play.running.get() + 1);
         play.hung.set(play.hung.get() + u32::from(is_hung));
-        let latency = (!is_hung && !latency.is_zero()).then(|| tokio::time::sleep(latency));
-        Attempt { latency, word, running: Running { play, is_hung, has_answered: false } }
+        let takes = (!is_hung && !latency.is_zero()).then_some(latency);
+        let running = Running { play, is_hung, has_answered: false };
+        Attempt { place: self.servers.join(), takes, latency: None, word, running }
     }
 }
 
 /// One attempt.
 #[pin_project]
 pub(crate) struct Attempt {
+    place: Place,
+    /// How long it will take once it is served.
+    takes: Option<Duration>,
     #[pin]
     latency: Option<Sleep>,
     word: Word,
@@ -207,7 +217,11 @@ impl Future for Attempt {
     type Output = Result<Reply, Refusal>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
+        ready!(this.place.poll(cx));
+        if let Some(takes) = this.takes.take() {
+            this.latency.set(Some(tokio::time::sleep(takes)));
+        }
         if let Some(latency) = this.latency.as_pin_mut() {
             ready!(latency.poll(cx));
         }

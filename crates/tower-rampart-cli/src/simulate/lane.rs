@@ -1,6 +1,6 @@
 //! One configuration under replay: its pipeline, its calls in flight, what they came to. The trace and the time are in `replay`.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use serde_json::value::RawValue;
 use tower::{Layer as _, Service as _};
@@ -11,9 +11,10 @@ use tower_rampart::{
 use tower_rampart_config::{ConfigError, Limits, Presets};
 
 use super::{
-    SimulateOptions,
     backend::{Backend, ByWord, LastReport, Play, Refusal, Reply, Request, Stamping, Standby},
+    options::SimulateOptions,
     record::{End, Observed, has_fallback, millis},
+    servers::Servers,
     summary::{Counter, Summary},
     trace::Script,
     word::Word,
@@ -61,6 +62,7 @@ impl Patience {
 pub(crate) struct Lane {
     number: usize,
     service: Protected,
+    servers: Servers,
     handle: OperationHandle,
     breaker: breaker::Handle,
     operation: String,
@@ -85,6 +87,7 @@ impl Lane {
     /// If the configuration asks for what a replay cannot do.
     pub(crate) fn new(number: usize, config: &ResilienceConfig, options: &SimulateOptions) -> Result<Self, Failure> {
         let operation = options.operation.as_str();
+        let servers = Servers::new(options.backend_servers, options.backend_latency.map(Duration::from_millis));
         let (resolved, report) = (replayed(config.operation(operation)), LastReport::default());
         let layer = PresetBuilder::from_config(config.clone())
             .operation(operation)
@@ -101,7 +104,12 @@ impl Lane {
         handle.reconfigure(resolved.clone()).expect("a document that was validated has every value in its range");
         Ok(Self {
             number,
-            service: layer.layer(Backend { seed: options.seed, bimodal: options.backend_bimodal }),
+            service: layer.layer(Backend {
+                seed: options.seed,
+                bimodal: options.backend_bimodal,
+                servers: servers.clone(),
+            }),
+            servers,
             breaker: handle.breaker(),
             handle,
             operation: operation.to_owned(),
@@ -113,6 +121,10 @@ impl Lane {
             is_reloaded: false,
             counter: Counter::default(),
         })
+    }
+
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
     }
 
     pub(crate) fn breaker(&self) -> &breaker::Handle {

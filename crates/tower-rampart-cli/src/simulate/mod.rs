@@ -9,6 +9,7 @@ mod output;
 mod page;
 mod record;
 mod replay;
+mod servers;
 mod slots;
 mod summary;
 mod timeline;

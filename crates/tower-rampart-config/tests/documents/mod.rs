@@ -64,7 +64,10 @@ pub(crate) fn sound(flat: bool) -> Vec<(&'static str, Vec<Value>)> {
         ("concurrency.max_inflight", vec![json!(1), json!(64)]),
         ("concurrency.enabled", vec![json!(false)]),
         ("concurrency.queue_timeout", vec![json!(0), json!("1s")]),
-        ("concurrency.adaptive", vec![json!({"algorithm": "vegas"}), json!({"algorithm": "aimd", "min": 2, "max": 9})]),
+        (
+            "concurrency.adaptive",
+            vec![json!({"algorithm": "vegas"}), json!({"algorithm": "aimd", "min": 1, "max": 64})],
+        ),
         ("fallback", vec![json!({}), json!({"enabled": false}), json!({"on_permanent": true, "status": 503})]),
         ("http.replay_max_bytes", vec![json!(0), json!(99)]),
         ("http.deadline_headers", vec![json!(["X-Deadline", "grpc-timeout"])]),

@@ -20,6 +20,7 @@ use crate::{
     Outcome, ProviderClass, Stage, Timestamp,
     breaker::State,
     clock::nanos,
+    concurrency::Algorithm,
     hedge,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
@@ -278,6 +279,17 @@ impl Encoder {
         self.each(readings, "rampart_concurrency_inflight", |it| it.concurrency.map(|limit| limit.inflight));
         self.gauge("rampart_concurrency_max", "Permits that there are.");
         self.each(readings, "rampart_concurrency_max", |it| it.concurrency.map(|limit| limit.max_inflight));
+        self.gauge(
+            "rampart_concurrency_algorithm",
+            "1 for what moves the limit, 0 for the others; none where nothing does.",
+        );
+        for it in readings {
+            let Some(present) = it.concurrency.and_then(|limit| limit.algorithm) else { continue };
+            for algorithm in Algorithm::ALL {
+                let labels = [("operation", &*it.operation), ("algorithm", algorithm.as_str())];
+                self.sample("rampart_concurrency_algorithm", &labels, u8::from(algorithm == present));
+            }
+        }
         self.gauge("rampart_concurrency_queued", "Calls that wait for a permit.");
         self.each(readings, "rampart_concurrency_queued", |it| it.concurrency.map(|limit| limit.queued));
     }

@@ -23,6 +23,7 @@ pub(crate) struct Call<J, K, A, R> {
     pub(crate) began: Timestamp,
     pub(crate) deadline: Option<Timestamp>,
     pub(crate) attempts: Attempts,
+    pub(super) attempt_began: Timestamp,
     /// When the attempt in flight has to end, and how long it had.
     pub(crate) attempt_until: Option<(Timestamp, TimeoutKind)>,
     pub(crate) explain: Account,
@@ -50,6 +51,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             began: now,
             deadline: settings.timeout.deadline(now, info.time_left),
             attempts,
+            attempt_began: now,
             attempt_until: None,
             explain: Account::default(),
             keys: None,
@@ -91,6 +93,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// An attempt begins: sets its end, and counts the call as admitted if it is the first.
     pub(crate) fn begin_attempt(&mut self, now: Timestamp) {
+        self.attempt_began = now;
         let attempt = self.settings.timeout.attempt().map(|limit| (now.after(limit), TimeoutKind::Attempt));
         let total = self.deadline.map(|deadline| (deadline, TimeoutKind::Total));
         self.attempt_until = match (attempt, total) {
@@ -121,6 +124,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// The end of the attempt's time, as an error.
     #[cold]
     pub(crate) fn attempt_timed_out(&self) -> Rejection {
+        self.record_timeout();
         self.timed_out(self.attempt_until.map_or(TimeoutKind::Attempt, |(_, kind)| kind))
     }
 
@@ -189,6 +193,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             stall: self.settings.timeout.attempt(),
             attempts: self.explain.attempts,
             outcome_at: self.settings.outcome_at,
+            head: self.settings.adaptive.then(|| (self.attempt_began, clock::now())),
         }
     }
 

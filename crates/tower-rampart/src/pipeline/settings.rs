@@ -28,6 +28,8 @@ pub(crate) struct CallSettings {
     pub(crate) concurrency: bool,
     /// The most copies of an attempt beside the first; zero: hedging is off.
     pub(crate) max_hedges: u8,
+    /// Whether attempts move its limit.
+    pub(crate) adaptive: bool,
     /// Which stages keep their state by key.
     pub(crate) keyed: KeyedStages,
     /// When the outcome is known.
@@ -56,6 +58,12 @@ impl Limits {
     #[inline]
     pub(crate) fn attempt(self) -> Option<Duration> {
         (self.attempt < u64::MAX).then(|| Duration::from_nanos(self.attempt))
+    }
+
+    /// The shorter of both limits.
+    pub(crate) fn shorter(self) -> Option<Duration> {
+        let limit = self.attempt.min(self.total);
+        (limit < u64::MAX).then(|| Duration::from_nanos(limit))
     }
 
     /// When a call that begins `now` and itself allows `time_left` must have ended.
@@ -90,6 +98,7 @@ impl From<&OperationConfig> for Settings {
             }),
             concurrency: config.concurrency.enabled,
             max_hedges: if config.hedge.enabled { u8::try_from(config.hedge.max_hedges).unwrap_or(u8::MAX) } else { 0 },
+            adaptive: config.concurrency.enabled && config.concurrency.adaptive.is_some(),
             keyed: KeyedStages::from(config),
             outcome_at: config.classify.outcome_at,
             may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,

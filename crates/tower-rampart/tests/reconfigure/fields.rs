@@ -11,8 +11,8 @@ use tower_rampart_core::classify::Method;
 use crate::{
     common::{Fault, judge},
     limits::{
-        at_once, copies, fallback, in_ten_seconds, live_delay, queue, queue_wait, second_call, timeouts,
-        tokens_of_a_call,
+        at_once, copies, fallback, in_ten_seconds, limit_before_a_fast_service, limit_before_a_refusing_service,
+        limit_before_two_servers, live_delay, queue, queue_wait, second_call, timeouts, tokens_of_a_call,
     },
     traffic::{
         Script, abandoned, budget, calls_after_a_hint, failures_to_open, good_then_bad, half_slow, hint, hung_probe,
@@ -166,6 +166,8 @@ const POOR: &str = r#"{"retry": {"max_attempts": 3, "backoff": {"base": 0}, "bud
 const SPREAD: &str = r#"{"retry": {"jitter": {"kind": "additive"}}}"#;
 const HEDGED: &str = r#"{"hedge": {"delay": "500ms"}}"#;
 const FULL: &str = r#"{"concurrency": {"max_inflight": 1, "queue_size": 5}}"#;
+const MOVING: &str = r#"{"concurrency": {"max_inflight": 8, "adaptive": {"algorithm": "aimd", "max": 10}},
+    "retry": {"max_attempts": 1}, "circuit_breaker": {"enabled": false}}"#;
 
 /// All fields that the pipeline runs on.
 pub const ROWS: &[Row] = &[
@@ -271,6 +273,15 @@ pub const ROWS: &[Row] = &[
     row("concurrency.max_inflight", ["2", "4"], queue, ["2 running, 5 waiting", "4 running, 5 waiting"]).beside(FULL),
     row("concurrency.queue_size", ["0", "3"], queue, ["1 running, 0 waiting", "1 running, 3 waiting"]).beside(FULL),
     row("concurrency.queue_timeout", [r#""3s""#, r#""8s""#], queue_wait, ["3000", "8000"]).beside(FULL),
+    row(
+        "concurrency.adaptive.algorithm",
+        [r#""aimd""#, r#""vegas""#],
+        limit_before_two_servers,
+        ["10 at most", "4 at most"],
+    )
+    .beside(MOVING),
+    row("concurrency.adaptive.min", ["2", "5"], limit_before_a_refusing_service, ["2", "5"]).beside(MOVING),
+    row("concurrency.adaptive.max", ["12", "20"], limit_before_a_fast_service, ["12", "20"]).beside(MOVING),
     // timeout
     row("timeout.attempt", [r#""2s""#, r#""6s""#], timeouts, ["attempt 2000", "attempt 6000"]).beside(ONCE),
     row("timeout.total", [r#""4s""#, r#""12s""#], timeouts, ["total 4000", "total 12000"]),

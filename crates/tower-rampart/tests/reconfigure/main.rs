@@ -58,9 +58,6 @@ fn every_field_that_the_pipeline_runs_on_is_in_the_table() {
         "concurrency.max_keys",
         // HTTP hosts follow the headers.
         "rate_limit.learn_from_headers",
-        "concurrency.adaptive.algorithm",
-        "concurrency.adaptive.min",
-        "concurrency.adaptive.max",
         // Set by the strategy's numbers, each of which has a row.
         "default_strategy",
     ];

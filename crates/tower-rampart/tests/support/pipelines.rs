@@ -126,6 +126,14 @@ pub(crate) fn pipeline_that_queues() -> Subject {
     subject
 }
 
+/// Attempts move the limit, and calls wait for permits.
+pub(crate) fn pipeline_that_adapts() -> Subject {
+    let overrides = r#"{"concurrency": {"queue_size": 8, "adaptive": {"algorithm": "vegas", "min": 3, "max": 4}}}"#;
+    let mut subject = plain(Scopes { overrides, waits: true, ..Scopes::default() });
+    subject.queues = true;
+    subject
+}
+
 /// Calls wait for tokens, 50 ms each once the first four are through.
 pub(crate) fn pipeline_that_waits() -> Subject {
     let overrides = r#"{"rate_limit": {"limit": 20, "period": "1s", "burst_size": 4, "on_limit": "wait"},

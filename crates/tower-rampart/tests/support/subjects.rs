@@ -4,8 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tower::{Layer, ServiceExt};
 use tower_rampart::{
-    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer, RateLimitLayer, RetryLayer,
-    TimeoutLayer, breaker, concurrency, hedge, rate_limit, retry,
+    AdaptiveConcurrencyLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer,
+    RateLimitLayer, RetryLayer, TimeoutLayer,
+    adaptive_concurrency::{Adaptive, Algorithm},
+    breaker, concurrency, hedge, rate_limit, retry,
 };
 
 use super::{
@@ -152,6 +154,19 @@ pub(crate) fn concurrency_limit_that_rejects() -> Subject {
 /// A concurrency limit with a queue.
 pub(crate) fn concurrency_limit_that_queues() -> Subject {
     concurrency_limit(8)
+}
+
+/// A limit that moves, by calls that are judged; it stays at four, where the checks expect it.
+pub(crate) fn adaptive_concurrency_limit() -> Subject {
+    let mut config = concurrency::Config::new(4);
+    config.adaptive = Some(Adaptive::new(Algorithm::Gradient2).between(4, 4));
+    let layer = AdaptiveConcurrencyLayer::builder().config(config).timeout(Duration::from_secs(1)).build().unwrap();
+    let [audited, inflight] = [(); 2].map(|()| layer.handle());
+    Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |_| assert_eq!((audited.inflight(), audited.queued()), (0, 0), "a permit or a place was lost"),
+    )
+    .inflight(move || inflight.inflight().into())
 }
 
 /// Hedging after `delay`, with a budget that only calls fill, so that every token can be accounted for.
