@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tower_rampart::{ResilienceConfig, registry::OperationSnapshot};
-use tower_rampart_core::{breaker, signals::Signals};
+use tower_rampart_core::{breaker, registry::HedgeSnapshot, signals::Signals};
 
 use crate::{
     api::Api,
@@ -53,8 +53,39 @@ pub(crate) struct Metrics {
     pub(crate) retry_stops: BTreeMap<&'static str, u64>,
     /// Calls that a fallback answered.
     pub(crate) fallbacks: u64,
+    /// Copies of attempts that hedging sent; not among the attempts.
+    pub(crate) hedges: Hedges,
     pub(crate) queued_calls: u64,
     pub(crate) latency: Latency,
+}
+
+/// What came of the copies that hedging sent.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Hedges {
+    pub(crate) begun: u64,
+    /// Those whose answer was the attempt's.
+    pub(crate) won: u64,
+    pub(crate) failed: u64,
+    /// Those that were dropped without an answer.
+    pub(crate) abandoned: u64,
+    /// Copies that were due and that the retry budget did not pay.
+    pub(crate) unpaid: u64,
+    /// How long an attempt may take now before a copy of it begins; null while hedging is off or knows too little.
+    pub(crate) delay_ms: Option<f64>,
+}
+
+impl Hedges {
+    fn of(it: &HedgeSnapshot) -> Self {
+        let counts = it.counts;
+        Self {
+            begun: counts.begun,
+            won: counts.won,
+            failed: counts.failed,
+            abandoned: counts.abandoned,
+            unpaid: counts.unpaid,
+            delay_ms: it.delay.map(millis),
+        }
+    }
 }
 
 /// Of answered calls, in milliseconds.
@@ -94,6 +125,7 @@ impl Metrics {
             timeouts: it.timeouts.iter().map(|(kind, count)| (kind.as_str(), *count)).collect(),
             retry_stops: it.stopped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
             fallbacks: it.fallbacks,
+            hedges: Hedges::of(&it.hedges),
             queued_calls: it.queued_calls,
             latency: Latency {
                 count: it.latency.count,

@@ -1,6 +1,6 @@
 //! The merged configuration judged as a whole: what the document alone could not break, the merge must not break either.
 
-use tower_rampart_core::InvalidConfig;
+use tower_rampart_core::{InvalidConfig, rate};
 
 use crate::{
     Capabilities, Capability, KeySource, OperationConfig, Source, Violation, ViolationCode,
@@ -63,6 +63,7 @@ pub(crate) fn check_operation(
     found.extend(judge.keys());
     found.extend(judge.key_limits());
     found.extend(judge.slow_calls());
+    found.extend(judge.hedge());
     if found.is_empty() {
         found.extend(judge.machines());
     }
@@ -242,6 +243,28 @@ impl Judge<'_> {
         )
     }
 
+    /// A copy takes no place among attempts that are limited, and the answer that would settle its tokens of a model API is dropped.
+    fn hedge(&self) -> Option<Violation> {
+        let limit = &self.config.rate_limit;
+        if !self.config.hedge.enabled || !limit.enabled {
+            return None;
+        }
+        let (beside, why) = if self.config.model_limits.tokens_per_minute.is_some() {
+            ("rate_limit.tokens_per_minute", "copies would use tokens that nobody counts")
+        } else if limit.scope == rate::Scope::Attempt {
+            ("rate_limit.scope 'attempt'", "copies would be sent beyond the limit")
+        } else {
+            return None;
+        };
+        let place = self.place("hedge.enabled");
+        let place = place.strip_suffix(".enabled").unwrap_or(&place);
+        let message = format!("hedge cannot stand beside {beside}: {why}{}", self.whose());
+        Some(
+            Violation::new(place, ViolationCode::CrossField, message)
+                .suggest(format!("Turn hedge off, or change {beside}")),
+        )
+    }
+
     /// The last word is the machines' own.
     fn machines(&self) -> Option<Violation> {
         let config = &self.config;
@@ -254,6 +277,7 @@ impl Judge<'_> {
             .and_then(|()| config.concurrency.check())
             .and_then(|()| config.timeout.check())
             .and_then(|()| config.cache.check())
+            .and_then(|()| config.hedge.check())
             .and_then(|()| config.keys.check());
         let error: InvalidConfig = checked.err()?;
         let message = format!("{error}{}", self.whose());
@@ -277,6 +301,9 @@ impl Judge<'_> {
         let retry = &self.config.retry;
         if retry.enabled && retry.max_attempts > 1 && !capabilities.has(Capability::CloneRequest) {
             found.push(unsupported("retry".to_owned(), "retry", Capability::CloneRequest));
+        }
+        if self.config.hedge.enabled && !capabilities.has(Capability::CloneRequest) {
+            found.push(unsupported("hedge".to_owned(), "hedge", Capability::CloneRequest));
         }
         found
     }

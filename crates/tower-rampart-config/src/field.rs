@@ -4,6 +4,7 @@ mod answers;
 mod breaker;
 mod cache;
 mod flat;
+mod hedge;
 mod later;
 mod limits;
 mod monitoring;
@@ -173,13 +174,14 @@ const fn max_keys(path: &'static str, target: Target) -> Field {
 
 /// All fields.
 pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
-    let groups: [&'static [Field]; 8] = [
+    let groups: [&'static [Field]; 9] = [
         flat::FIELDS,
         breaker::FIELDS,
         retry::FIELDS,
         limits::FIELDS,
         answers::FIELDS,
         cache::FIELDS,
+        hedge::FIELDS,
         later::FIELDS,
         monitoring::FIELDS,
     ];

@@ -72,6 +72,8 @@ pub struct Lint {
 /// | L017 | the rate limits of all replicas are below the stated rate |
 /// | L018 | each replica has a rate limit of its own, so what is behind sees their sum |
 /// | L019 | the budget never pays for a retry |
+/// | L020 | the attempt's time is over before a hedge begins |
+/// | L021 | without a budget, nothing bounds the hedges of a service that has become slow |
 ///
 /// # Examples
 /// ```

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tower_rampart_core::{breaker, cache, concurrency, fallback, rate, retry, timeout};
+use tower_rampart_core::{breaker, cache, concurrency, fallback, hedge, rate, retry, timeout};
 
 use crate::{KeysConfig, field::Field, print, value::Value};
 
@@ -126,6 +126,8 @@ pub struct OperationConfig {
     pub cache: cache::Config,
     /// What the cache has beside it for HTTP.
     pub http_cache: HttpCacheConfig,
+    /// The hedging; off unless the document has it.
+    pub hedge: hedge::Config,
     /// By what the state of the stages is kept.
     pub keys: KeysConfig,
     /// What is particular to HTTP.
@@ -144,6 +146,8 @@ impl Default for OperationConfig {
         concurrency.enabled = false;
         let mut cache = cache::Config::default();
         cache.enabled = false;
+        let mut hedge = hedge::Config::default();
+        hedge.enabled = false;
         Self {
             circuit_breaker: breaker::Config::default(),
             retry: retry::Config::default(),
@@ -155,6 +159,7 @@ impl Default for OperationConfig {
             fallback_answer: FallbackAnswer::default(),
             cache,
             http_cache: HttpCacheConfig::default(),
+            hedge,
             keys: KeysConfig::default(),
             http: HttpConfig::default(),
             classify: ClassifyConfig::default(),

@@ -69,7 +69,7 @@ fn the_lints_of_the_presets_are_pinned() {
 type Case = (&'static str, &'static str, &'static str, (Option<f64>, Option<u32>), &'static str);
 
 /// Over the preset `development`: 2 attempts, waits of 1 to 5 s, 10 s for an attempt and 40 s in all.
-const CASES: [Case; 23] = [
+const CASES: [Case; 25] = [
     (
         "L001",
         r#"{"timeout": {"total": "20.9s"}}"#,
@@ -231,6 +231,20 @@ const CASES: [Case; 23] = [
         (None, None),
         "2 attempts are allowed, and the budget gets 0",
     ),
+    (
+        "L020",
+        r#"{"hedge": {"delay": "3s"}, "timeout": {"attempt": "3s"}}"#,
+        r#"{"hedge": {"delay": "2999ms"}, "timeout": {"attempt": "3s"}}"#,
+        (None, None),
+        "a hedge begins after 3s, and timeout.attempt ends the attempt after 3s",
+    ),
+    (
+        "L021",
+        r#"{"hedge": {"max_hedges": 2}, "retry": {"budget": {"enabled": false}}}"#,
+        r#"{"hedge": {"max_hedges": 2}}"#,
+        (None, None),
+        "a service that has become slow meets 3 x its load",
+    ),
 ];
 
 #[test]
@@ -248,14 +262,14 @@ fn each_code_is_found_with_its_arithmetic_and_not_one_step_beside() {
         assert_eq!(beside, [], "{without}");
     }
     let codes: BTreeSet<String> = CASES.iter().map(|it| it.0.to_owned()).collect();
-    assert_eq!(codes, (1..=19).map(|it| format!("L{it:03}")).collect(), "every code has a case");
+    assert_eq!(codes, (1..=21).map(|it| format!("L{it:03}")).collect(), "every code has a case");
 }
 
 #[test]
 fn what_is_off_has_no_lint() {
     let off = r#"{"retry": {"enabled": false, "max_attempts": 9, "budget": {"enabled": false}},
         "circuit_breaker": {"enabled": false, "recovery_timeout": "1s", "slow_call_duration": "1m"},
-        "rate_limit": {"enabled": false, "requests_per_second": 1}, "concurrency": {"enabled": false, "queue_timeout": "2m"}}"#;
+        "rate_limit": {"enabled": false, "requests_per_second": 1}, "concurrency": {"enabled": false, "queue_timeout": "2m"}, "hedge": {"enabled": false, "delay": "1h"}}"#;
     let found: Vec<Lint> = of(off, &input(1000.0, 10)).into_iter().filter(|it| it.operation.is_none()).collect();
     assert_eq!(found, []);
 }

@@ -199,6 +199,13 @@ fn a_twin_or_a_contradiction_is_refused_where_it_stands() {
             ViolationCode::Conflict,
         ),
         (r#"{"hedge": {"delay": 1, "percentile": 95}}"#, "hedge.percentile", ViolationCode::Conflict),
+        (r#"{"hedge": {}, "rate_limit": {"tokens_per_minute": 9}}"#, "hedge", ViolationCode::CrossField),
+        (
+            r#"{"hedge": {}, "rate_limit": {"requests_per_second": 9, "scope": "attempt"}}"#,
+            "hedge",
+            ViolationCode::CrossField,
+        ),
+        (r#"{"hedge": {"percentile": 99.95}}"#, "hedge.percentile", ViolationCode::Range),
         (r#"{"rate_limit": {"limit": 1}}"#, "rate_limit.period", ViolationCode::Missing),
         (r#"{"rate_limit": {}}"#, "rate_limit", ViolationCode::Missing),
         (r#"{"rate_limit": {"burst_size": 2}}"#, "rate_limit", ViolationCode::Missing),
@@ -394,7 +401,6 @@ fn http_hosts_serve_what_is_http_and_not_what_only_a_gateway_or_nobody_can() {
         r#"{"fallback": {"targets": ["http://b"]}}"#,
         r#"{"fallback": {"status": 503}}"#,
         r#"{"monitoring": {"max_events": 5}}"#,
-        r#"{"hedge": {"delay": "1s"}}"#,
         r#"{"chaos": {"enabled": true}}"#,
     ];
     for text in refused {
@@ -484,6 +490,8 @@ fn a_host_without_clones_has_no_retries() {
     assert_eq!(paths(&simple.check(&host).unwrap_err()), ["retry"]);
     let off = ResilienceConfig::from_json(r#"{"retry": {"enabled": false}}"#).unwrap();
     assert!(off.check(&host).is_ok());
+    let hedged = ResilienceConfig::from_json(r#"{"retry": {"enabled": false}, "hedge": {"delay": 1}}"#).unwrap();
+    assert_eq!(paths(&hedged.check(&host).unwrap_err()), ["hedge"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod concurrency;
 pub mod control;
 pub mod event;
 pub mod fallback;
+pub mod hedge;
 pub mod invalid;
 pub mod keyed;
 pub mod outcome;

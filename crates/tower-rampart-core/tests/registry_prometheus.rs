@@ -18,6 +18,7 @@ use tower_rampart_core::{
     ClassKind, Outcome, Stage, Timestamp,
     breaker::{self, Breaker, State},
     concurrency::{self, Limiter},
+    hedge::{self, Hedging},
     rate::{self, RateLimiter},
     registry::Registry,
     retry::{Budget, BudgetConfig, StopReason},
@@ -150,6 +151,13 @@ fn busy(registry: &Registry, name: &str) {
     let limiter = Limiter::new(name, concurrency::Config::new(3)).unwrap();
     let _permit = limiter.try_acquire().unwrap();
     operation.attach_concurrency_limiter(Arc::new(limiter));
+    let hedging = Arc::new(Hedging::new(hedge::Config::delay(Duration::from_millis(125))).unwrap());
+    for end in [hedge::End::Won, hedge::End::Abandoned, hedge::End::Abandoned] {
+        hedging.begun();
+        hedging.ended(end);
+    }
+    hedging.unpaid();
+    operation.attach_hedging(hedging);
     operation.attach_budget(Arc::new(Budget::new(BudgetConfig::default()).unwrap()));
 }
 
@@ -212,6 +220,12 @@ fn every_number_is_there() {
     all("rampart_concurrency_queued", &[], 0.0);
     all("rampart_retry_budget", &[], 10.0);
     all("rampart_circuit_transitions_total", &[], 0.0);
+    all("rampart_hedges_total", &[], 3.0);
+    all("rampart_hedge_ends_total", &[("end", "won")], 1.0);
+    all("rampart_hedge_ends_total", &[("end", "failed")], 0.0);
+    all("rampart_hedge_ends_total", &[("end", "abandoned")], 2.0);
+    all("rampart_hedges_unpaid_total", &[], 1.0);
+    all("rampart_hedge_delay_seconds", &[], 0.125);
 }
 
 #[test]

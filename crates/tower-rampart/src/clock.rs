@@ -96,7 +96,7 @@ fn timestamp(anchor: Instant, instant: Instant) -> Timestamp {
 }
 
 /// The instant that a timestamp of [`now`] stands for, to arm a timer with.
-#[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout"))]
+#[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout", feature = "hedge"))]
 pub(crate) fn instant(at: Timestamp) -> Instant {
     let origin = Timestamp::ZERO.after(ORIGIN);
     let anchor = anchor();

@@ -19,7 +19,7 @@
 //! |---|---|
 //! | everything, from a preset or a JSON document | [`ResilienceLayer`], [`PresetBuilder`] |
 //! | a plain async function protected | [`Resilience`] |
-//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`AdaptiveConcurrencyLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`CacheLayer`] |
+//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`AdaptiveConcurrencyLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`CacheLayer`], [`HedgeLayer`] |
 //! | gRPC clients and servers of tonic protected | `tonic`, with the feature of that name |
 //! | the configuration replaced while calls flow | [`reload`] |
 //! | the numbers | [`Registry`] |
@@ -45,9 +45,13 @@ mod error;
 mod execute;
 #[cfg(feature = "fallback")]
 pub mod fallback;
+#[cfg(feature = "hedge")]
+pub mod hedge;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod key;
+#[cfg(any(feature = "retry", feature = "hedge"))]
+mod payment;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 #[cfg(feature = "rate-limit")]
@@ -59,7 +63,14 @@ pub mod reload;
 pub mod retry;
 #[cfg(feature = "timeout")]
 pub mod timeout;
-#[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout", feature = "cache"))]
+#[cfg(any(
+    feature = "retry",
+    feature = "rate-limit",
+    feature = "concurrency",
+    feature = "timeout",
+    feature = "cache",
+    feature = "hedge"
+))]
 mod timer;
 #[cfg(feature = "tonic")]
 pub mod tonic;
@@ -78,6 +89,8 @@ pub use error::{BoxError, BoxedError, Error, FallbackFailed, FromRejection};
 pub use execute::{ErrorKind, OperationRunner, Resilience};
 #[cfg(feature = "fallback")]
 pub use fallback::FallbackLayer;
+#[cfg(feature = "hedge")]
+pub use hedge::HedgeLayer;
 #[cfg(feature = "pipeline")]
 pub use pipeline::{BuildError, Explain, OperationHandle, PresetBuilder, ResilienceLayer};
 #[cfg(feature = "rate-limit")]

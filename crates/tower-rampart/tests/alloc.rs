@@ -9,12 +9,12 @@ use alloc_tracker::{Allocator, Session};
 use tower::{Layer, Service, ServiceExt, util::ServiceFn};
 use tower_rampart::{
     AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error,
-    FallbackLayer, Preset, PresetBuilder, RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, TimeoutLayer,
-    Verdict,
+    FallbackLayer, HedgeLayer, Preset, PresetBuilder, RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer,
+    TimeoutLayer, Verdict,
     adaptive_concurrency::{Adaptive, Algorithm},
     breaker, cache,
     classify::Given,
-    concurrency,
+    concurrency, hedge,
     key::Key,
     pipeline::Custom,
     rate_limit, retry,
@@ -126,6 +126,8 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
         count(table, name, AdaptiveConcurrencyLayer::new(queued).unwrap().layer(inner()), answered).await;
     }
     count(table, "timeout", TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(inner()), answered).await;
+    let hedged = hedge::Config::percentile(95.0);
+    count(table, "hedge", HedgeLayer::new(hedged).unwrap().layer(inner()), answered).await;
     count(table, "fallback", FallbackLayer::builder().value(1).build().layer(inner()), answered).await;
     let hit = |_: &u64| Some(());
     count(table, "cache, hit", CacheLayer::new(cache::Config::default(), hit).unwrap().layer(inner()), answered).await;
@@ -146,6 +148,8 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
         answered,
     )
     .await;
+    let hedging = r#"{"hedge": {"percentile": 95}}"#;
+    count(table, "every stage, hedged", every_stage(hedging).build().unwrap().layer(plain()), answered).await;
     // The timers are made here, because the inner service does not answer at once.
     let pending = tower::service_fn(|request: u64| async move {
         tokio::task::yield_now().await;

@@ -9,9 +9,9 @@ use std::{
 
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_rampart::{
-    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, OperationHandle, OperationRunner, PresetBuilder,
-    RateLimitLayer, Registry, Rejection, Resilience, ResilienceLayer, RetryLayer, TimeoutLayer, breaker,
-    classify::DefaultClassifier, concurrency, fallback, pipeline, rate_limit, retry, timeout,
+    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer, OperationHandle, OperationRunner,
+    PresetBuilder, RateLimitLayer, Registry, Rejection, Resilience, ResilienceLayer, RetryLayer, TimeoutLayer, breaker,
+    classify::DefaultClassifier, concurrency, fallback, hedge, pipeline, rate_limit, retry, timeout,
 };
 
 type Answer = Ready<Result<u32, Error<io::Error>>>;
@@ -71,6 +71,7 @@ fn layers_are_shared_between_threads() {
     shared::<RateLimitLayer>();
     shared::<ConcurrencyLimitLayer>();
     shared::<TimeoutLayer>();
+    shared::<HedgeLayer>();
     shared::<FallbackLayer<fallback::Value<u32>>>();
     shared::<FallbackLayer<fallback::Targets<Inner<'static>>>>();
     shared::<ResilienceLayer>();
@@ -84,6 +85,7 @@ fn handles_and_what_there_is_beside_layers_are_shared_between_threads() {
     shared::<rate_limit::Handle>();
     shared::<concurrency::Handle>();
     shared::<timeout::Handle>();
+    shared::<hedge::Handle<DefaultClassifier, retry::Cloned>>();
     shared::<fallback::Handle<fallback::Value<u32>, DefaultClassifier, retry::Cloned>>();
     shared::<OperationHandle>();
     shared::<OperationRunner>();
@@ -104,6 +106,7 @@ fn services_and_futures_of_an_inner_service_that_is_not_sync_are_sent() {
     cloned_and_sent::<rate_limit::RateLimit<Inner<'static>>>();
     cloned_and_sent::<concurrency::ConcurrencyLimit<Inner<'static>>>();
     cloned_and_sent::<timeout::Timeout<Inner<'static>>>();
+    cloned_and_sent::<hedge::Hedge<Inner<'static>>>();
     cloned_and_sent::<fallback::FallbackService<Inner<'static>, Targets>>();
     cloned_and_sent::<pipeline::ResilienceService<Inner<'static>>>();
     future::<breaker::CircuitBreaker<Inner<'static>>>();
@@ -111,6 +114,7 @@ fn services_and_futures_of_an_inner_service_that_is_not_sync_are_sent() {
     future::<rate_limit::RateLimit<Inner<'static>>>();
     future::<concurrency::ConcurrencyLimit<Inner<'static>>>();
     future::<timeout::Timeout<Inner<'static>>>();
+    future::<hedge::Hedge<Inner<'static>>>();
     future::<fallback::FallbackService<Inner<'static>, Targets>>();
     future::<pipeline::ResilienceService<Inner<'static>>>();
 }
@@ -125,6 +129,7 @@ async fn services_and_requests_may_borrow() {
         .layer(ConcurrencyLimitLayer::new(concurrency::Config::default()).unwrap())
         .layer(RetryLayer::new(retry::Config::default()).unwrap())
         .layer(CircuitBreakerLayer::new(breaker::Config::default()).unwrap())
+        .layer(HedgeLayer::new(hedge::Config::default()).unwrap())
         .layer(TimeoutLayer::attempt(Duration::from_secs(1)).unwrap())
         .service(inner.clone());
     let whole = ResilienceLayer::from_preset("production").unwrap().layer(inner);
@@ -145,6 +150,8 @@ fn anything_can_be_wrapped() {
     let _ = RateLimitLayer::new(rate_limit::Config::default()).unwrap().layer(NoService);
     let _ = ConcurrencyLimitLayer::new(concurrency::Config::default()).unwrap().layer(NoService);
     let _ = TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(NoService);
+    let hedging: HedgeLayer = HedgeLayer::new(hedge::Config::default()).unwrap();
+    let _ = hedging.layer(NoService);
     let _: pipeline::ResilienceService<NoService> = ResilienceLayer::from_preset("simple").unwrap().layer(NoService);
 }
 

@@ -49,6 +49,7 @@ contract!(
     subjects::concurrency_limit_that_rejects,
     subjects::concurrency_limit_that_queues,
     subjects::adaptive_concurrency_limit,
+    subjects::hedge,
     subjects::timeout,
     subjects::fallback_value,
     subjects::fallback_function,
@@ -65,6 +66,8 @@ contract!(
     pipelines::half_open_pipeline_by_attempt,
     pipelines::pipeline_with_fallback,
     pipelines::pipeline_with_cache,
+    pipelines::pipeline_that_hedges,
+    pipelines::pipeline_that_hedges_by_attempt,
 );
 
 #[cfg(feature = "http")]

@@ -8,7 +8,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_rampart::{
     BoxError, BoxedError, CircuitBreakerLayer, Class, ConcurrencyLimitLayer, Error, FallbackLayer, FromRejection,
-    PresetBuilder, RateLimitLayer, Rejection, ResilienceLayer, RetryLayer, TimeoutLayer, breaker,
+    HedgeLayer, PresetBuilder, RateLimitLayer, Rejection, ResilienceLayer, RetryLayer, TimeoutLayer, breaker,
     classify::find_rejection, concurrency, rate_limit, retry,
 };
 use tower_test::mock;
@@ -200,6 +200,7 @@ async fn readiness_of_towers_mock_is_awaited_by_every_layer() {
     check(RateLimitLayer::new(rate_limit::Config::default()).unwrap()).await;
     check(ConcurrencyLimitLayer::new(concurrency::Config::default()).unwrap()).await;
     check(TimeoutLayer::attempt(Duration::from_secs(1)).unwrap()).await;
+    check(HedgeLayer::new(tower_rampart::hedge::Config::default()).unwrap()).await;
     check(FallbackLayer::builder().value(1).build()).await;
 }
 

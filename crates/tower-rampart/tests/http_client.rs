@@ -423,7 +423,7 @@ async fn reports_go_to_code_and_into_the_extensions() {
 fn what_a_client_cannot_serve_is_refused_by_name() {
     for (document, missing) in [
         (r#"{"fallback": {"status": 503}}"#, "fallback_answer"),
-        (r#"{"hedge": {"delay": "1s"}}"#, "hedge"),
+        (r#"{"chaos": {"fault_rate": 1}}"#, "chaos"),
         (r#"{"fallback": {"enabled": true}}"#, "fallback"),
     ] {
         let error = ClientLayer::from_json(document).map(|layer: ClientLayer| layer).unwrap_err().to_string();

@@ -94,7 +94,6 @@ fn a_stage_that_this_pipeline_cannot_serve_is_refused_by_name_with_what_is_missi
     let quota = r#""requests_per_second": 5"#;
     let asked = [
         (r#"{"cache": {"enabled": true, "ttl": "1s"}}"#.to_owned(), "cache", "cache"),
-        (r#"{"hedge": {"enabled": true, "delay": "1s"}}"#.to_owned(), "hedge", "hedge"),
         (r#"{"chaos": {"enabled": true, "fault_rate": 0.5}}"#.to_owned(), "chaos", "chaos"),
         (r#"{"throttle": {"enabled": true}}"#.to_owned(), "throttle", "throttle"),
         (r#"{"priority": {"enabled": true}}"#.to_owned(), "priority", "priority"),

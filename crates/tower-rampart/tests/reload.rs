@@ -138,7 +138,7 @@ async fn whatever_is_wrong_with_a_document_nothing_changes() {
         (r#"{"retry_attempts": 15}"#, "retry_attempts must be between 1 and 10"),
         (r#"{"retry_attempts": 4, "operation_overrides": {"export": {"retry_attempts": 0}}}"#, "retry_attempts"),
         (r#"{"cache": {"enabled": true}}"#, "capability `cache`"),
-        (r#"{"operation_overrides": {"export": {"hedge": {"enabled": true}}}}"#, "capability `hedge`"),
+        (r#"{"operation_overrides": {"export": {"chaos": {"enabled": true}}}}"#, "capability `chaos`"),
         (r#"{"fallback": {"enabled": true}}"#, "capability `fallback`"),
     ];
     for (document, reason) in wrong {
@@ -192,7 +192,7 @@ async fn a_dry_run_says_what_a_reload_would_change_and_changes_nothing() {
     let second = ResilienceConfig::from_json(SECOND).unwrap();
     let expected = resilience.dry_run(&second).unwrap();
     assert!(!expected.is_empty());
-    assert!(resilience.dry_run(&ResilienceConfig::from_json(r#"{"hedge": {"enabled": true}}"#).unwrap()).is_err());
+    assert!(resilience.dry_run(&ResilienceConfig::from_json(r#"{"chaos": {"enabled": true}}"#).unwrap()).is_err());
     assert!(!resilience.dry_run_override("export", r#"{"retry_attempts": 1}"#).unwrap().is_empty());
     assert!(resilience.dry_run_override("export", r#"{"retry_attempts": 0}"#).is_err());
     assert_eq!(all_of(&resilience), before);

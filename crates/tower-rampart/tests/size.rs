@@ -4,8 +4,8 @@ use std::{future::Ready, io, mem::size_of, time::Duration};
 
 use tower::{Layer, Service, util::ServiceFn};
 use tower_rampart::{
-    AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer,
-    RateLimitLayer, ResilienceLayer, RetryLayer, TimeoutLayer, breaker, cache, concurrency, rate_limit, retry,
+    AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer,
+    RateLimitLayer, ResilienceLayer, RetryLayer, TimeoutLayer, breaker, cache, concurrency, hedge, rate_limit, retry,
 };
 
 /// What the whole pipeline may add to the inner future, in bytes.
@@ -35,6 +35,7 @@ fn the_pipelines_future_keeps_its_budget() {
         ("concurrency", added(&ConcurrencyLimitLayer::new(concurrency::Config::default()).unwrap())),
         ("adaptive", added(&AdaptiveConcurrencyLayer::new(concurrency::Config::default()).unwrap())),
         ("timeout", added(&TimeoutLayer::attempt(Duration::from_secs(1)).unwrap())),
+        ("hedge", added(&HedgeLayer::new(hedge::Config::default()).unwrap())),
         ("fallback", added(&FallbackLayer::builder().value(1).build())),
         ("cache", added(&CacheLayer::new(cache::Config::default(), |request: &u64| Some(*request)).unwrap())),
         ("pipeline", added(&ResilienceLayer::from_preset("production").unwrap())),

@@ -98,6 +98,7 @@ export function detail(name) {
       fact("Timeouts", listed(metrics.timeouts));
       fact("Retries", `${number(metrics.retry_attempts)} attempts beyond the first; gave up: ${listed(metrics.retry_stops)}`);
       fact("Answered by a fallback", number(metrics.fallbacks));
+      if (metrics.hedges.begun > 0) fact("Hedges, and those that won", `${number(metrics.hedges.begun)}, ${number(metrics.hedges.won)}`);
       fact("Slowest", millis(metrics.latency.max_ms));
     }
   };

@@ -14,13 +14,14 @@ use pin_project::pin_project;
 use tokio::time::Sleep;
 use tower::Service;
 use tower_rampart::{
-    Classify, Error, Explain, RequestInfo, Timestamp, Verdict, clock,
+    Classify, CloneRequest, Error, Explain, RequestInfo, Timestamp, Verdict, clock,
     fallback::{Fallback, Fault},
     pipeline::Report,
 };
 use tower_rampart_core::classify::Method;
 
 use super::{
+    bimodal::Bimodal,
     servers::{Place, Servers},
     trace::Script,
     word::Word,
@@ -29,9 +30,15 @@ use super::{
 /// A call as its attempts see it.
 #[derive(Debug)]
 pub(crate) struct Play {
+    line: u64,
     script: Rc<Script>,
     attempts: Cell<u32>,
-    is_hung: Cell<bool>,
+    /// Copies of the last attempt beside the first, and of all attempts.
+    copies: Cell<u32>,
+    hedges: Cell<u32>,
+    /// Copies that were sent and have not ended, and those of them that never answer.
+    running: Cell<u32>,
+    hung: Cell<u32>,
     /// What the last attempt that has ended met: a timeout if it was cut off.
     met: Cell<Option<Word>>,
     /// When it ended.
@@ -41,11 +48,15 @@ pub(crate) struct Play {
 }
 
 impl Play {
-    pub(crate) fn new(script: Rc<Script>) -> Self {
+    pub(crate) fn new(line: u64, script: Rc<Script>) -> Self {
         Self {
+            line,
             script,
             attempts: Cell::new(0),
-            is_hung: Cell::new(false),
+            copies: Cell::new(0),
+            hedges: Cell::new(0),
+            running: Cell::new(0),
+            hung: Cell::new(0),
             met: Cell::new(None),
             ended: Cell::new(Timestamp::ZERO),
             waits: RefCell::default(),
@@ -56,9 +67,14 @@ impl Play {
         self.attempts.get()
     }
 
-    /// Whether the attempt in flight never answers.
+    /// The copies of attempts that hedging sent.
+    pub(crate) fn hedges(&self) -> u32 {
+        self.hedges.get()
+    }
+
+    /// Whether no copy of the attempt in flight ever answers.
     pub(crate) fn is_hung(&self) -> bool {
-        self.is_hung.get()
+        self.running.get() > 0 && self.hung.get() == self.running.get()
     }
 
     /// What the last attempt that has ended met: a timeout if it was cut off.
@@ -77,14 +93,35 @@ impl Play {
     }
 }
 
-/// A request: the call that it belongs to.
+/// A request: the call that it belongs to, and the attempt.
 #[derive(Clone, Debug)]
-pub(crate) struct Request(pub(crate) Rc<Play>);
+pub(crate) struct Request {
+    play: Rc<Play>,
+    attempt: u32,
+}
 
 impl Request {
+    pub(crate) fn new(play: Rc<Play>) -> Self {
+        Self { play, attempt: 0 }
+    }
+
     /// What it has in common with other calls; answers are kept by it.
     pub(crate) fn key(&self) -> Option<Box<str>> {
-        self.0.script.key.clone()
+        self.play.script.key.clone()
+    }
+}
+
+/// Clones requests and tells each which attempt it is, so that a copy is known as one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamping;
+
+impl CloneRequest<Request> for Stamping {
+    fn clone_request(&self, request: &Request) -> Option<Request> {
+        Some(request.clone())
+    }
+
+    fn stamp(&self, request: &mut Request, attempt: u32, _time_left: impl FnOnce() -> Option<Duration>) {
+        request.attempt = attempt;
     }
 }
 
@@ -104,7 +141,12 @@ pub(crate) struct Refusal {
 
 /// The service.
 #[derive(Clone, Debug)]
-pub(crate) struct Backend(pub(crate) Servers);
+pub(crate) struct Backend {
+    pub(crate) seed: u64,
+    /// Draws latencies, in the place of those that the trace has.
+    pub(crate) bimodal: Option<Bimodal>,
+    pub(crate) servers: Servers,
+}
 
 impl Service<Request> for Backend {
     type Response = Reply;
@@ -115,18 +157,31 @@ impl Service<Request> for Backend {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, Request(play): Request) -> Attempt {
+    fn call(&mut self, Request { play, attempt }: Request) -> Attempt {
         let index = play.attempts.get();
-        if index > 0 {
-            play.waits.borrow_mut().push(clock::now().since(play.ended.get()));
+        let is_copy = attempt == index && index > 0;
+        if is_copy {
+            play.copies.set(play.copies.get() + 1);
+            play.hedges.set(play.hedges.get() + 1);
+        } else {
+            if index > 0 {
+                play.waits.borrow_mut().push(clock::now().since(play.ended.get()));
+            }
+            play.attempts.set(index + 1);
+            play.copies.set(0);
+            play.met.set(None);
         }
-        play.attempts.set(index + 1);
-        let (word, latency) = play.script.attempt(index as usize);
-        play.is_hung.set(word == Word::Timeout);
-        play.met.set(None);
-        let latency = latency.or_else(|| self.0.latency()).unwrap_or_default();
-        let takes = (word != Word::Timeout && !latency.is_zero()).then_some(latency);
-        Attempt { place: self.0.join(), takes, latency: None, word, running: Running(play) }
+        let (word, of_attempt) = play.script.attempt(play.attempts.get() as usize - 1);
+        let of_copy = is_copy.then(|| play.script.hedge(play.copies.get() as usize)).flatten();
+        let number = play.attempts.get() - 1 + play.hedges.get();
+        let drawn = self.bimodal.map(|it| it.latency(self.seed, play.line, number));
+        let latency = drawn.or(of_copy).or(of_attempt).or_else(|| self.servers.latency()).unwrap_or_default();
+        let is_hung = word == Word::Timeout;
+        play.running.set(play.running.get() + 1);
+        play.hung.set(play.hung.get() + u32::from(is_hung));
+        let takes = (!is_hung && !latency.is_zero()).then_some(latency);
+        let running = Running { play, is_hung, has_answered: false };
+        Attempt { place: self.servers.join(), takes, latency: None, word, running }
     }
 }
 
@@ -143,13 +198,23 @@ pub(crate) struct Attempt {
 }
 
 /// Says when the attempt has ended, whether answered or dropped.
-struct Running(Rc<Play>);
+struct Running {
+    play: Rc<Play>,
+    is_hung: bool,
+    has_answered: bool,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.is_hung.set(false);
-        self.0.met.set(self.0.met.get().or(Some(Word::Timeout)));
-        self.0.ended.set(clock::now());
+        let play = &self.play;
+        play.running.set(play.running.get() - 1);
+        play.hung.set(play.hung.get() - u32::from(self.is_hung));
+        if !self.has_answered && play.running.get() == 0 {
+            // Cut off: by the time, unless another copy had won.
+            let won = play.met.get().filter(|word| !word.verdict(None).is_retryable());
+            play.met.set(won.or(Some(Word::Timeout)));
+        }
+        play.ended.set(clock::now());
     }
 }
 
@@ -168,12 +233,13 @@ impl Future for Attempt {
         if *this.word == Word::Timeout {
             return Poll::Pending;
         }
-        this.running.0.met.set(Some(*this.word));
+        this.running.has_answered = true;
+        this.running.play.met.set(Some(*this.word));
         match *this.word {
             // Not `panic!`, whose hook would write to standard error.
             Word::Panic => resume_unwind(Box::new("the trace says so")),
             Word::Ok => Poll::Ready(Ok(Reply { from_fallback: false })),
-            word => Poll::Ready(Err(Refusal { word, retry_after: this.running.0.script.retry_after })),
+            word => Poll::Ready(Err(Refusal { word, retry_after: this.running.play.script.retry_after })),
         }
     }
 }
@@ -183,7 +249,7 @@ impl Future for Attempt {
 pub(crate) struct ByWord;
 
 impl Classify<Request, Reply, Refusal> for ByWord {
-    fn request(&self, Request(play): &Request) -> RequestInfo {
+    fn request(&self, Request { play, .. }: &Request) -> RequestInfo {
         let script = &play.script;
         let mut info = RequestInfo::default();
         info.idempotent = !matches!(script.method, Method::Post | Method::Patch | Method::Other);
@@ -193,7 +259,7 @@ impl Classify<Request, Reply, Refusal> for ByWord {
         info
     }
 
-    fn key(&self, Request(play): &Request, read: &mut dyn FnMut(Option<&str>)) {
+    fn key(&self, Request { play, .. }: &Request, read: &mut dyn FnMut(Option<&str>)) {
         read(play.script.key.as_deref());
     }
 

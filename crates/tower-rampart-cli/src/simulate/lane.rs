@@ -5,14 +5,14 @@ use std::{collections::HashMap, rc::Rc, time::Duration};
 use serde_json::value::RawValue;
 use tower::{Layer as _, Service as _};
 use tower_rampart::{
-    Cloned, Error, Explain, OperationConfig, OperationHandle, PresetBuilder, ResilienceConfig, Stage, breaker,
+    Error, Explain, OperationConfig, OperationHandle, PresetBuilder, ResilienceConfig, Stage, breaker,
     cache::ByKey,
     pipeline::{CacheUse, Custom, ResilienceService, WithCache},
 };
 use tower_rampart_config::{ConfigError, Limits, Presets};
 
 use super::{
-    backend::{Backend, ByWord, LastReport, Play, Refusal, Reply, Request, Standby},
+    backend::{Backend, ByWord, LastReport, Play, Refusal, Reply, Request, Stamping, Standby},
     options::SimulateOptions,
     record::{End, Observed, has_fallback, millis},
     servers::Servers,
@@ -27,7 +27,7 @@ type Key = fn(&Request) -> Option<Box<str>>;
 
 type Judge = WithCache<Custom<ByWord>, ByKey<Key, Box<str>, Reply>>;
 
-type Protected = ResilienceService<Backend, Judge, Cloned, Standby, LastReport>;
+type Protected = ResilienceService<Backend, Judge, Stamping, Standby, LastReport>;
 
 /// A call through the pipeline.
 pub(crate) type Call = <Protected as tower::Service<Request>>::Future;
@@ -57,7 +57,8 @@ impl Patience {
     fn of(config: &OperationConfig) -> Self {
         let total = config.timeout.total.is_some();
         Self {
-            in_attempt: total || config.timeout.attempt.is_some(),
+            // A copy may be answered where the first is not.
+            in_attempt: total || config.timeout.attempt.is_some() || config.hedge.enabled,
             // Who waits for another's answer waits no longer than the cache allows.
             in_queue: total || config.concurrency.queue_timeout.is_some() || config.cache.enabled,
         }
@@ -99,6 +100,7 @@ impl Lane {
             .operation(operation)
             .seed(options.seed)
             .capabilities(capabilities())
+            .cloner(Stamping)
             .classifier(ByWord)
             .cache(Request::key as Key)
             .fallback_answer(Standby)
@@ -110,7 +112,11 @@ impl Lane {
         handle.reconfigure(resolved.clone()).expect("a document that was validated has every value in its range");
         Ok(Self {
             number,
-            service: layer.layer(Backend(servers.clone())),
+            service: layer.layer(Backend {
+                seed: options.seed,
+                bimodal: options.backend_bimodal,
+                servers: servers.clone(),
+            }),
             servers,
             breaker: handle.breaker(),
             handle,
@@ -147,13 +153,13 @@ impl Lane {
 
     /// Begins a call; nothing happens before it is polled.
     pub(crate) fn begin(&mut self, line: u64, at_ms: u64, script: Rc<Script>) -> (Call, Live) {
-        let play = Rc::new(Play::new(script));
+        let play = Rc::new(Play::new(line, script));
         let limited = play.time_left().is_some();
         let patience =
             Patience { in_attempt: limited || self.patience.in_attempt, in_queue: limited || self.patience.in_queue };
         let breaker = self.breaker.state().as_str();
         let begun = Live { lane: self.number, line, at_ms, breaker, play: Rc::clone(&play), patience, is_stuck: false };
-        (self.service.call(Request(play)), begun)
+        (self.service.call(Request::new(play)), begun)
     }
 
     /// Takes note that a call goes on, in this slot.
@@ -241,6 +247,8 @@ impl Lane {
             rejected_by: report.and_then(|it| it.rejected_by).map(tower_rampart::Stage::as_str),
             result,
             attempts,
+            hedges: report.map_or_else(|| live.play.hedges(), |it| it.hedges),
+            copy: report.map_or(0, |it| it.copy),
             delays_ms: delays.into_iter().map(millis).collect(),
             stopped_by: report.and_then(|it| it.stopped_by).map(tower_rampart_core::retry::StopReason::as_str),
             retry_after_ms: None,

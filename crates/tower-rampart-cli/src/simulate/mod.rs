@@ -1,6 +1,7 @@
 //! `rampart simulate`: replays a trace through the pipeline that serves traffic, under a paused clock. No second implementation: only the service behind is scripted.
 
 mod backend;
+mod bimodal;
 mod compare;
 mod lane;
 mod options;

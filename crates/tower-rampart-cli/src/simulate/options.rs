@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as Arguments};
 
+use super::bimodal::Bimodal;
+
 /// What is replayed through what.
 #[derive(Debug, Arguments)]
 #[command(group(ArgGroup::new("through").required(true).args(["preset", "config"])))]
@@ -23,6 +25,9 @@ pub(crate) struct SimulateOptions {
     /// Makes the jitter: the same seed gives the same output, byte for byte.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Give every copy of every call one of two latencies by chance, whatever the trace says of latencies: that of a service whose tail is long.
+    #[arg(long, value_name = "FAST_MS,SLOW_MS,SHARE_OF_SLOW")]
+    pub(crate) backend_bimodal: Option<Bimodal>,
     /// How many attempts the service behind serves at once; the others queue before it. Without it, it serves all.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) backend_servers: Option<u32>,
@@ -46,7 +51,7 @@ A trace has one JSON object a line, in time order:
   {\"at_ms\":25,\"op\":\"backend\",\"servers\":10,\"latency_ms\":[40]}
   {\"at_ms\":30,\"op\":\"observe\"}
 Ops: call, cancel, reset, trip, force_open, force_close, reload, backend (what --backend-servers and --backend-latency are from \
-then on), observe. A call may have retry_after_ms, deadline_ms, method, \
+then on), observe. A call may have hedge_latency_ms (of the copies that hedging sends), retry_after_ms, deadline_ms, method, \
 cost and key. Outcomes: ok, transient, permanent, rate_limited, unavailable, ignored, timeout (never answers), panic, \
 connect_error; the last one and the last latency repeat. A fallback that the document has answers well and at once.
 One JSON line is printed for each call when it ends, one for each observation, and the summary last.

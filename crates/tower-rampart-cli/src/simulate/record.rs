@@ -18,6 +18,12 @@ pub(crate) struct End {
     pub(crate) rejected_by: Option<&'static str>,
     pub(crate) result: &'static str,
     pub(crate) attempts: u32,
+    /// Copies of attempts that hedging sent.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) hedges: u32,
+    /// Which copy of the last attempt answered; 0 is the first.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) copy: u32,
     pub(crate) delays_ms: Vec<u64>,
     pub(crate) stopped_by: Option<&'static str>,
     pub(crate) retry_after_ms: Option<u64>,
@@ -128,6 +134,11 @@ impl<'a> Refused<'a> {
 pub(crate) fn has_fallback(config: &OperationConfig) -> bool {
     let answer = &config.fallback_answer;
     !answer.targets.is_empty() || answer.status.is_some() || answer.body.is_some()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+pub(crate) fn is_zero<N: Copy + Into<u64>>(number: &N) -> bool {
+    (*number).into() == 0
 }
 
 /// Milliseconds, rounded up.

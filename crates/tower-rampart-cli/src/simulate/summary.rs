@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::record::{End, rounded};
+use super::record::{End, is_zero, rounded};
 
 /// Latencies below this are kept to the millisecond, those above to four digits: so that any number of calls takes bounded memory.
 const EXACT_BELOW: u64 = 10_000;
@@ -20,6 +20,9 @@ pub(crate) struct Summary {
     pub(crate) attempts: u64,
     /// Attempts for each call that reached the service behind; 1 if none did.
     pub(crate) amplification: f64,
+    /// Copies of attempts that hedging sent; not among the attempts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) hedges: u64,
     pub(crate) opens: u64,
     /// Calls that ended well, a second of the trace from its first line to its last end.
     pub(crate) goodput_per_s: f64,
@@ -36,6 +39,7 @@ pub(crate) struct Counter {
     rejected: u64,
     attempts: u64,
     reached: u64,
+    hedges: u64,
     latencies: BTreeMap<u64, u64>,
     first_ms: Option<u64>,
     last_ms: u64,
@@ -54,6 +58,7 @@ impl Counter {
         self.rejected += u64::from(ended.result == "rejected");
         self.attempts += u64::from(ended.attempts);
         self.reached += u64::from(ended.attempts > 0);
+        self.hedges += u64::from(ended.hedges);
         self.last_ms = self.last_ms.max(ended.ended_ms);
         if !matches!(ended.result, "rejected" | "cancelled" | "panic") {
             *self.latencies.entry(rough(ended.ended_ms.saturating_sub(ended.at_ms))).or_default() += 1;
@@ -68,6 +73,7 @@ impl Counter {
             rejected: self.rejected,
             attempts: self.attempts,
             amplification: if self.reached == 0 { 1.0 } else { rounded(self.attempts as f64 / self.reached as f64) },
+            hedges: self.hedges,
             opens,
             goodput_per_s: if length_ms == 0 { 0.0 } else { rounded(self.ok as f64 * 1000.0 / length_ms as f64) },
             p50_ms: self.percentile(50),
@@ -110,6 +116,8 @@ mod tests {
             rejected_by: None,
             result,
             attempts,
+            hedges: 0,
+            copy: 0,
             delays_ms: Vec::new(),
             stopped_by: None,
             retry_after_ms: None,

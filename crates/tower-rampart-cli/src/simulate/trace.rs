@@ -64,6 +64,7 @@ impl Op {
 pub(crate) struct Script {
     outcomes: Vec<Word>,
     latency_ms: Vec<u64>,
+    hedge_latency_ms: Vec<u64>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) time_left: Option<Duration>,
     pub(crate) cost: u32,
@@ -79,6 +80,12 @@ impl Script {
         let latency = self.latency_ms.get(index).or(self.latency_ms.last()).copied();
         (outcome, latency.map(Duration::from_millis))
     }
+
+    /// After how long hedge `number`, from one, of an attempt is answered where the trace says so; the last value repeats. What it meets is what its attempt does.
+    pub(crate) fn hedge(&self, number: usize) -> Option<Duration> {
+        let latency = self.hedge_latency_ms.get(number.saturating_sub(1)).or(self.hedge_latency_ms.last());
+        latency.copied().map(Duration::from_millis)
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,6 +95,7 @@ struct Raw<'a> {
     op: Operation,
     outcomes: Option<Vec<Word>>,
     latency_ms: Option<Vec<u64>>,
+    hedge_latency_ms: Option<Vec<u64>>,
     retry_after_ms: Option<u64>,
     deadline_ms: Option<u64>,
     #[serde(borrow)]
@@ -200,6 +208,7 @@ fn only_its_own(raw: &Raw<'_>) -> Result<(), String> {
     let fields = [
         ("outcomes", raw.outcomes.is_some(), is_call),
         ("latency_ms", raw.latency_ms.is_some(), is_call || is_backend),
+        ("hedge_latency_ms", raw.hedge_latency_ms.is_some(), is_call),
         ("retry_after_ms", raw.retry_after_ms.is_some(), is_call),
         ("deadline_ms", raw.deadline_ms.is_some(), is_call),
         ("key", raw.key.is_some(), is_call),
@@ -235,6 +244,8 @@ fn script(raw: Raw<'_>) -> Result<Script, String> {
     let outcomes = raw.outcomes.filter(|it| !it.is_empty()).ok_or("a call needs outcomes, at least one")?;
     let latency_ms = raw.latency_ms.unwrap_or_default();
     at_most("latency_ms", latency_ms.iter().copied().max(), MAX_MS)?;
+    let hedge_latency_ms = raw.hedge_latency_ms.unwrap_or_default();
+    at_most("hedge_latency_ms", hedge_latency_ms.iter().copied().max(), MAX_MS)?;
     at_most("retry_after_ms", raw.retry_after_ms, MAX_MS)?;
     at_most("deadline_ms", raw.deadline_ms, MAX_MS)?;
     let cost = raw.cost.unwrap_or(1);
@@ -246,6 +257,7 @@ fn script(raw: Raw<'_>) -> Result<Script, String> {
     Ok(Script {
         outcomes,
         latency_ms,
+        hedge_latency_ms,
         retry_after: raw.retry_after_ms.map(Duration::from_millis),
         time_left: raw.deadline_ms.map(Duration::from_millis),
         cost,
@@ -321,6 +333,7 @@ mod tests {
             (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"key":7}"#, "key must be a string"),
             (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"method":"get"}"#, "in capitals"),
             (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"latency_ms":[86400001]}"#, "latency_ms must be at most"),
+            (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"hedge_latency_ms":[86400001]}"#, "hedge_latency_ms must be"),
             (r#"{"at_ms":9,"op":"cancel"}"#, "needs call"),
             (r#"{"at_ms":9,"op":"cancel","call":1}"#, "does not lie before"),
             (r#"{"at_ms":9,"op":"backend"}"#, "needs servers or latency_ms"),

@@ -1,6 +1,6 @@
 //! The fields of stages that are judged but not yet served: refused as unsupported once they are enabled.
 
-use super::{COUNT, COUNT_OR_ZERO, DURATION_OR_ZERO, Field, SHARE, Target};
+use super::{COUNT_OR_ZERO, DURATION_OR_ZERO, Field, SHARE, Target};
 use crate::{Capability, kind::Kind, value::Value};
 
 macro_rules! stage {
@@ -15,10 +15,6 @@ const fn reserved(path: &'static str, kind: Kind, doc: &'static str) -> Field {
 }
 
 pub(super) static FIELDS: &[Field] = &[
-    stage!("hedge.enabled", Hedge),
-    reserved("hedge.delay", DURATION_OR_ZERO, "How long the first attempt may take before a second begins."),
-    reserved("hedge.percentile", Kind::Positive { max: 100.0 }, "The latency percentile that is the delay."),
-    reserved("hedge.max_hedges", COUNT, "The most further attempts at once."),
     stage!("chaos.enabled", Chaos),
     reserved("chaos.latency", DURATION_OR_ZERO, "The latency that is added."),
     reserved("chaos.latency_rate", SHARE, "The share of calls that it is added to."),

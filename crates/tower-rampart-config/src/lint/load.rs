@@ -22,6 +22,7 @@ pub(super) const RULES: &[Rule] = &[
     limit_below_rate,
     limits_of_replicas,
     empty_budget,
+    unbounded_hedges,
 ];
 
 /// From this many attempts on, an outage is multiplied enough to say so.
@@ -87,6 +88,21 @@ fn amplification(config: &OperationConfig, _: &LintInput) -> Option<Lint> {
         format!("without a budget each failing call is sent {count} times: an outage meets {count} x its load"),
         format!("Turn retry.budget on: with a ratio of 0.2 an outage meets 1.2 x its load instead of {count} x"),
     ))
+}
+
+fn unbounded_hedges(config: &OperationConfig, _: &LintInput) -> Option<Lint> {
+    let hedge = config.hedge;
+    (hedge.enabled && !config.retry.budget.enabled).then(|| {
+        found(
+            "L021",
+            "retry.budget.enabled",
+            format!(
+                "without a budget a service that has become slow meets {} x its load: each attempt is sent that often",
+                1 + hedge.max_hedges
+            ),
+            "Turn retry.budget on: it pays for hedges and retries together",
+        )
+    })
 }
 
 fn floor_of_replicas(config: &OperationConfig, input: &LintInput) -> Option<Lint> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tower_rampart_core::{
     breaker::{Scope, Window},
+    hedge::Trigger,
     rate::OnLimit,
     retry::{Delays, Jitter, JitterKind},
 };
@@ -24,6 +25,7 @@ pub(super) const RULES: &[Rule] = &[
     never_slow,
     half_a_rule,
     probe_outlives_slot,
+    hedge_beyond_attempt,
 ];
 
 /// So many waits are followed one by one; growth so slow that it goes on beyond them counts as none from there.
@@ -226,6 +228,26 @@ fn never_slow(config: &OperationConfig) -> Option<Lint> {
         ),
         format!("Lower circuit_breaker.slow_call_duration below {field}"),
     ))
+}
+
+fn hedge_beyond_attempt(config: &OperationConfig) -> Option<Lint> {
+    let Trigger::Delay(delay) = config.hedge.trigger else { return None };
+    let (field, limit) = match (config.timeout.attempt, config.timeout.total) {
+        (Some(attempt), total) if total.is_none_or(|total| attempt <= total) => ("timeout.attempt", attempt),
+        (_, total) => ("timeout.total", total?),
+    };
+    (config.hedge.enabled && delay >= limit).then(|| {
+        found(
+            "L020",
+            "hedge.delay",
+            format!(
+                "a hedge begins after {}, and {field} ends the attempt after {}: none begins",
+                seconds(delay),
+                seconds(limit)
+            ),
+            format!("Lower hedge.delay below {field}, or let hedge.percentile find it"),
+        )
+    })
 }
 
 fn half_a_rule(config: &OperationConfig) -> Option<Lint> {

@@ -77,7 +77,7 @@ pub(crate) fn sound(flat: bool) -> Vec<(&'static str, Vec<Value>)> {
         ("cache", vec![json!({}), json!({"ttl": "1m", "key_headers": ["x-a"]}), json!({"enabled": false})]),
         ("cache.max_entries", vec![json!(1), json!(1_000_000)]),
         ("cache.model_api", vec![json!(true)]),
-        ("hedge", vec![json!({"delay": "50ms"}), json!({"percentile": 95.5})]),
+        ("hedge", vec![json!({"delay": "50ms"}), json!({"percentile": 95.5}), json!({"max_hedges": 2})]),
         ("chaos", vec![json!({"latency": 1, "seed": 3})]),
         ("throttle", vec![json!({})]),
     ];
@@ -98,6 +98,19 @@ pub(crate) fn put(object: &mut Map<String, Value>, path: &str, value: Value) {
 /// Whether something is said that needs a limit on calls.
 fn shapes_calls(limit: &Value) -> bool {
     ["burst_size", "per_key", "max_keys", "key_limits"].iter().any(|it| limit.get(it).is_some())
+}
+
+/// Takes hedging out of a document that limits tokens or attempts, and out of all its operations: one of them may come to have both.
+fn unhedge_tokens(base: &mut Map<String, Value>, operations: &mut Map<String, Value>) {
+    let all: Vec<_> = operations.values_mut().filter_map(Value::as_object_mut).chain([base]).collect();
+    let limits_tokens = |layer: &&mut Map<String, Value>| {
+        layer.get("rate_limit").is_some_and(|it| it.get("tokens_per_minute").is_some() || it.get("scope").is_some())
+    };
+    if all.iter().any(limits_tokens) {
+        for layer in all {
+            layer.remove("hedge");
+        }
+    }
 }
 
 /// An object of sound fields; a rate limit always has a quota, and one on calls where it has a burst.
@@ -138,6 +151,8 @@ pub(crate) fn document() -> impl Strategy<Value = Value> {
     let operations = prop::collection::btree_map(select(vec!["qa", "export", "a.b", "x/y:z"]), operation, 0..4);
     let preset = select(vec!["simple", "development", "production"]);
     (preset, layer(), operations, any::<bool>()).prop_map(|(preset, mut base, operations, routes)| {
+        let mut operations = json!(operations);
+        unhedge_tokens(&mut base, operations.as_object_mut().expect("operations are an object"));
         base.insert("preset".to_owned(), json!(preset));
         base.insert("operation_overrides".to_owned(), json!(operations));
         if routes {

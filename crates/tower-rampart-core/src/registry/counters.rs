@@ -9,6 +9,7 @@ use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp,
     cache::CacheSnapshot,
     clock::nanos,
+    hedge::Counts,
     rejection::TimeoutKind,
     retry::StopReason,
     stripes::{self, Stripes},
@@ -91,6 +92,7 @@ pub(super) struct Totals {
     pub(super) queue_time: u64,
     pub(super) provider_errors: [u64; PROVIDER_CLASSES],
     pub(super) cache: CacheSnapshot,
+    pub(super) hedges: Counts,
 }
 
 /// Reads a time that is kept plus one, so that zero can mean never.
@@ -188,7 +190,7 @@ impl Counters {
         moment(latest)
     }
 
-    /// Sums everything; the ends of calls before their starts.
+    /// Sums everything but what other machines count; the ends of calls before their starts.
     pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for stripe in &self.stripes {
@@ -286,6 +288,7 @@ impl Totals {
             queue_time: self.queue_time.saturating_sub(baseline.queue_time),
             provider_errors: each(&self.provider_errors, &baseline.provider_errors),
             cache: self.cache.since(&baseline.cache),
+            hedges: self.hedges.since(&baseline.hedges),
         }
     }
 }

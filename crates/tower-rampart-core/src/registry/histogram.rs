@@ -22,13 +22,13 @@ const LAST: u32 = 40;
 /// Each power of two has `2^BITS` buckets.
 const BITS: u32 = 3;
 /// The number of buckets.
-pub(super) const BUCKETS: usize = ((LAST - FIRST) << BITS) as usize + 2;
+pub(crate) const BUCKETS: usize = ((LAST - FIRST) << BITS) as usize + 2;
 /// The most stripes: latencies spread over buckets, so that threads meet less often than on one counter.
 const MAX_STRIPES: usize = 4;
 
 /// The bucket of a latency.
 #[inline]
-fn bucket(nanos: u64) -> usize {
+pub(crate) fn bucket(nanos: u64) -> usize {
     // One less, because the upper edge belongs to the bucket: `le` means "less or equal".
     let value = nanos.saturating_sub(1);
     if value < 1 << FIRST {
@@ -43,7 +43,7 @@ fn bucket(nanos: u64) -> usize {
 }
 
 /// The upper edge of a bucket that is not the last: the largest latency that lies in it.
-pub(super) const fn upper(bucket: usize) -> u64 {
+pub(crate) const fn upper(bucket: usize) -> u64 {
     if bucket == 0 {
         return 1 << FIRST;
     }

@@ -16,7 +16,7 @@
 //! ```
 
 mod counters;
-mod histogram;
+pub(crate) mod histogram;
 mod operation;
 mod parts;
 mod prometheus;
@@ -31,7 +31,7 @@ use std::{
 pub use self::{
     operation::Operation,
     parts::{ConcurrencySnapshot, RateSnapshot},
-    snapshot::{LatencySnapshot, OperationSnapshot, Snapshot},
+    snapshot::{HedgeSnapshot, LatencySnapshot, OperationSnapshot, Snapshot},
 };
 use crate::{
     Timestamp,

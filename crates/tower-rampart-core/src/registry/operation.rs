@@ -20,6 +20,7 @@ use crate::{
     cache,
     concurrency::Limiter,
     event::{Event, EventKind},
+    hedge::Hedging,
     rate::RateLimiter,
     rejection::{Name, TimeoutKind},
     retry::{Budget, StopReason},
@@ -199,6 +200,11 @@ impl Operation {
         lock(&self.parts).budget = Some(budget);
     }
 
+    /// Shows this hedging, and what it counts, as the operation's. One for as long as the operation lives: counters never go down.
+    pub fn attach_hedging(&self, hedging: Arc<Hedging>) {
+        lock(&self.parts).hedging = Some(hedging);
+    }
+
     /// Says whether a stage keeps its state by key from now on. What is attached is then that of all keys without a place, and says nothing of a key.
     pub fn set_keyed(&self, stage: Stage, is_keyed: bool) {
         lock(&self.parts).set_keyed(stage, is_keyed);
@@ -251,7 +257,8 @@ impl Operation {
 
     /// What was counted since the operation came to be.
     pub(super) fn since_start(&self) -> (Totals, Latencies) {
-        let totals = Totals { cache: self.cache.read(), ..self.counters.totals() };
+        let hedges = lock(&self.parts).hedging.as_ref().map_or_else(Default::default, |it| it.counts());
+        let totals = Totals { cache: self.cache.read(), hedges, ..self.counters.totals() };
         (totals, self.latencies.read())
     }
 

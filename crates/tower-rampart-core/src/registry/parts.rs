@@ -6,6 +6,7 @@ use crate::{
     Stage, Timestamp,
     breaker::{self, Breaker},
     concurrency::{Algorithm, Limiter},
+    hedge::Hedging,
     rate::RateLimiter,
     retry::Budget,
 };
@@ -21,6 +22,7 @@ pub(crate) struct Parts {
     pub(crate) tokens: Option<Arc<RateLimiter>>,
     pub(crate) concurrency: Option<Arc<Limiter>>,
     pub(crate) budget: Option<Arc<Budget>>,
+    pub(crate) hedging: Option<Arc<Hedging>>,
     /// The stages whose state is kept by key, by their discriminants: what is here of them is that of all keys without a place.
     keyed: [bool; Stage::ALL.len()],
 }
@@ -161,6 +163,11 @@ impl Parts {
             algorithm: it.algorithm(),
             queued: it.queued(),
         })
+    }
+
+    /// How long an attempt may take now before a copy of it begins.
+    pub(crate) fn read_hedge_delay(&self, now: Timestamp) -> Option<Duration> {
+        self.hedging.as_deref().and_then(|it| it.delay(now))
     }
 
     /// Retries that the budget would pay for now.

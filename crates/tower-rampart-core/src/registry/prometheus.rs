@@ -8,6 +8,7 @@ use std::{
     collections::HashSet,
     fmt::{Display, Write},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -19,7 +20,9 @@ use crate::{
     Outcome, ProviderClass, Stage, Timestamp,
     breaker::State,
     cache::CacheSnapshot,
+    clock::nanos,
     concurrency::Algorithm,
+    hedge,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
 };
@@ -46,6 +49,7 @@ struct Reading {
     concurrency: Option<ConcurrencySnapshot>,
     budget: Option<f64>,
     cache: Option<CacheSnapshot>,
+    hedge_delay: Option<Duration>,
 }
 
 /// What is printed about one circuit: an operation's, or a named breaker of its own.
@@ -68,6 +72,7 @@ impl Reading {
             tokens: parts.read_tokens(now),
             concurrency: parts.read_concurrency(),
             budget: parts.read_budget(now),
+            hedge_delay: parts.read_hedge_delay(now),
             cache: operation.cache().is_shown().then_some(totals.cache),
             totals,
         }
@@ -107,6 +112,7 @@ pub(super) fn encode(registry: &Registry, format: Format) -> String {
     text.sample("rampart_operations", &[], readings.len());
     text.calls(&readings);
     text.retries(&readings);
+    text.hedges(&readings);
     text.durations(&readings);
     text.circuits(&circuits);
     text.limits(&readings);
@@ -214,6 +220,22 @@ impl Encoder {
         }
         self.gauge("rampart_retry_budget", "Retries that the budget would pay for.");
         self.each(readings, "rampart_retry_budget", |it| it.budget.map(finite));
+    }
+
+    fn hedges(&mut self, readings: &[Reading]) {
+        self.counter("rampart_hedges_total", "Copies of attempts that hedging sent.");
+        self.each(readings, "rampart_hedges_total", |it| Some(it.totals.hedges.begun));
+        self.counter("rampart_hedge_ends_total", "Copies that hedging sent, by how they ended.");
+        for it in readings {
+            for end in hedge::End::ALL {
+                let labels = [("operation", &*it.operation), ("end", end.as_str())];
+                self.sample("rampart_hedge_ends_total", &labels, it.totals.hedges.ended(end));
+            }
+        }
+        self.counter("rampart_hedges_unpaid_total", "Copies that were due and that the retry budget did not pay.");
+        self.each(readings, "rampart_hedges_unpaid_total", |it| Some(it.totals.hedges.unpaid));
+        self.gauge("rampart_hedge_delay_seconds", "Time that an attempt may take before a copy of it begins.");
+        self.each(readings, "rampart_hedge_delay_seconds", |it| it.hedge_delay.map(|delay| seconds(nanos(delay))));
     }
 
     fn durations(&mut self, readings: &[Reading]) {

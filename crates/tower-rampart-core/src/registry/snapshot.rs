@@ -10,6 +10,7 @@ use super::{
 use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp, breaker,
     cache::CacheSnapshot,
+    hedge,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
 };
@@ -42,6 +43,16 @@ pub struct LatencySnapshot {
     pub p99: Duration,
     /// The largest; exact.
     pub max: Duration,
+}
+
+/// The copies of attempts that hedging sent beside the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HedgeSnapshot {
+    /// How many, and what came of them.
+    pub counts: hedge::Counts,
+    /// How long an attempt may take now before a copy of it begins; `None` if the stage is off, or knows too few latencies.
+    pub delay: Option<Duration>,
 }
 
 /// What one operation counted since it came to be, or since its counters were reset.
@@ -84,6 +95,8 @@ pub struct OperationSnapshot {
     pub queued_calls: u64,
     /// How long they waited together.
     pub queue_time: Duration,
+    /// The copies of attempts that hedging sent.
+    pub hedges: HedgeSnapshot,
     /// Errors that a model API answered attempts with, by class, in the order of [`ProviderClass::ALL`].
     pub provider_errors: Vec<(ProviderClass, u64)>,
     /// The latencies of the answered calls.
@@ -139,6 +152,7 @@ impl OperationSnapshot {
             fallbacks: totals.fallbacks,
             queued_calls: totals.queued,
             queue_time: Duration::from_nanos(totals.queue_time),
+            hedges: HedgeSnapshot { counts: totals.hedges, delay: parts.read_hedge_delay(now) },
             provider_errors: ProviderClass::ALL.map(|it| (it, totals.provider_errors[it as usize])).to_vec(),
             latency: LatencySnapshot::new(totals, latencies),
             success_rate: 1.0 - failure_rate,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Budget, Config, Delays, Methods, Withdrawal};
-use crate::{Class, Now, RequestInfo, Timestamp, Verdict};
+use crate::{Class, Now, RequestInfo, Timestamp, Verdict, clock::nanos};
 
 /// What becomes of a call after an answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,7 +80,8 @@ impl StopReason {
 #[derive(Clone, Debug)]
 pub struct Attempts {
     delays: Delays,
-    retry_after_max: Duration,
+    /// In nanoseconds: eight bytes less of every call.
+    retry_after_max: u64,
     attempt: u32,
     max: u32,
     methods: Methods,
@@ -92,7 +93,7 @@ impl Attempts {
     pub fn new(config: &Config, seed: u64) -> Self {
         Self {
             delays: Delays::new(config.backoff, config.jitter, seed),
-            retry_after_max: config.retry_after_max,
+            retry_after_max: nanos(config.retry_after_max),
             attempt: 1,
             max: if config.enabled { config.max_attempts } else { 1 },
             methods: config.methods,
@@ -110,6 +111,11 @@ impl Attempts {
     /// The number of the present attempt, 1 for the first.
     pub fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// Whether sending this request twice does the same as sending it once, as the request says or the configuration widens.
+    pub fn may_repeat(&self, request: &RequestInfo) -> bool {
+        request.idempotent || self.methods.widened_to(request.method)
     }
 
     /// Whether a further attempt is possible at all, so that the request must be kept. False for a stage that is off.
@@ -154,14 +160,14 @@ impl Attempts {
                 _ => Decision::Stop(StopReason::Class),
             };
         }
-        if !(request.idempotent || verdict.unprocessed || self.methods.widened_to(request.method)) {
+        if !(verdict.unprocessed || self.may_repeat(request)) {
             return Decision::Stop(StopReason::NotIdempotent);
         }
         if !self.may_retry() {
             return Decision::Stop(StopReason::Attempts);
         }
         let hint = hint.filter(|hint| self.respect_retry_after && !hint.is_zero());
-        if hint.is_some_and(|hint| hint > self.retry_after_max) {
+        if hint.is_some_and(|hint| nanos(hint) > self.retry_after_max) {
             return Decision::Stop(StopReason::Deadline);
         }
         let wait = self.wait(verdict.class, hint);

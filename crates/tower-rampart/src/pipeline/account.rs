@@ -17,6 +17,10 @@ pub(crate) struct Account {
     pub(crate) attempts: u32,
     /// Which of the fallback's answers was tried last, counted from one.
     fallback: Option<NonZeroU32>,
+    /// Copies that hedging sent.
+    hedges: u16,
+    /// Which copy of the last attempt answered.
+    copy: u8,
     /// Why no further attempt was made.
     pub(crate) stopped_by: Option<StopReason>,
     /// The stage that ended the call without an answer from behind.
@@ -29,6 +33,16 @@ impl Account {
     /// Adds a wait for a limiter.
     pub(crate) fn queued_for(&mut self, wait: Duration) {
         self.queued = self.queued.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Adds copies that were sent.
+    pub(crate) fn hedged(&mut self, copies: u32) {
+        self.hedges = self.hedges.saturating_add(u16::try_from(copies).unwrap_or(u16::MAX));
+    }
+
+    /// Which copy of the attempt has answered; 0 is the first.
+    pub(crate) fn answered_by(&mut self, copy: u32) {
+        self.copy = u8::try_from(copy).unwrap_or(u8::MAX);
     }
 
     /// Which of the fallback's answers is tried now, counted from zero.
@@ -45,7 +59,7 @@ impl Account {
     /// Whether there is more to tell than a first attempt that succeeded, or an answer that was kept.
     pub(crate) fn is_remarkable(&self) -> bool {
         let is_plain = match self.cache {
-            None => self.attempts == 1,
+            None => self.attempts == 1 && self.hedges == 0,
             Some(used) => used != CacheUse::Stale,
         };
         !is_plain || self.stopped_by.is_some() || self.rejected_by.is_some() || self.fallback.is_some()
@@ -57,6 +71,8 @@ impl Account {
             attempts: self.attempts,
             class: Some(verdict.class.kind()),
             provider_class: verdict.provider_class,
+            hedges: self.hedges.into(),
+            copy: self.copy.into(),
             fallback: self.fallback(),
             fallback_name: name,
             queued: Duration::from_nanos(self.queued),

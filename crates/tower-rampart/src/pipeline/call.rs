@@ -88,7 +88,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
         self.shared.machines.operation.timed_out(kind);
         let total = || self.deadline.map_or(Duration::ZERO, |deadline| deadline.since(self.began));
         let limit = match kind {
-            TimeoutKind::Attempt => self.settings.timeout.attempt.unwrap_or_else(total),
+            TimeoutKind::Attempt => self.settings.timeout.attempt().unwrap_or_else(total),
             _ => total(),
         };
         TimedOut::new(self.name(), kind, limit).into()
@@ -97,7 +97,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// An attempt begins: sets its end, and counts the call as admitted if it is the first.
     pub(crate) fn begin_attempt(&mut self, now: Timestamp) {
         self.attempt_began = now;
-        let attempt = self.settings.timeout.attempt.map(|limit| (now.after(limit), TimeoutKind::Attempt));
+        let attempt = self.settings.timeout.attempt().map(|limit| (now.after(limit), TimeoutKind::Attempt));
         let total = self.deadline.map(|deadline| (deadline, TimeoutKind::Total));
         self.attempt_until = match (attempt, total) {
             (Some(attempt), Some(total)) => Some(if attempt.0 < total.0 { attempt } else { total }),
@@ -193,7 +193,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
         Span {
             began: self.began,
             deadline: self.deadline,
-            stall: self.settings.timeout.attempt,
+            stall: self.settings.timeout.attempt(),
             attempts: self.explain.attempts,
             outcome_at: self.settings.outcome_at,
             head: self.settings.adaptive.then(|| (self.attempt_began, clock::now())),

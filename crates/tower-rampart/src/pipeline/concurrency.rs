@@ -74,7 +74,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Tells a limit that moves that the attempt's time is over. What was cut short, as a caller's deadline does, says nothing: at least half of the
     /// time must have passed that the configuration grants.
     pub(super) fn record_timeout(&self) {
-        let granted = self.settings.timeout.attempt.into_iter().chain(self.settings.timeout.total).min();
+        let granted = self.settings.timeout.shorter();
         let now = clock::now();
         if self.settings.adaptive
             && self.permit.is_some()

@@ -28,6 +28,10 @@ pub struct Explain {
     pub fallback: Option<usize>,
     /// The name of that answer, if it is a service of a chain.
     pub fallback_name: Option<Name>,
+    /// Copies of attempts that hedging sent beside the first.
+    pub hedges: u32,
+    /// Which copy of the last attempt answered: 0 is the first, 1 the first hedge.
+    pub copy: u32,
     /// How long the call waited for the limiters.
     pub queued: Duration,
     /// What a cache gave it; `None` if it gave nothing.
@@ -60,7 +64,7 @@ impl Explain {
     /// Whether there is more to tell than a first attempt that succeeded, or an answer that was kept.
     pub fn is_remarkable(&self) -> bool {
         let is_plain = match self.cache {
-            None => self.attempts == 1,
+            None => self.attempts == 1 && self.hedges == 0,
             Some(used) => used != CacheUse::Stale,
         };
         !is_plain || self.stopped_by.is_some() || self.rejected_by.is_some() || self.fallback.is_some()

@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::{
     CacheUse, Judge, Report, Shared, cached,
     call::Call,
+    hedged::{Hand, RaceFor, lapped},
     judge::judge,
     rate::Turn,
     steps::{self, Carry, Patience, Step},
@@ -25,6 +26,7 @@ use crate::{
     clock,
     error::{Error, FallbackFailed},
     fallback::{Fallback, Fault, Walk},
+    hedge::run::{self, Schedule},
     retry::CloneRequest,
     timer::Timer,
 };
@@ -48,6 +50,8 @@ where
     /// First, so that the inner service's future is dropped before the permits are given back.
     #[pin]
     state: State<S::Future, A::Future, S::Response, J::Error>,
+    /// The copies of the attempt in flight, once there are any.
+    race: Option<Box<RaceFor<S, Req, J>>>,
     #[pin]
     timer: Timer,
     service: S,
@@ -104,8 +108,16 @@ pub(super) enum State<F, G, Res, E> {
         last: Option<Answer<Res, E>>,
     },
     // Readying => Calling: the service is ready
-    Calling(#[pin] F),
-    // Readying | Calling => Waiting: the answer is worth another try, and it is allowed
+    Calling {
+        #[pin]
+        future: F,
+        schedule: Schedule,
+    },
+    // Calling => Racing: the first copy failed while others run, or one of them has answered
+    Racing {
+        schedule: Schedule,
+    },
+    // Readying | Calling | Racing => Waiting: the answer is worth another try, and it is allowed
     Waiting {
         until: Timestamp,
         carry: Carry<Res, E>,
@@ -125,6 +137,7 @@ where
     pub(crate) fn new(service: S, request: Req, shared: Arc<Shared<J, K, A, R>>) -> Self {
         Self {
             state: State::Start { at: None },
+            race: None,
             timer: Timer::new(),
             service,
             request: Some(request),
@@ -149,6 +162,7 @@ where
         let spare = keep.then(|| call.shared.cloner.clone_request(&request)).flatten();
         Self {
             state: State::Beginning { carry: Carry::default() },
+            race: None,
             timer: Timer::new(),
             service,
             request: Some(request),
@@ -162,7 +176,7 @@ where
 
 impl<S, Req, J, K, A, R> Future for ResponseFuture<S, Req, J, K, A, R>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
     J: Judge<Req, S::Response, S::Error>,
     K: CloneRequest<Req>,
     A: Fallback<Req, S::Response, Error<J::Error>>,
@@ -259,28 +273,54 @@ where
                             // The last answer's body, if it has one, is dropped before the next attempt.
                             drop(last.take());
                             let mut request = this.request.take().expect("the request of this attempt was kept for it");
+                            let schedule = call.schedule();
                             let cloner = &call.shared.cloner;
-                            if call.attempts.may_retry() {
+                            if call.attempts.may_retry() || schedule.may_hedge() {
                                 *this.request = cloner.clone_request(&request);
                             }
                             let deadline = call.deadline;
                             cloner.stamp(&mut request, call.explain.attempts, || {
                                 deadline.map(|deadline| deadline.since(clock::now()))
                             });
-                            this.state.set(State::Calling(call.inside(|| service.call(request))));
+                            let future = call.inside(|| service.call(request));
+                            this.state.set(State::Calling { future, schedule });
                             continue;
                         }
                     }
                 }
-                StateProjection::Calling(future) => match call.inside(|| future.poll(cx)) {
+                StateProjection::Calling { future, schedule } => match call.inside(|| future.poll(cx)) {
                     Poll::Ready(result) => {
-                        Step::Attempted(result.map_err(|error| Error::Inner(call.shared.judge.lift(error))))
+                        let answer = result.map_err(|error| Error::Inner(call.shared.judge.lift(error)));
+                        if schedule.is_on() {
+                            let schedule = *schedule;
+                            let hand = Hand { call, service: &*this.service, spare: this.request.as_ref() };
+                            let Some(answer) = run::first(&hand, schedule, this.race, answer) else {
+                                this.state.set(State::Racing { schedule });
+                                continue;
+                            };
+                            call.explain.answered_by(0);
+                            Step::Attempted(answer)
+                        } else {
+                            Step::Attempted(answer)
+                        }
+                    }
+                    Poll::Pending if schedule.is_on() => {
+                        let mut hand = Hand { call, service: &*this.service, spare: this.request.as_ref() };
+                        let lap = ready!(run::others(&mut hand, schedule, this.race, true, this.timer.as_mut(), cx));
+                        let schedule = *schedule;
+                        this.state.set(State::Racing { schedule });
+                        lapped(call, lap)
                     }
                     Poll::Pending => {
                         ready!(poll_at(this.timer.as_mut(), cx, call.attempt_ends()));
                         Step::Attempted(Err(call.attempt_timed_out().into()))
                     }
                 },
+                StateProjection::Racing { schedule } => {
+                    let mut hand = Hand { call, service: &*this.service, spare: this.request.as_ref() };
+                    let lap = ready!(run::others(&mut hand, schedule, this.race, false, this.timer.as_mut(), cx));
+                    lapped(call, lap)
+                }
                 StateProjection::Waiting { until, carry } => {
                     ready!(this.timer.as_mut().poll_until(cx, *until));
                     Step::Go(State::Beginning { carry: mem::take(carry) })

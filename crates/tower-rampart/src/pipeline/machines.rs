@@ -8,6 +8,7 @@ use tower_rampart_core::{
     breaker::Breaker,
     concurrency::Limiter,
     control::ConfigCell,
+    hedge::Hedging,
     rate::{self, Quota, RateLimiter},
     registry::Operation,
     retry::{Budget, Seeds},
@@ -43,6 +44,7 @@ pub(crate) struct Machines {
     /// What there is for each key.
     pub(crate) keyed: KeyedMachines,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) hedging: Arc<Hedging>,
     pub(crate) seeds: Seeds,
     /// Held while the configuration is replaced, so that two writers cannot interleave their stages.
     config: Mutex<Arc<OperationConfig>>,
@@ -74,6 +76,7 @@ impl Machines {
             tokens,
             concurrency: Arc::new(Limiter::new(Arc::clone(name), config.concurrency)?),
             budget: Arc::new(Budget::new(config.retry.budget)?),
+            hedging: Arc::new(Hedging::new(config.hedge)?),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
             caches: Caches::new(config.cache, operation.cache()),
             keyed: KeyedMachines::new(seed),
@@ -88,6 +91,7 @@ impl Machines {
         machines.operation.attach_token_limiter(Arc::clone(&machines.tokens));
         machines.operation.attach_concurrency_limiter(Arc::clone(&machines.concurrency));
         machines.operation.attach_budget(Arc::clone(&machines.budget));
+        machines.operation.attach_hedging(Arc::clone(&machines.hedging));
         Ok(machines)
     }
 
@@ -126,6 +130,7 @@ impl Machines {
         let now = clock::now();
         // Every part was checked above: none of these fails after another was applied.
         self.budget.reconfigure(config.retry.budget)?;
+        self.hedging.reconfigure(config.hedge, now)?;
         let on = self.apply(&config, true, now)?;
         if KeyedStages::from(&config).any() {
             self.adopt_keys(&config, now)?;
@@ -197,5 +202,6 @@ fn check(config: &OperationConfig) -> Result<(), InvalidConfig> {
     config.concurrency.check()?;
     config.cache.check()?;
     config.keys.check()?;
+    config.hedge.check()?;
     config.timeout.check()
 }

@@ -2,7 +2,7 @@
 //!
 //! Outermost first:
 //!
-//! `observe -> fallback -> cache -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> inner`
+//! `observe -> fallback -> cache -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> hedge -> inner`
 //!
 //! The stages are the machines that the separate layers run on, walked by one future: one clock reading, one copy of the
 //! configuration and one timer serve the whole call, and nothing is allocated on a success. Every stage is there and
@@ -110,6 +110,7 @@ mod concurrency;
 mod explain;
 pub mod future;
 mod handle;
+mod hedged;
 mod held;
 #[cfg(not(feature = "http"))]
 mod hostless;

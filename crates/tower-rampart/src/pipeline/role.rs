@@ -16,12 +16,11 @@ impl Role {
     pub(crate) fn over(self, config: ResilienceConfig, operation: &str) -> Result<ResilienceConfig, ConfigError> {
         match self {
             Self::Any => Ok(config),
-            Self::Server if wants_circuit(&config, operation) => {
-                config.with_operation_overrides(operation, r#"{"retry": {"enabled": false}}"#)
-            }
+            Self::Server if wants_circuit(&config, operation) => config
+                .with_operation_overrides(operation, r#"{"retry": {"enabled": false}, "hedge": {"enabled": false}}"#),
             Self::Server => config.with_operation_overrides(
                 operation,
-                r#"{"retry": {"enabled": false}, "circuit_breaker": {"enabled": false}}"#,
+                r#"{"retry": {"enabled": false}, "hedge": {"enabled": false}, "circuit_breaker": {"enabled": false}}"#,
             ),
         }
     }
@@ -36,7 +35,7 @@ impl Role {
         match self {
             Self::Any => config.check(&capabilities),
             Self::Server => {
-                // Of the retries that the rest of the document has, this operation has none.
+                // Of the retries and hedges that the rest of the document has, this operation has none.
                 config.check(&capabilities.with(Capability::CloneRequest))?;
                 config.check_operation(operation, &capabilities)
             }

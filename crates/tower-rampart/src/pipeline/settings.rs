@@ -1,7 +1,9 @@
 //! The part of an operation's configuration that every call takes a copy of; the machines hold the rest.
 
+use std::time::Duration;
+
 use tower_rampart_config::{OperationConfig, OutcomeAt, Profile};
-use tower_rampart_core::{breaker, fallback, rate, retry::Attempts, timeout};
+use tower_rampart_core::{Timestamp, breaker, clock::nanos, fallback, rate, retry::Attempts, timeout};
 
 use super::keys::KeyedStages;
 
@@ -16,7 +18,7 @@ pub(crate) struct Settings {
 /// What a call needs to know beside the machines: taken once, when it begins, so that it never mixes old and new values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct CallSettings {
-    pub(crate) timeout: timeout::Config,
+    pub(crate) timeout: Limits,
     pub(crate) fallback: fallback::Config,
     /// What the circuit's samples are; `None`: it is off.
     pub(crate) circuit: Option<breaker::Scope>,
@@ -26,6 +28,8 @@ pub(crate) struct CallSettings {
     pub(crate) cache: bool,
     /// Whether the concurrency limiter is on.
     pub(crate) concurrency: bool,
+    /// The most copies of an attempt beside the first; zero: hedging is off.
+    pub(crate) max_hedges: u8,
     /// Whether attempts move its limit.
     pub(crate) adaptive: bool,
     /// Which stages keep their state by key.
@@ -34,6 +38,42 @@ pub(crate) struct CallSettings {
     pub(crate) outcome_at: OutcomeAt,
     /// Whether an answer may go on after its head and decide the outcome then.
     pub(crate) may_hold: bool,
+}
+
+/// The limits of time, in half the room that they take as durations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Limits {
+    /// Nanoseconds; [`u64::MAX`]: no limit, which a document's longest is far from.
+    attempt: u64,
+    total: u64,
+}
+
+impl From<timeout::Config> for Limits {
+    fn from(config: timeout::Config) -> Self {
+        let [attempt, total] = [config.attempt, config.total].map(|limit| limit.map_or(u64::MAX, nanos));
+        Self { attempt, total }
+    }
+}
+
+impl Limits {
+    /// How long one attempt may take.
+    #[inline]
+    pub(crate) fn attempt(self) -> Option<Duration> {
+        (self.attempt < u64::MAX).then(|| Duration::from_nanos(self.attempt))
+    }
+
+    /// The shorter of both limits.
+    pub(crate) fn shorter(self) -> Option<Duration> {
+        let limit = self.attempt.min(self.total);
+        (limit < u64::MAX).then(|| Duration::from_nanos(limit))
+    }
+
+    /// When a call that begins `now` and itself allows `time_left` must have ended.
+    #[inline]
+    pub(crate) fn deadline(self, now: Timestamp, time_left: Option<Duration>) -> Option<Timestamp> {
+        let limit = self.total.min(time_left.map_or(u64::MAX, nanos));
+        (limit < u64::MAX).then(|| now.after(Duration::from_nanos(limit)))
+    }
 }
 
 /// How a call asks the rate limit.
@@ -50,7 +90,7 @@ pub(crate) struct RateSettings {
 impl From<&OperationConfig> for Settings {
     fn from(config: &OperationConfig) -> Self {
         let call = CallSettings {
-            timeout: config.timeout,
+            timeout: Limits::from(config.timeout),
             fallback: config.fallback,
             circuit: config.circuit_breaker.enabled.then_some(config.circuit_breaker.scope),
             rate: config.rate_limit.enabled.then(|| RateSettings {
@@ -60,6 +100,7 @@ impl From<&OperationConfig> for Settings {
             }),
             cache: config.cache.enabled,
             concurrency: config.concurrency.enabled,
+            max_hedges: if config.hedge.enabled { u8::try_from(config.hedge.max_hedges).unwrap_or(u8::MAX) } else { 0 },
             adaptive: config.concurrency.enabled && config.concurrency.adaptive.is_some(),
             keyed: KeyedStages::from(config),
             outcome_at: config.classify.outcome_at,

@@ -12,7 +12,7 @@ use super::{
     call::Call,
     future::{Answer, State},
 };
-use crate::{clock, clone_request::CloneRequest, error::Error, retry::future::Payment};
+use crate::{clock, clone_request::CloneRequest, error::Error, payment::Payment};
 
 /// What a step comes to.
 pub(super) enum Step<F, G, Res, E> {

@@ -12,12 +12,12 @@ use std::{
 use pin_project::pin_project;
 use tower_rampart_core::{
     Class, Classify, RequestInfo, Timestamp,
-    retry::{Attempts, Budget, Decision, Withdrawal},
+    retry::{Attempts, Decision},
 };
 use tower_service::Service;
 
 use super::{CloneRequest, Shared};
-use crate::{clock, timer::Timer};
+use crate::{clock, payment::Payment, timer::Timer};
 
 /// The response of a [`Retry`](super::Retry).
 ///
@@ -53,32 +53,6 @@ enum State<F, T> {
     Waiting { until: Timestamp, last: Option<T>, payment: Payment },
     // Readying => Calling: the service is ready for another attempt
     Readying { last: Option<T>, payment: Payment },
-}
-
-/// A retry that was paid for; refunded unless it was begun.
-#[derive(Debug, Default)]
-pub(crate) struct Payment {
-    /// The budget that was paid from, and what; nothing for a retry that was free.
-    paid: Option<(Arc<Budget>, Withdrawal)>,
-}
-
-impl Payment {
-    pub(crate) fn new(budget: &Arc<Budget>, withdrawal: Withdrawal) -> Self {
-        Self { paid: withdrawal.is_paid().then(|| (Arc::clone(budget), withdrawal)) }
-    }
-
-    /// The retry begins.
-    pub(crate) fn spend(&mut self) {
-        self.paid = None;
-    }
-}
-
-impl Drop for Payment {
-    fn drop(&mut self) {
-        if let Some((budget, withdrawal)) = self.paid.take() {
-            budget.refund(withdrawal);
-        }
-    }
 }
 
 impl<S, Req, C, K> ResponseFuture<S, Req, C, K>

@@ -15,8 +15,8 @@ use crate::{
     caches::{follower, kept, kept_for_long, stale},
     common::{Fault, judge},
     limits::{
-        at_once, fallback, in_ten_seconds, limit_before_a_fast_service, limit_before_a_refusing_service,
-        limit_before_two_servers, queue, queue_wait, second_call, timeouts, tokens_of_a_call,
+        at_once, copies, fallback, in_ten_seconds, limit_before_a_fast_service, limit_before_a_refusing_service,
+        limit_before_two_servers, live_delay, queue, queue_wait, second_call, timeouts, tokens_of_a_call,
     },
     traffic::{
         Script, abandoned, budget, calls_after_a_hint, failures_to_open, good_then_bad, half_slow, hint, hung_probe,
@@ -173,6 +173,7 @@ const POOR: &str = r#"{"retry": {"max_attempts": 3, "backoff": {"base": 0}, "bud
     "circuit_breaker": {"enabled": false}}"#;
 const SPREAD: &str = r#"{"retry": {"jitter": {"kind": "additive"}}}"#;
 const CACHED: &str = r#"{"retry": {"max_attempts": 1}, "cache": {}}"#;
+const HEDGED: &str = r#"{"hedge": {"delay": "500ms"}}"#;
 const FULL: &str = r#"{"concurrency": {"max_inflight": 1, "queue_size": 5}}"#;
 const MOVING: &str = r#"{"concurrency": {"max_inflight": 8, "adaptive": {"algorithm": "aimd", "max": 10}},
     "retry": {"max_attempts": 1}, "circuit_breaker": {"enabled": false}}"#;
@@ -299,6 +300,11 @@ pub const ROWS: &[Row] = &[
     row("cache.max_entries", ["1", "5"], kept, ["1 1 2 3", "1 1 2 1"]).beside(CACHED),
     row("cache.stale_if_error", [r#""0s""#, r#""1m""#], stale, ["error", "1"]).beside(CACHED),
     row("cache.max_wait", [r#""2s""#, r#""8s""#], follower, ["2000", "8000"]).beside(CACHED),
+    // hedge
+    row("hedge.enabled", ["false", "true"], copies, ["1 call", "2 calls, 500 apart"]).beside(HEDGED),
+    row("hedge.delay", [r#""200ms""#, r#""2s""#], copies, ["2 calls, 200 apart", "2 calls, 2000 apart"]),
+    row("hedge.max_hedges", ["1", "3"], copies, ["2 calls, 500 apart", "4 calls, 500 500 500 apart"]).beside(HEDGED),
+    row("hedge.percentile", ["50", "90"], live_delay, ["short", "long"]),
     // fallback
     row("fallback.enabled", ["false", "true"], fallback, ["error error", "99 error"]).beside(ONCE),
     row("fallback.on_permanent", ["false", "true"], fallback, ["99 error", "99 99"])

@@ -177,3 +177,29 @@ pub fn limit_before_a_fast_service(layer: Layer) -> BoxFuture<'static, String> {
     }
     .boxed()
 }
+
+/// How often a call that takes 5 s is sent, and the times between.
+pub fn copies(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let backend = Backend::always(Reply::Ok.after(secs(5)));
+        assert!(call(&layer.layer(backend.clone()), 0).await.is_ok());
+        let gaps = backend.gaps();
+        if gaps.is_empty() { "1 call".to_owned() } else { format!("{} calls, {} apart", backend.calls(), list(gaps)) }
+    }
+    .boxed()
+}
+
+/// Whether a copy begins after what half of the calls take, or after what nearly all do.
+pub fn live_delay(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let backend = Backend::new();
+        let service = layer.layer(backend.clone());
+        for number in 0..100 {
+            backend.become_one_that(Reply::Ok.after(ms(if number % 3 == 0 { 400 } else { 50 })));
+            assert!(call(&service, 0).await.is_ok());
+        }
+        let delay = layer.handle().snapshot().hedges.delay.unwrap();
+        if delay < ms(100) { "short" } else { "long" }.to_owned()
+    }
+    .boxed()
+}

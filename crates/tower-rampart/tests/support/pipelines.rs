@@ -53,8 +53,10 @@ fn audit(handle: &OperationHandle, scopes: Scopes, account: Account) {
     let limit = it.concurrency.expect("the stage is on");
     assert_eq!((limit.inflight, limit.queued), (0, 0), "a permit or a place was lost");
     assert_tokens(&it, scopes);
+    let counts = it.hedges.counts;
+    assert_eq!(counts.won + counts.failed + counts.abandoned, counts.begun, "each copy has one end: {counts:?}");
     let budget = it.retry_budget.expect("the stage is on");
-    let expected = it.admitted as f64 - it.retries as f64;
+    let expected = it.admitted as f64 - it.retries as f64 - it.hedges.counts.begun as f64;
     assert!((budget - expected).abs() < 1e-6, "{budget} retries paid for, {expected} expected: {it:?}");
     let circuit = handle.breaker().snapshot();
     let samples = if scopes.samples_by_attempt { it.attempts } else { it.admitted };
@@ -180,6 +182,17 @@ fn audit_waiting_attempts(handle: &OperationHandle, scopes: Scopes) {
     assert!(circuit.total >= it.attempts, "each sample has an outcome: {circuit:?}");
     let expected = it.admitted as f64 - it.retries as f64;
     assert_eq!(it.retry_budget, Some(expected), "{it:?}");
+}
+
+/// Calls that take longer than those that the checks count are sent three times; what copies do is in `hedge.rs`.
+pub(crate) fn pipeline_that_hedges() -> Subject {
+    plain(Scopes { overrides: r#"{"hedge": {"delay": "30ms", "max_hedges": 2}}"#, ..Scopes::default() })
+}
+
+/// The same with attempts as the samples of the circuit.
+pub(crate) fn pipeline_that_hedges_by_attempt() -> Subject {
+    let overrides = r#"{"hedge": {"delay": "30ms"}, "circuit_breaker": {"scope": "attempt"}}"#;
+    plain(Scopes { overrides, samples_by_attempt: true, ..Scopes::default() })
 }
 
 fn half_open(scope: &'static str, samples_by_attempt: bool) -> Subject {

@@ -10,10 +10,10 @@ use std::{
 
 use tower::{Layer, ServiceExt};
 use tower_rampart::{
-    AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer,
+    AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer,
     RateLimitLayer, RetryLayer, TimeoutLayer,
     adaptive_concurrency::{Adaptive, Algorithm},
-    breaker, cache, concurrency, rate_limit, retry,
+    breaker, cache, concurrency, hedge, rate_limit, retry,
 };
 
 use super::{
@@ -173,6 +173,34 @@ pub(crate) fn adaptive_concurrency_limit() -> Subject {
         move |_| assert_eq!((audited.inflight(), audited.queued()), (0, 0), "a permit or a place was lost"),
     )
     .inflight(move || inflight.inflight().into())
+}
+
+/// Hedging after `delay`, with a budget that only calls fill, so that every token can be accounted for.
+fn hedged(delay: Duration) -> Subject {
+    let budget = retry::BudgetConfig { ratio: 1.0, min_per_second: 0.0, ..retry::BudgetConfig::default() };
+    let mut config = hedge::Config::delay(delay);
+    config.max_hedges = 2;
+    let layer = HedgeLayer::builder().config(config).budget(budget).build().unwrap();
+    let handle = layer.handle();
+    Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |account| {
+            let counts = handle.counts();
+            assert_eq!(
+                counts.won + counts.failed + counts.abandoned,
+                counts.begun,
+                "each copy has one end: {counts:?}"
+            );
+            // Each call deposits one token, each copy that was sent costs one.
+            let expected = account.made - counts.begun;
+            assert!((handle.budget_level() - expected as f64).abs() < 1e-6, "{} of {expected}", handle.budget_level());
+        },
+    )
+}
+
+/// Hedging of calls that take longer than those that the checks count; what copies do is in `hedge.rs`.
+pub(crate) fn hedge() -> Subject {
+    hedged(Duration::from_millis(30))
 }
 
 /// A timeout; it has no books.
