@@ -25,6 +25,7 @@ impl Kind {
             Self::Words(_) | Self::Text => "text",
             Self::Header => "a header name",
             Self::Headers => "a list of header names",
+            Self::Members => "a list of names of members",
             Self::Key => "one of authority, route, operation, client_ip, header:NAME",
             Self::KeyLimits { .. } => "an object of numbers by key",
             Self::Methods => "\"idempotent\", \"all\" or a list of HTTP methods",
