@@ -53,14 +53,18 @@ impl Key {
             uri.path().hash(&mut hasher);
             uri.query().hash(&mut hasher);
             let headers = request.headers();
-            ADDRESSES.iter().for_each(|name| read(headers, name, &mut hasher));
+            for name in &ADDRESSES {
+                read(headers, name, &mut hasher);
+            }
             for name in &rules.key_headers {
                 // The list may change while answers are kept.
                 name.as_str().hash(&mut hasher);
                 read(headers, name, &mut hasher);
             }
             if let Some(ignored) = &rules.model_api {
-                OF_MODEL_APIS.iter().for_each(|name| read(headers, name, &mut hasher));
+                for name in &OF_MODEL_APIS {
+                    read(headers, name, &mut hasher);
+                }
                 ignored.hash(&mut hasher);
             }
             asked.hash(&mut hasher);
