@@ -365,13 +365,14 @@ impl Breaker {
     /// Makes the machine's change seen, and keeps it for the observers; whether the caller has to tell them.
     pub(super) fn keep(&self, core: &mut Core, change: Option<Change>, now: Timestamp) -> bool {
         let machine = &core.machine;
-        if let Some(until) = machine.open_until().or_else(|| machine.steady_until()) {
+        let word = machine.word();
+        let steady = || if word.has(STEADY) { machine.steady_until() } else { None };
+        if let Some(until) = machine.open_until().or_else(steady) {
             // Read by all threads, like the word: both are written only if they say something new.
             if self.until() != until {
                 self.until.store(until.as_nanos(), Ordering::Release);
             }
         }
-        let word = machine.word();
         if self.word() != word {
             self.word.store(word.0, Ordering::Release);
         }
