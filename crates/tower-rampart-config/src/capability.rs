@@ -139,7 +139,7 @@ impl Capabilities {
 
     /// A plain function or a generic service.
     pub const fn function() -> Self {
-        Self::none().with(Capability::CloneRequest).with(Capability::Fallback)
+        Self::none().with(Capability::CloneRequest).with(Capability::Fallback).with(Capability::Shadow)
     }
 
     /// Adds a capability.

@@ -3,6 +3,7 @@
 mod answers;
 mod breaker;
 mod flat;
+mod guards;
 mod later;
 mod limits;
 mod monitoring;
@@ -172,12 +173,13 @@ const fn max_keys(path: &'static str, target: Target) -> Field {
 
 /// All fields.
 pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
-    let groups: [&'static [Field]; 7] = [
+    let groups: [&'static [Field]; 8] = [
         flat::FIELDS,
         breaker::FIELDS,
         retry::FIELDS,
         limits::FIELDS,
         answers::FIELDS,
+        guards::FIELDS,
         later::FIELDS,
         monitoring::FIELDS,
     ];

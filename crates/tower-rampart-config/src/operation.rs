@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tower_rampart_core::{breaker, concurrency, fallback, rate, retry, timeout};
+use tower_rampart_core::{breaker, concurrency, fallback, rate, retry, shadow, timeout};
 
 use crate::{KeysConfig, field::Field, print, value::Value};
 
@@ -101,6 +101,8 @@ pub struct OperationConfig {
     pub http: HttpConfig,
     /// How answers are judged.
     pub classify: ClassifyConfig,
+    /// Which stages only evaluate what they would do; none unless the document says so.
+    pub shadow: shadow::Config,
     /// The fields of stages that no host serves yet, by path.
     pub(crate) reserved: BTreeMap<&'static str, Value>,
 }
@@ -123,6 +125,7 @@ impl Default for OperationConfig {
             keys: KeysConfig::default(),
             http: HttpConfig::default(),
             classify: ClassifyConfig::default(),
+            shadow: shadow::Config::default(),
             reserved: BTreeMap::new(),
         }
     }

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value as Json;
 use tower_rampart_core::{
-    ClassKind, Code,
+    ClassKind, Code, Stage,
     breaker::{HalfOpenPolicy, Matcher, Scope, Window},
     classify::Method,
     rate::{Algorithm, OnLimit},
     retry::{JitterKind, Methods},
+    shadow::Stages,
 };
 
 use crate::{
@@ -27,6 +28,7 @@ pub(crate) enum Value {
     /// `"off"`, where a duration could stand.
     Off,
     Word(&'static str),
+    WordList(Vec<&'static str>),
     Text(String),
     Texts(Vec<String>),
     Statuses(Vec<u16>),
@@ -78,6 +80,7 @@ impl Value {
             Self::Duration(value) => Json::from(duration::format(*value)),
             Self::Off => Json::from("off"),
             Self::Word(word) => Json::from(*word),
+            Self::WordList(words) => Json::from(words.clone()),
             Self::Text(text) => Json::from(text.as_str()),
             Self::Texts(texts) => Json::from(texts.clone()),
             Self::Statuses(statuses) => Json::from(statuses.clone()),
@@ -147,6 +150,7 @@ slots! {
     Vec<Matcher>: Value::Matchers(it) => Some(it.clone()), it => Some(Value::Matchers(it.clone()));
     BTreeMap<String, f64>: Value::KeyLimits(it) => Some(it.clone()), it => Some(Value::KeyLimits(it.clone()));
     KeySource: Value::Text(it) => KeySource::parse(it), it => Some(Value::Text(it.to_string()));
+    Stages: Value::WordList(it) => Some(Stage::ALL.into_iter().filter(|stage| it.contains(&stage.as_str())).collect()), it => Some(Value::WordList(it.iter().map(Stage::as_str).collect()));
     Methods: Value::Methods(it) => Some(*it), it => Some(Value::Methods(*it));
 }
 

@@ -19,6 +19,7 @@ pub mod rate;
 pub mod registry;
 pub mod rejection;
 pub mod retry;
+pub mod shadow;
 pub mod signals;
 mod stripes;
 mod sync;

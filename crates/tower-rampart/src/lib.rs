@@ -83,5 +83,5 @@ pub use timeout::TimeoutLayer;
 pub use tower_rampart_config::{OperationConfig, Preset, ResilienceConfig, Strategy};
 pub use tower_rampart_core::{
     Class, ClassKind, Classify, Code, InvalidConfig, Outcome, ProviderClass, Rejection, RequestInfo, Stage, Timestamp,
-    TokenEstimate, Verdict, rejection,
+    TokenEstimate, Verdict, rejection, shadow,
 };

@@ -220,6 +220,11 @@ async fn refusals(table: &mut Vec<(&'static str, u64)>) {
         layer.handle().breaker().force_open();
         count(table, name, layer.layer(plain()), circuit_open).await;
     }
+    let shadowed = r#"{"rate_limit": {"limit": 1, "period": "24h", "burst_size": 1}, "shadow": {"enabled": true}}"#;
+    let layer = every_stage(shadowed).build().unwrap();
+    layer.handle().breaker().force_open();
+    count(table, "every stage in shadow would refuse", layer.layer(plain()), answered).await;
+
     let layer = every_stage(r#"{"rate_limit": {"limit": 1, "period": "24h", "burst_size": 1}}"#).build().unwrap();
     assert!(layer.layer(plain()).oneshot(1).await.is_ok());
     count(table, "every stage, rate used up", layer.layer(plain()), rate_limited).await;

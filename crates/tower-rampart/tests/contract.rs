@@ -61,6 +61,7 @@ contract!(
     pipelines::half_open_pipeline_by_call,
     pipelines::half_open_pipeline_by_attempt,
     pipelines::pipeline_with_fallback,
+    pipelines::pipeline_in_shadow,
 );
 
 #[cfg(feature = "http")]

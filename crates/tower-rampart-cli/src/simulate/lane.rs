@@ -47,9 +47,11 @@ struct Patience {
 
 impl Patience {
     fn of(config: &OperationConfig) -> Self {
-        let total = config.timeout.total.is_some();
+        // In shadow they end nothing.
+        let ends = !config.shadow.shadowed().has(Stage::Timeout);
+        let total = ends && config.timeout.total.is_some();
         Self {
-            in_attempt: total || config.timeout.attempt.is_some(),
+            in_attempt: total || (ends && config.timeout.attempt.is_some()),
             in_queue: total || config.concurrency.queue_timeout.is_some(),
         }
     }

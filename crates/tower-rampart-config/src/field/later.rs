@@ -30,6 +30,5 @@ pub(super) static FIELDS: &[Field] = &[
     reserved("chaos.seed", COUNT_OR_ZERO, "The seed of the chance."),
     stage!("throttle.enabled", Throttle),
     stage!("priority.enabled", Priority),
-    stage!("shadow.enabled", Shadow),
     stage!("nested_retry.enabled", NestedRetry),
 ];

@@ -72,6 +72,10 @@ fn edges(kind: Kind) -> Vec<(String, bool)> {
             edges.push(outside("\"nonsense\"".into()));
             edges
         }
+        Kind::WordList(words) => {
+            let all: Vec<_> = words.iter().map(|it| format!("\"{it}\"")).collect();
+            vec![inside("[]".into()), inside(format!("[{}]", all.join(", "))), outside(all[0].clone())]
+        }
         Kind::Statuses => vec![inside("[]".into()), inside("[100, 999]".into()), outside("503".into())],
         Kind::Methods => vec![inside("\"all\"".into()), inside("[\"POST\"]".into()), outside("\"some\"".into())],
         Kind::Headers => vec![inside("[\"grpc-timeout\"]".into()), outside("\"grpc-timeout\"".into())],

@@ -51,6 +51,12 @@ struct Cold {
     granted_below: u64,
 }
 
+impl Cold {
+    fn has_room(&self) -> bool {
+        self.queue.len() < self.config.queue_size as usize && self.config.queue_timeout != Some(Duration::ZERO)
+    }
+}
+
 /// The right to be in flight, given back with [`Limiter::release`].
 ///
 /// It is plain data without a drop of its own, so that a future can hold it beside the limiter; who loses it loses a permit.
@@ -148,6 +154,12 @@ impl Limiter {
         taken.map(|_| Permit { counted: true }).map_err(|_| Full { max_inflight: max })
     }
 
+    /// Whether a call that finds no permit free could wait in the queue.
+    pub fn has_room(&self) -> bool {
+        let cold = lock(&self.cold);
+        cold.has_room()
+    }
+
     /// Whether [`Limiter::try_acquire`] would give a permit now.
     ///
     /// # Errors
@@ -190,8 +202,7 @@ impl Limiter {
             return Ok(Admission::Granted(Permit { counted: false }));
         }
         let max_inflight = cold.config.max_inflight;
-        let has_room =
-            cold.queue.len() < cold.config.queue_size as usize && cold.config.queue_timeout != Some(Duration::ZERO);
+        let has_room = cold.has_room();
         // Taking the permit and saying that somebody waits is one step, so that no release slips between.
         let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
             if word < u64::from(max_inflight) { Some(word + 1) } else { has_room.then_some(word | WAITERS) }

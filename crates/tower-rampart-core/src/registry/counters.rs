@@ -10,6 +10,7 @@ use crate::{
     clock::nanos,
     rejection::TimeoutKind,
     retry::StopReason,
+    shadow::WouldBe,
     stripes::{self, Stripes},
     sync::{AtomicU64, Ordering},
 };
@@ -60,6 +61,9 @@ struct Rare {
     queue_time: AtomicU64,
     last_abandoned: AtomicU64,
     provider_errors: [AtomicU64; PROVIDER_CLASSES],
+    /// What stages in shadow would have refused, and what they would have let wait.
+    would_refuse: [AtomicU64; STAGES],
+    would_queue: [AtomicU64; STAGES],
 }
 
 /// The counters of one operation.
@@ -89,6 +93,8 @@ pub(super) struct Totals {
     pub(super) queued: u64,
     pub(super) queue_time: u64,
     pub(super) provider_errors: [u64; PROVIDER_CLASSES],
+    pub(super) would_refuse: [u64; STAGES],
+    pub(super) would_queue: [u64; STAGES],
 }
 
 /// Reads a time that is kept plus one, so that zero can mean never.
@@ -166,6 +172,14 @@ impl Counters {
         count(&self.rare.provider_errors[class as usize], 1);
     }
 
+    pub(super) fn shadowed(&self, stage: Stage, would_be: WouldBe) {
+        let counters = match would_be {
+            WouldBe::Refused => &self.rare.would_refuse,
+            WouldBe::Queued => &self.rare.would_queue,
+        };
+        count(&counters[stage as usize], 1);
+    }
+
     pub(super) fn queued_for(&self, wait: Duration) {
         count(&self.rare.queued, 1);
         count(&self.rare.queue_time, nanos(wait).min(LONGEST));
@@ -215,6 +229,8 @@ impl Counters {
         totals.queued = read(&rare.queued);
         totals.queue_time = read(&rare.queue_time);
         totals.provider_errors = std::array::from_fn(|it| read(&rare.provider_errors[it]));
+        totals.would_refuse = std::array::from_fn(|it| read(&rare.would_refuse[it]));
+        totals.would_queue = std::array::from_fn(|it| read(&rare.would_queue[it]));
         totals.last_abandoned = moment(read(&rare.last_abandoned));
         totals
     }
@@ -283,6 +299,8 @@ impl Totals {
             queued: self.queued.saturating_sub(baseline.queued),
             queue_time: self.queue_time.saturating_sub(baseline.queue_time),
             provider_errors: each(&self.provider_errors, &baseline.provider_errors),
+            would_refuse: each(&self.would_refuse, &baseline.would_refuse),
+            would_queue: each(&self.would_queue, &baseline.would_queue),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     rate::RateLimiter,
     rejection::{Name, TimeoutKind},
     retry::{Budget, StopReason},
+    shadow::{Stages, WouldBe},
     sync::{AtomicU64, Mutex, Ordering, lock},
 };
 
@@ -154,6 +155,11 @@ impl Operation {
         self.counters.provider_error(class);
     }
 
+    /// Counts what a stage in shadow would have done with a call that it let through.
+    pub fn shadowed(&self, stage: Stage, would_be: WouldBe) {
+        self.counters.shadowed(stage, would_be);
+    }
+
     /// Counts a call that waited in a queue, and how long.
     pub fn queued_for(&self, wait: Duration) {
         self.counters.queued_for(wait);
@@ -194,6 +200,11 @@ impl Operation {
     /// Says whether a stage keeps its state by key from now on. What is attached is then that of all keys without a place, and says nothing of a key.
     pub fn set_keyed(&self, stage: Stage, is_keyed: bool) {
         lock(&self.parts).set_keyed(stage, is_keyed);
+    }
+
+    /// Says which stages are in shadow from now on: they refuse nothing, and so speak against no call and no health.
+    pub fn set_shadow(&self, stages: Stages) {
+        lock(&self.parts).shadow = stages;
     }
 
     /// Whether a stage keeps its state by key.

@@ -8,6 +8,7 @@ use crate::{
     concurrency::Limiter,
     rate::RateLimiter,
     retry::Budget,
+    shadow::Stages,
 };
 
 /// The machines that the layers of one operation attached.
@@ -23,6 +24,8 @@ pub(crate) struct Parts {
     pub(crate) budget: Option<Arc<Budget>>,
     /// The stages whose state is kept by key, by their discriminants: what is here of them is that of all keys without a place.
     keyed: [bool; Stage::ALL.len()],
+    /// The stages that refuse nothing.
+    pub(crate) shadow: Stages,
 }
 
 /// What a rate limiter has left, of calls or of tokens of a model API.

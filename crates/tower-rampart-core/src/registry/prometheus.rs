@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Operation, Registry,
-    counters::Totals,
+    counters::{STAGES, Totals},
     parts::{ConcurrencySnapshot, RateSnapshot},
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     breaker::State,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
+    shadow::Stages,
 };
 
 /// The bounds of the latency histogram: powers of two nanoseconds, 0.52 ms to 68.7 s.
@@ -43,6 +44,7 @@ struct Reading {
     tokens: Option<RateSnapshot>,
     concurrency: Option<ConcurrencySnapshot>,
     budget: Option<f64>,
+    shadow: Stages,
 }
 
 /// What is printed about one circuit: an operation's, or a named breaker of its own.
@@ -66,6 +68,7 @@ impl Reading {
             tokens: parts.read_tokens(now),
             concurrency: parts.read_concurrency(),
             budget: parts.read_budget(now),
+            shadow: parts.shadow,
         }
     }
 }
@@ -169,6 +172,18 @@ impl Encoder {
                 self.sample("rampart_rejections_total", &labels, it.totals.rejected[stage as usize]);
             }
         }
+        self.would_be(
+            readings,
+            "rampart_would_refuse_total",
+            "Calls that a stage in shadow would have refused.",
+            |it| &it.would_refuse,
+        );
+        self.would_be(
+            readings,
+            "rampart_would_queue_total",
+            "Calls that a stage in shadow would have let wait.",
+            |it| &it.would_queue,
+        );
         self.gauge("rampart_inflight", "Calls in flight.");
         self.each(readings, "rampart_inflight", |it| Some(it.totals.inflight()));
         self.counter("rampart_timeouts_total", "Limits of time that ran out, by kind.");
@@ -184,6 +199,19 @@ impl Encoder {
         self.each(readings, "rampart_queued_calls_total", |it| Some(it.totals.queued));
         self.counter("rampart_queue_seconds_total", "Time that calls waited in a queue.");
         self.each(readings, "rampart_queue_seconds_total", |it| Some(seconds(it.totals.queue_time)));
+    }
+
+    /// What stages in shadow would have done; a stage that never was in shadow has no series.
+    fn would_be(&mut self, readings: &[Reading], name: &str, help: &str, of: impl Fn(&Totals) -> &[u64; STAGES]) {
+        self.counter(name, help);
+        for it in readings {
+            for stage in Stage::ALL {
+                let count = of(&it.totals)[stage as usize];
+                if count > 0 || it.shadow.has(stage) {
+                    self.sample(name, &[("operation", &*it.operation), ("stage", stage.as_str())], count);
+                }
+            }
+        }
     }
 
     fn retries(&mut self, readings: &[Reading]) {

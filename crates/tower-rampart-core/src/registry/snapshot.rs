@@ -11,6 +11,7 @@ use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp, breaker,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
+    shadow::Stages,
 };
 
 /// Everything that a registry knows at one moment.
@@ -85,6 +86,12 @@ pub struct OperationSnapshot {
     pub queue_time: Duration,
     /// Errors that a model API answered attempts with, by class, in the order of [`ProviderClass::ALL`].
     pub provider_errors: Vec<(ProviderClass, u64)>,
+    /// Calls that stages in shadow would have refused, in the order of [`Stage::ALL`].
+    pub would_refuse: Vec<(Stage, u64)>,
+    /// Calls that stages in shadow would have let wait, in the order of [`Stage::ALL`].
+    pub would_queue: Vec<(Stage, u64)>,
+    /// The stages that are in shadow now.
+    pub shadow: Stages,
     /// The latencies of the answered calls.
     pub latency: LatencySnapshot,
     /// Successes among successes and failures, 0 to 1; 1 if there were none.
@@ -137,6 +144,9 @@ impl OperationSnapshot {
             queued_calls: totals.queued,
             queue_time: Duration::from_nanos(totals.queue_time),
             provider_errors: ProviderClass::ALL.map(|it| (it, totals.provider_errors[it as usize])).to_vec(),
+            would_refuse: Stage::ALL.map(|it| (it, totals.would_refuse[it as usize])).to_vec(),
+            would_queue: Stage::ALL.map(|it| (it, totals.would_queue[it as usize])).to_vec(),
+            shadow: parts.shadow,
             latency: LatencySnapshot::new(totals, latencies),
             success_rate: 1.0 - failure_rate,
             failure_rate,

@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc, time::Duration};
 
 use tower_rampart_core::{
-    Class, ClassKind, Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency,
+    Class, ClassKind, Outcome, Rejection, RequestInfo, Stage, Timestamp, Verdict, breaker, concurrency,
     rejection::{Name, TimedOut, TimeoutKind},
     retry::{Attempts, StopReason},
 };
@@ -21,7 +21,7 @@ pub(crate) struct Call<J, K, A, R> {
     pub(crate) began: Timestamp,
     pub(crate) deadline: Option<Timestamp>,
     pub(crate) attempts: Attempts,
-    /// When the attempt in flight has to end, and how long it had.
+    /// When the attempt in flight has to end, or would have to if the timeouts were not in shadow, and which limit that is.
     pub(crate) attempt_until: Option<(Timestamp, TimeoutKind)>,
     pub(crate) explain: Explain,
     /// The machines that it asks in the place of its operation's, where these are kept by key.
@@ -42,11 +42,11 @@ pub(crate) struct Call<J, K, A, R> {
 impl<J, K, A, R> Call<J, K, A, R> {
     #[inline]
     pub(crate) fn new(shared: Arc<Shared<J, K, A, R>>, info: RequestInfo, now: Timestamp) -> Self {
-        let (switches, settings, attempts) = switches::taken(&shared.machines);
+        let (switches, settings, attempts, timeout) = switches::taken(&shared.machines);
         Self {
             info,
             began: now,
-            deadline: settings.timeout.deadline(now, info.time_left),
+            deadline: timeout.deadline(now, info.time_left),
             attempts,
             attempt_until: None,
             explain: Explain::default(),
@@ -81,7 +81,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
         self.shared.machines.operation.timed_out(kind);
         let total = || self.deadline.map_or(Duration::ZERO, |deadline| deadline.since(self.began));
         let limit = match kind {
-            TimeoutKind::Attempt => self.settings.timeout.attempt.unwrap_or_else(total),
+            TimeoutKind::Attempt => self.settings.attempt_timeout.unwrap_or_else(total),
             _ => total(),
         };
         TimedOut::new(self.name(), kind, limit).into()
@@ -89,12 +89,15 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// An attempt begins: sets its end, and counts the call as admitted if it is the first.
     pub(crate) fn begin_attempt(&mut self, now: Timestamp) {
-        let attempt = self.settings.timeout.attempt.map(|limit| (now.after(limit), TimeoutKind::Attempt));
+        let attempt = self.settings.attempt_timeout.map(|limit| (now.after(limit), TimeoutKind::Attempt));
         let total = self.deadline.map(|deadline| (deadline, TimeoutKind::Total));
         self.attempt_until = match (attempt, total) {
             (Some(attempt), Some(total)) => Some(if attempt.0 < total.0 { attempt } else { total }),
             (limit, None) | (None, limit) => limit,
         };
+        if self.shadows(Stage::Timeout) {
+            self.attempt_until = self.would_end(now);
+        }
         if self.started {
             self.shared.machines.operation.retried();
         } else {
@@ -113,13 +116,15 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// When the attempt in flight has to end.
     pub(crate) fn attempt_ends(&self) -> Option<Timestamp> {
-        self.attempt_until.map(|(at, _)| at)
+        if self.shadows(Stage::Timeout) { self.deadline } else { self.attempt_until.map(|(at, _)| at) }
     }
 
     /// The end of the attempt's time, as an error.
     #[cold]
     pub(crate) fn attempt_timed_out(&self) -> Rejection {
-        self.timed_out(self.attempt_until.map_or(TimeoutKind::Attempt, |(_, kind)| kind))
+        let kind = self.attempt_until.map_or(TimeoutKind::Attempt, |(_, kind)| kind);
+        // In shadow only what the request itself states ends an attempt.
+        self.timed_out(if self.shadows(Stage::Timeout) { TimeoutKind::Total } else { kind })
     }
 
     /// Runs code of the inner service: a panic in it is a failure.
@@ -184,7 +189,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
         Span {
             began: self.began,
             deadline: self.deadline,
-            stall: self.settings.timeout.attempt,
+            stall: self.settings.attempt_timeout,
             attempts: self.explain.attempts,
             outcome_at: self.settings.outcome_at,
         }
@@ -222,6 +227,9 @@ impl<J, K, A, R> Drop for Call<J, K, A, R> {
         self.release();
         self.return_keys();
         if mem::take(&mut self.started) {
+            if self.shadows(Stage::Timeout) {
+                self.judge_time();
+            }
             let now = clock::now();
             let operation = &self.shared.machines.operation;
             operation.attempts(self.explain.attempts);

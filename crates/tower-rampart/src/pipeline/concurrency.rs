@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use tower_rampart_core::{
-    Rejection, concurrency,
+    Rejection, Stage, concurrency,
     rejection::{OverloadReason, Overloaded},
 };
 
@@ -17,6 +17,10 @@ impl<J, K, A, R> Call<J, K, A, R> {
                 self.permit = Some(permit);
                 Ok(())
             }
+            Err(_) if self.shadows(Stage::Concurrency) => {
+                self.pass_concurrency();
+                Ok(())
+            }
             Err(_) => Err(self.overloaded(OverloadReason::QueueFull)),
         }
     }
@@ -27,6 +31,10 @@ impl<J, K, A, R> Call<J, K, A, R> {
         let limiter = self.limiter();
         if let Ok(permit) = limiter.try_acquire() {
             self.permit = Some(permit);
+            return Ok(true);
+        }
+        if self.shadows(Stage::Concurrency) {
+            self.pass_concurrency();
             return Ok(true);
         }
         match limiter.enqueue() {

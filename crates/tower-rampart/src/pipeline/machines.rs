@@ -79,6 +79,7 @@ impl Machines {
         };
         machines.adopt_keys(&machines.config(), Timestamp::ZERO)?;
         machines.show_keyed(&machines.config());
+        machines.operation.set_shadow(machines.config().shadow.shadowed());
         machines.operation.attach_breaker(Arc::clone(&machines.breaker));
         machines.operation.attach_rate_limiter(Arc::clone(&machines.rate));
         machines.operation.attach_token_limiter(Arc::clone(&machines.tokens));
@@ -127,6 +128,7 @@ impl Machines {
             self.adopt_keys(&config, now)?;
         }
         self.show_keyed(&config);
+        self.operation.set_shadow(config.shadow.shadowed());
         self.http.store(HttpSettings::new(&config, &self.rate, &self.tokens));
         self.settings.store(Settings::from(&config));
         self.switches.count(&current, &config);

@@ -119,6 +119,7 @@ mod reserved;
 mod role;
 mod service;
 mod settings;
+mod shadow;
 mod steps;
 mod switches;
 

@@ -1,7 +1,9 @@
 //! The part of an operation's configuration that every call takes a copy of; the machines hold the rest.
 
+use std::time::Duration;
+
 use tower_rampart_config::{OperationConfig, OutcomeAt, Profile};
-use tower_rampart_core::{breaker, fallback, rate, retry::Attempts, timeout};
+use tower_rampart_core::{Stage, breaker, fallback, rate, retry::Attempts, shadow::Stages, timeout};
 
 use super::keys::KeyedStages;
 
@@ -10,13 +12,18 @@ use super::keys::KeyedStages;
 pub(crate) struct Settings {
     /// The walk that every call begins, but for its seed.
     pub(crate) attempts: Attempts,
+    /// The limits of time in force.
+    pub(crate) timeout: timeout::Config,
+    /// The limits of time that only count, where the timeouts are in shadow.
+    pub(crate) would_be: timeout::Config,
     pub(crate) call: CallSettings,
 }
 
 /// What a call needs to know beside the machines: taken once, when it begins, so that it never mixes old and new values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct CallSettings {
-    pub(crate) timeout: timeout::Config,
+    /// How long one attempt may take; the whole call's limit has become its deadline.
+    pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) fallback: fallback::Config,
     /// What the circuit's samples are; `None`: it is off.
     pub(crate) circuit: Option<breaker::Scope>,
@@ -30,6 +37,8 @@ pub(crate) struct CallSettings {
     pub(crate) outcome_at: OutcomeAt,
     /// Whether an answer may go on after its head and decide the outcome then.
     pub(crate) may_hold: bool,
+    /// The stages that refuse nothing.
+    pub(crate) shadow: Stages,
 }
 
 /// How a call asks the rate limit.
@@ -45,20 +54,28 @@ pub(crate) struct RateSettings {
 
 impl From<&OperationConfig> for Settings {
     fn from(config: &OperationConfig) -> Self {
+        let shadow = config.shadow.shadowed();
+        let (timeout, would_be) = if shadow.has(Stage::Timeout) {
+            (timeout::Config::default(), config.timeout)
+        } else {
+            (config.timeout, timeout::Config::default())
+        };
         let call = CallSettings {
-            timeout: config.timeout,
+            attempt_timeout: timeout.attempt,
             fallback: config.fallback,
             circuit: config.circuit_breaker.enabled.then_some(config.circuit_breaker.scope),
             rate: config.rate_limit.enabled.then(|| RateSettings {
                 scope: config.rate_limit.scope,
-                waits: config.rate_limit.on_limit == rate::OnLimit::Wait,
+                // In shadow nobody waits: what would have is counted.
+                waits: config.rate_limit.on_limit == rate::OnLimit::Wait && !shadow.has(Stage::RateLimit),
                 tokens: config.model_limits.tokens_per_minute.is_some(),
             }),
             concurrency: config.concurrency.enabled,
             keyed: KeyedStages::from(config),
             outcome_at: config.classify.outcome_at,
             may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,
+            shadow,
         };
-        Self { attempts: Attempts::new(&config.retry, 0), call }
+        Self { attempts: Attempts::new(&config.retry, 0), timeout, would_be, call }
     }
 }

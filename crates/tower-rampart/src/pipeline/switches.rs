@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use tower_rampart_config::OperationConfig;
-use tower_rampart_core::{Outcome, retry::Attempts};
+use tower_rampart_core::{Outcome, retry::Attempts, timeout};
 
 use super::{Machines, call::Call, settings::CallSettings};
 
@@ -30,10 +30,10 @@ impl Switches {
 
 /// What a call takes when it begins: the count first, so that what is switched in between only makes it look twice.
 #[inline]
-pub(super) fn taken(machines: &Machines) -> (u32, CallSettings, Attempts) {
+pub(super) fn taken(machines: &Machines) -> (u32, CallSettings, Attempts, timeout::Config) {
     let switches = machines.switches.0.load(Ordering::Acquire);
     let seed = machines.seeds.next();
-    machines.settings.with(|live| (switches, live.call, live.attempts.seeded(seed)))
+    machines.settings.with(|live| (switches, live.call, live.attempts.seeded(seed), live.timeout))
 }
 
 impl<J, K, A, R> Call<J, K, A, R> {
@@ -55,11 +55,11 @@ impl<J, K, A, R> Call<J, K, A, R> {
     pub(super) fn renew(&mut self) {
         self.leave_circuit(Outcome::Ignored, None);
         self.release();
-        let (switches, settings, attempts) = taken(&self.shared.machines);
+        let (switches, settings, attempts, timeout) = taken(&self.shared.machines);
         self.switches = Some(switches);
         self.settings = CallSettings { fallback: self.settings.fallback, ..settings };
         self.drop_keys();
         self.attempts = attempts;
-        self.deadline = self.settings.timeout.deadline(self.began, self.info.time_left);
+        self.deadline = timeout.deadline(self.began, self.info.time_left);
     }
 }

@@ -267,6 +267,9 @@ pub const ROWS: &[Row] = &[
     row("concurrency.max_inflight", ["2", "4"], queue, ["2 running, 5 waiting", "4 running, 5 waiting"]).beside(FULL),
     row("concurrency.queue_size", ["0", "3"], queue, ["1 running, 0 waiting", "1 running, 3 waiting"]).beside(FULL),
     row("concurrency.queue_timeout", [r#""3s""#, r#""8s""#], queue_wait, ["3000", "8000"]).beside(FULL),
+    // shadow
+    row("shadow.enabled", ["false", "true"], at_once, ["2", "10"]).beside(LIMITED),
+    row("shadow.stages", [r#"["timeout"]"#, r#"["rate_limit"]"#], at_once, ["2", "10"]).beside(LIMITED),
     // timeout
     row("timeout.attempt", [r#""2s""#, r#""6s""#], timeouts, ["attempt 2000", "attempt 6000"]).beside(ONCE),
     row("timeout.total", [r#""4s""#, r#""12s""#], timeouts, ["total 4000", "total 12000"]),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tower::{Layer, ServiceExt};
-use tower_rampart::{Error, OperationHandle, Preset, PresetBuilder, Registry, registry::OperationSnapshot};
+use tower_rampart::{Error, OperationHandle, Preset, PresetBuilder, Registry, Stage, registry::OperationSnapshot};
 
 use super::{
     inner::{Plan, Script},
@@ -158,6 +158,31 @@ fn audit_waiting_attempts(handle: &OperationHandle, scopes: Scopes) {
     assert!(circuit.total >= it.attempts, "each sample has an outcome: {circuit:?}");
     let expected = it.admitted as f64 - it.retries as f64;
     assert_eq!(it.retry_budget, Some(expected), "{it:?}");
+}
+
+/// Every stage but the timeouts only evaluates: one permit is there, the circuit is open, and all calls go through.
+pub(crate) fn pipeline_in_shadow() -> Subject {
+    let overrides = r#"{"concurrency": {"max_inflight": 1}, "circuit_breaker": {"recovery_timeout": "24h"},
+                        "shadow": {"stages": ["circuit_breaker", "rate_limit", "concurrency"]}}"#;
+    let scopes = Scopes { overrides, ..Scopes::default() };
+    let (builder, _registry) = builder(overrides);
+    let layer = builder.build().unwrap();
+    let handle = layer.handle();
+    handle.breaker().trip();
+    let [audited, failures] = [(); 2].map(|()| handle.clone());
+    let mut subject = subject_of(layer, &handle, scopes).audited(move |_| {
+        let it = audited.snapshot();
+        assert_eq!(it.success + it.failure + it.ignored + it.abandoned, it.admitted, "one outcome each: {it:?}");
+        assert_eq!(it.rejections(), 0, "nothing is refused: {it:?}");
+        assert_eq!((it.inflight, it.concurrency.map(|limit| (limit.inflight, limit.queued))), (0, Some((0, 0))));
+        assert_tokens(&it, scopes);
+        let circuit = audited.breaker().snapshot();
+        assert_eq!((circuit.total, circuit.rejected), (0, 0), "no call has a permit of an open circuit: {circuit:?}");
+        let would = it.would_refuse.iter().find(|(stage, _)| *stage == Stage::CircuitBreaker).map(|(_, count)| *count);
+        assert_eq!(would, Some(it.admitted), "each call is counted once: {it:?}");
+    });
+    subject = subject.failures(move || failures.snapshot().failure);
+    subject
 }
 
 fn half_open(scope: &'static str, samples_by_attempt: bool) -> Subject {
