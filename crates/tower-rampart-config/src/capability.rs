@@ -139,7 +139,11 @@ impl Capabilities {
 
     /// A plain function or a generic service.
     pub const fn function() -> Self {
-        Self::none().with(Capability::CloneRequest).with(Capability::Fallback).with(Capability::Shadow)
+        Self::none()
+            .with(Capability::CloneRequest)
+            .with(Capability::Fallback)
+            .with(Capability::Shadow)
+            .with(Capability::Throttle)
     }
 
     /// Adds a capability.

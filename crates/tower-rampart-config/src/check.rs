@@ -249,6 +249,7 @@ impl Judge<'_> {
             .and_then(|()| config.rate_limit.check())
             .and_then(|()| config.model_limits.check())
             .and_then(|()| config.concurrency.check())
+            .and_then(|()| config.throttle.check())
             .and_then(|()| config.timeout.check())
             .and_then(|()| config.keys.check());
         let error: InvalidConfig = checked.err()?;

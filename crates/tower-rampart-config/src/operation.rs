@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tower_rampart_core::{breaker, concurrency, fallback, rate, retry, shadow, timeout};
+use tower_rampart_core::{breaker, concurrency, fallback, rate, retry, shadow, throttle, timeout};
 
 use crate::{KeysConfig, field::Field, print, value::Value};
 
@@ -101,6 +101,8 @@ pub struct OperationConfig {
     pub http: HttpConfig,
     /// How answers are judged.
     pub classify: ClassifyConfig,
+    /// Client throttling; off unless the document has it.
+    pub throttle: throttle::Config,
     /// Which stages only evaluate what they would do; none unless the document says so.
     pub shadow: shadow::Config,
     /// The fields of stages that no host serves yet, by path.
@@ -113,6 +115,8 @@ impl Default for OperationConfig {
         rate_limit.enabled = false;
         let mut concurrency = concurrency::Config::default();
         concurrency.enabled = false;
+        let mut throttle = throttle::Config::default();
+        throttle.enabled = false;
         Self {
             circuit_breaker: breaker::Config::default(),
             retry: retry::Config::default(),
@@ -125,6 +129,7 @@ impl Default for OperationConfig {
             keys: KeysConfig::default(),
             http: HttpConfig::default(),
             classify: ClassifyConfig::default(),
+            throttle,
             shadow: shadow::Config::default(),
             reserved: BTreeMap::new(),
         }

@@ -327,7 +327,6 @@ fn what_a_host_cannot_serve_is_refused_by_name() {
         (r#"{"cache": {}}"#, "cache", "cache"),
         (r#"{"hedge": {"delay": "1s"}}"#, "hedge", "hedge"),
         (r#"{"chaos": {"enabled": true}}"#, "chaos", "chaos"),
-        (r#"{"throttle": {}, "timeout": {}}"#, "throttle", "throttle"),
         (r#"{"priority": {}}"#, "priority", "priority"),
         (r#"{"nested_retry": {}}"#, "nested_retry", "nested_retry"),
         (r#"{"circuit_breaker": {"per_key": "authority"}}"#, "circuit_breaker.per_key", "keyed"),

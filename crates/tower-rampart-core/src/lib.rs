@@ -23,6 +23,7 @@ pub mod shadow;
 pub mod signals;
 mod stripes;
 mod sync;
+pub mod throttle;
 pub mod timeout;
 
 pub use classify::{Class, ClassKind, Classify, Code, ProviderClass, RequestInfo, TokenEstimate, Verdict};

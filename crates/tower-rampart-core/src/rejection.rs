@@ -27,11 +27,13 @@ pub enum Stage {
     Cache,
     /// The hedging stage.
     Hedge,
+    /// Client throttling.
+    Throttle,
 }
 
 impl Stage {
     /// All stages, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CircuitBreaker,
         Self::Retry,
         Self::RateLimit,
@@ -40,6 +42,7 @@ impl Stage {
         Self::Fallback,
         Self::Cache,
         Self::Hedge,
+        Self::Throttle,
     ];
 
     /// The name used in JSON, metrics and messages.
@@ -53,6 +56,7 @@ impl Stage {
             Self::Fallback => "fallback",
             Self::Cache => "cache",
             Self::Hedge => "hedge",
+            Self::Throttle => "throttle",
         }
     }
 }
@@ -85,6 +89,9 @@ pub enum Rejection {
     /// A chain of fallback services has no enabled member.
     #[error(transparent)]
     NoEnabledTargets(NoEnabledTargets),
+    /// The service behind refuses too much, so that some calls are not made.
+    #[error(transparent)]
+    Throttled(Throttled),
 }
 
 /// The circuit breaker admits no call now.
@@ -193,6 +200,19 @@ pub struct NoEnabledTargets {
     pub operation: Name,
 }
 
+/// A call was not made, by chance, because the service behind refuses too many.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{operation}` is throttled: {percent} % of the calls are not made while the service behind refuses most of them"
+)]
+#[non_exhaustive]
+pub struct Throttled {
+    /// The operation whose throttle refused.
+    pub operation: Name,
+    /// How many of a hundred calls are not made now, 1 to 100. The next call may be one that is: there is no time to wait for.
+    pub percent: u8,
+}
+
 impl CircuitOpen {
     /// A refusal by the breaker of `operation` in `state`.
     pub fn new(operation: Name, state: State, retry_after: Option<Duration>) -> Self {
@@ -256,6 +276,13 @@ impl NoEnabledTargets {
     }
 }
 
+impl Throttled {
+    /// A refusal by the throttle of `operation`, which makes `percent` of a hundred calls not.
+    pub fn new(operation: Name, percent: u8) -> Self {
+        Self { operation, percent }
+    }
+}
+
 impl Rejection {
     /// The operation that refused.
     pub fn operation(&self) -> &str {
@@ -265,6 +292,7 @@ impl Rejection {
             Self::Overloaded(it) => &it.operation,
             Self::Timeout(it) => &it.operation,
             Self::NoEnabledTargets(it) => &it.operation,
+            Self::Throttled(it) => &it.operation,
         }
     }
 
@@ -276,6 +304,7 @@ impl Rejection {
             Self::Overloaded(_) => Stage::Concurrency,
             Self::Timeout(_) => Stage::Timeout,
             Self::NoEnabledTargets(_) => Stage::Fallback,
+            Self::Throttled(_) => Stage::Throttle,
         }
     }
 
@@ -285,7 +314,7 @@ impl Rejection {
             Self::CircuitOpen(it) => it.retry_after,
             Self::RateLimited(it) => it.retry_after,
             Self::Overloaded(it) => it.retry_after,
-            Self::Timeout(_) | Self::NoEnabledTargets(_) => None,
+            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) => None,
         }
     }
 
@@ -304,7 +333,7 @@ impl Rejection {
                     None => verdict.with_retry(false),
                 }
             }
-            Self::CircuitOpen(_) | Self::Overloaded(_) | Self::NoEnabledTargets(_) => {
+            Self::CircuitOpen(_) | Self::Overloaded(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) => {
                 Verdict::new(Class::Ignored).with_retry(false).with_fallback(true).not_processed()
             }
         }
@@ -338,6 +367,12 @@ impl From<TimedOut> for Rejection {
 impl From<NoEnabledTargets> for Rejection {
     fn from(it: NoEnabledTargets) -> Self {
         Self::NoEnabledTargets(it)
+    }
+}
+
+impl From<Throttled> for Rejection {
+    fn from(it: Throttled) -> Self {
+        Self::Throttled(it)
     }
 }
 

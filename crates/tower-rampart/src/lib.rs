@@ -19,7 +19,7 @@
 //! |---|---|
 //! | everything, from a preset or a JSON document | [`ResilienceLayer`], [`PresetBuilder`] |
 //! | a plain async function protected | [`Resilience`] |
-//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`TimeoutLayer`], [`FallbackLayer`] |
+//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`ThrottleLayer`] |
 //! | gRPC clients and servers of tonic protected | `tonic`, with the feature of that name |
 //! | the configuration replaced while calls flow | [`reload`] |
 //! | the numbers | [`Registry`] |
@@ -53,6 +53,8 @@ pub mod registry;
 pub mod reload;
 #[cfg(feature = "retry")]
 pub mod retry;
+#[cfg(feature = "throttle")]
+pub mod throttle;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 #[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout"))]
@@ -77,6 +79,8 @@ pub use rate_limit::RateLimitLayer;
 pub use registry::Registry;
 #[cfg(feature = "retry")]
 pub use retry::RetryLayer;
+#[cfg(feature = "throttle")]
+pub use throttle::ThrottleLayer;
 #[cfg(feature = "timeout")]
 pub use timeout::TimeoutLayer;
 #[cfg(feature = "pipeline")]

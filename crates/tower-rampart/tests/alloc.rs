@@ -9,8 +9,8 @@ use alloc_tracker::{Allocator, Session};
 use tower::{Layer, Service, ServiceExt, util::ServiceFn};
 use tower_rampart::{
     CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error, FallbackLayer, Preset, PresetBuilder,
-    RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, TimeoutLayer, Verdict, breaker, classify::Given,
-    concurrency, key::Key, pipeline::Custom, rate_limit, retry,
+    RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, ThrottleLayer, TimeoutLayer, Verdict, breaker,
+    classify::Given, concurrency, key::Key, pipeline::Custom, rate_limit, retry, throttle,
 };
 use tower_rampart_config::{Capabilities, Capability};
 
@@ -39,7 +39,8 @@ const EVERY_STAGE: &str = r#"{
     "retry": {"max_attempts": 3, "budget": {"ratio": 0.2, "min_per_second": 10}},
     "rate_limit": {"limit": 1000000, "period": "1s", "burst_size": 1000000},
     "concurrency": {"max_inflight": 1000, "queue_size": 1000},
-    "timeout": {"attempt": "1s", "total": "5s"}
+    "timeout": {"attempt": "1s", "total": "5s"},
+    "throttle": {"enabled": true}
 }"#;
 
 fn every_stage(overrides: &str) -> PresetBuilder {
@@ -115,6 +116,8 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
     count(table, "rate_limit, waiting", RateLimitLayer::new(waiting).unwrap().layer(inner()), answered).await;
     count(table, "concurrency", ConcurrencyLimitLayer::new(queued).unwrap().layer(inner()), answered).await;
     count(table, "timeout", TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(inner()), answered).await;
+    let throttle: ThrottleLayer = ThrottleLayer::new(throttle::Config::default()).unwrap();
+    count(table, "throttle", throttle.layer(inner()), answered).await;
     count(table, "fallback", FallbackLayer::builder().value(1).build().layer(inner()), answered).await;
     count(table, "production", ResilienceLayer::from_preset("production").unwrap().layer(plain()), answered).await;
     count(
@@ -196,7 +199,23 @@ async fn by_keys(table: &mut Vec<(&'static str, u64)>) {
     count(table, "every stage by key, rate used up", layer.layer(plain()), rate_limited).await;
 }
 
+/// A throttle that has seen nothing but refusals refuses nearly all: those that it does not are refused by the service.
+async fn throttled(table: &mut Vec<(&'static str, u64)>) {
+    let layer = ThrottleLayer::builder()
+        .seed(7)
+        .classifier(|_: Result<&u64, &Error<io::Error>>| Class::Unavailable { retry_after: None })
+        .build()
+        .unwrap();
+    let mut service = layer.layer(inner());
+    while layer.handle().read().requests < 10_000 {
+        drop(service.ready().await.unwrap().call(1).await);
+    }
+    count(table, "throttle refuses", service, |_| true).await;
+    assert!(layer.handle().read().share > 0.9);
+}
+
 async fn refusals(table: &mut Vec<(&'static str, u64)>) {
+    throttled(table).await;
     let breaker = CircuitBreakerLayer::new(breaker::Config::default()).unwrap();
     breaker.handle().force_open();
     count(table, "circuit_breaker refuses", breaker.layer(inner()), circuit_open).await;

@@ -10,7 +10,7 @@ use std::{
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_rampart::{
     CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, OperationHandle, OperationRunner, PresetBuilder,
-    RateLimitLayer, Registry, Rejection, Resilience, ResilienceLayer, RetryLayer, TimeoutLayer, breaker,
+    RateLimitLayer, Registry, Rejection, Resilience, ResilienceLayer, RetryLayer, ThrottleLayer, TimeoutLayer, breaker,
     classify::DefaultClassifier, concurrency, fallback, pipeline, rate_limit, retry, timeout,
 };
 
@@ -70,6 +70,7 @@ fn layers_are_shared_between_threads() {
     shared::<RetryLayer>();
     shared::<RateLimitLayer>();
     shared::<ConcurrencyLimitLayer>();
+    shared::<ThrottleLayer>();
     shared::<TimeoutLayer>();
     shared::<FallbackLayer<fallback::Value<u32>>>();
     shared::<FallbackLayer<fallback::Targets<Inner<'static>>>>();

@@ -49,6 +49,7 @@ contract!(
     subjects::concurrency_limit_that_rejects,
     subjects::concurrency_limit_that_queues,
     subjects::timeout,
+    subjects::throttle,
     subjects::fallback_value,
     subjects::fallback_function,
     subjects::fallback_services,

@@ -5,7 +5,7 @@ use std::{future::Ready, io, mem::size_of, time::Duration};
 use tower::{Layer, Service, util::ServiceFn};
 use tower_rampart::{
     CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, RateLimitLayer, ResilienceLayer, RetryLayer,
-    TimeoutLayer, breaker, concurrency, rate_limit, retry,
+    ThrottleLayer, TimeoutLayer, breaker, concurrency, rate_limit, retry, throttle,
 };
 
 /// What the whole pipeline may add to the inner future, in bytes.
@@ -33,6 +33,7 @@ fn the_pipelines_future_keeps_its_budget() {
         ("retry", added(&RetryLayer::new(retry::Config::default()).unwrap())),
         ("rate_limit", added(&RateLimitLayer::new(rate_limit::Config::default()).unwrap())),
         ("concurrency", added(&ConcurrencyLimitLayer::new(concurrency::Config::default()).unwrap())),
+        ("throttle", added(&ThrottleLayer::new(throttle::Config::default()).unwrap())),
         ("timeout", added(&TimeoutLayer::attempt(Duration::from_secs(1)).unwrap())),
         ("fallback", added(&FallbackLayer::builder().value(1).build())),
         ("pipeline", added(&ResilienceLayer::from_preset("production").unwrap())),

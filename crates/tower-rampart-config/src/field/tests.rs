@@ -116,6 +116,7 @@ fn machines_accept(config: &OperationConfig) -> bool {
         && config.rate_limit.check().is_ok()
         && config.model_limits.check().is_ok()
         && config.concurrency.check().is_ok()
+        && config.throttle.check().is_ok()
         && config.timeout.check().is_ok()
         && config.keys.check().is_ok()
 }
@@ -127,7 +128,7 @@ fn the_machines_draw_the_same_lines_as_the_table() {
     for field in all() {
         let Target::Slot { set, .. } = field.target else { continue };
         let section = field.path.split('.').next().expect("a path has a first part");
-        if !["circuit_breaker", "retry", "rate_limit", "concurrency", "timeout"].contains(&section) {
+        if !["circuit_breaker", "retry", "rate_limit", "concurrency", "timeout", "throttle"].contains(&section) {
             continue;
         }
         let (inside, outside) = match field.kind {

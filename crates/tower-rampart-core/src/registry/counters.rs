@@ -29,6 +29,18 @@ pub(super) const TIMEOUTS: usize = TimeoutKind::ALL.len();
 /// The number of classes of errors of model APIs.
 pub(super) const PROVIDER_CLASSES: usize = ProviderClass::ALL.len();
 
+/// The stages whose refusals are counted by each thread for itself, as there may be one for each call.
+const OFTEN: [Stage; 6] =
+    [Stage::CircuitBreaker, Stage::RateLimit, Stage::Concurrency, Stage::Timeout, Stage::Throttle, Stage::Fallback];
+
+/// The cells that fill the cache line.
+const CELLS: usize = 8;
+
+/// Where the refusals of a stage are counted by each thread for itself; `None`: all count in one place.
+fn often(stage: Stage) -> Option<usize> {
+    OFTEN.iter().position(|it| *it == stage)
+}
+
 /// The longest latency that enters the sum, so that one absurd value cannot turn it over: 24 h.
 const LONGEST: u64 = 24 * 60 * 60 * 1_000_000_000;
 
@@ -45,7 +57,7 @@ struct Stripe {
     /// Nanoseconds of the last success plus one; zero: never.
     last_success: AtomicU64,
     last_failure: AtomicU64,
-    rejected: [AtomicU64; STAGES],
+    rejected: [AtomicU64; CELLS],
 }
 
 /// What changes only when something goes wrong.
@@ -61,6 +73,8 @@ struct Rare {
     queue_time: AtomicU64,
     last_abandoned: AtomicU64,
     provider_errors: [AtomicU64; PROVIDER_CLASSES],
+    /// Refusals of the stages that hardly ever refuse.
+    rejected: [AtomicU64; STAGES],
     /// What stages in shadow would have refused, and what they would have let wait.
     would_refuse: [AtomicU64; STAGES],
     would_queue: [AtomicU64; STAGES],
@@ -139,7 +153,10 @@ impl Counters {
     }
 
     pub(super) fn rejected(&self, stage: Stage) {
-        count(&self.stripes.mine().rejected[stage as usize], 1);
+        match often(stage) {
+            Some(at) => count(&self.stripes.mine().rejected[at], 1),
+            None => count(&self.rare.rejected[stage as usize], 1),
+        }
     }
 
     #[inline]
@@ -216,11 +233,12 @@ impl Counters {
         totals.latency_sum = self.sum(|it| &it.latency_sum);
         totals.last_success = self.latest(|it| &it.last_success);
         totals.last_failure = self.latest(|it| &it.last_failure);
-        for (stage, sum) in totals.rejected.iter_mut().enumerate() {
-            *sum = self.sum(|it| &it.rejected[stage]);
-        }
         let rare = &self.rare;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        totals.rejected = Stage::ALL.map(|stage| match often(stage) {
+            Some(at) => self.sum(|it| &it.rejected[at]),
+            None => read(&rare.rejected[stage as usize]),
+        });
         totals.further_attempts = read(&rare.further_attempts);
         totals.retries = read(&rare.retries);
         totals.stops = std::array::from_fn(|it| read(&rare.stops[it]));

@@ -24,6 +24,7 @@ use crate::{
     retry::{Budget, StopReason},
     shadow::{Stages, WouldBe},
     sync::{AtomicU64, Mutex, Ordering, lock},
+    throttle::Throttle,
 };
 
 /// At most one rejection of an operation in this time becomes an event.
@@ -195,6 +196,11 @@ impl Operation {
     /// Shows this retry budget as the operation's.
     pub fn attach_budget(&self, budget: Arc<Budget>) {
         lock(&self.parts).budget = Some(budget);
+    }
+
+    /// Shows this throttle as the operation's.
+    pub fn attach_throttle(&self, throttle: Arc<Throttle>) {
+        lock(&self.parts).throttle = Some(throttle);
     }
 
     /// Says whether a stage keeps its state by key from now on. What is attached is then that of all keys without a place, and says nothing of a key.

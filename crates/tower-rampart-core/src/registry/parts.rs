@@ -9,6 +9,7 @@ use crate::{
     rate::RateLimiter,
     retry::Budget,
     shadow::Stages,
+    throttle::{Throttle, ThrottleSnapshot},
 };
 
 /// The machines that the layers of one operation attached.
@@ -22,6 +23,7 @@ pub(crate) struct Parts {
     pub(crate) tokens: Option<Arc<RateLimiter>>,
     pub(crate) concurrency: Option<Arc<Limiter>>,
     pub(crate) budget: Option<Arc<Budget>>,
+    pub(crate) throttle: Option<Arc<Throttle>>,
     /// The stages whose state is kept by key, by their discriminants: what is here of them is that of all keys without a place.
     keyed: [bool; Stage::ALL.len()],
     /// The stages that refuse nothing.
@@ -161,6 +163,11 @@ impl Parts {
             max_inflight: it.max_inflight(),
             queued: it.queued(),
         })
+    }
+
+    /// What the throttle has seen.
+    pub(crate) fn read_throttle(&self, now: Timestamp) -> Option<ThrottleSnapshot> {
+        self.throttle.as_deref().filter(|it| it.is_enabled()).map(|it| it.read(now))
     }
 
     /// Retries that the budget would pay for now.

@@ -21,6 +21,7 @@ use crate::{
     rejection::{Name, TimeoutKind},
     retry::StopReason,
     shadow::Stages,
+    throttle::ThrottleSnapshot,
 };
 
 /// The bounds of the latency histogram: powers of two nanoseconds, 0.52 ms to 68.7 s.
@@ -45,6 +46,7 @@ struct Reading {
     concurrency: Option<ConcurrencySnapshot>,
     budget: Option<f64>,
     shadow: Stages,
+    throttle: Option<ThrottleSnapshot>,
 }
 
 /// What is printed about one circuit: an operation's, or a named breaker of its own.
@@ -69,6 +71,7 @@ impl Reading {
             concurrency: parts.read_concurrency(),
             budget: parts.read_budget(now),
             shadow: parts.shadow,
+            throttle: parts.read_throttle(now),
         }
     }
 }
@@ -286,6 +289,8 @@ impl Encoder {
         self.each(readings, "rampart_concurrency_max", |it| it.concurrency.map(|limit| limit.max_inflight));
         self.gauge("rampart_concurrency_queued", "Calls that wait for a permit.");
         self.each(readings, "rampart_concurrency_queued", |it| it.concurrency.map(|limit| limit.queued));
+        self.gauge("rampart_throttle_share", "Share of the calls that the throttle does not make.");
+        self.each(readings, "rampart_throttle_share", |it| it.throttle.map(|throttle| finite(throttle.share)));
     }
 
     /// One sample for each operation that has the value.

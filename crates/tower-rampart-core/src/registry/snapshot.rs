@@ -12,6 +12,7 @@ use crate::{
     rejection::{Name, TimeoutKind},
     retry::StopReason,
     shadow::Stages,
+    throttle::ThrottleSnapshot,
 };
 
 /// Everything that a registry knows at one moment.
@@ -114,6 +115,8 @@ pub struct OperationSnapshot {
     pub concurrency: Option<ConcurrencySnapshot>,
     /// Retries that the budget would pay for now.
     pub retry_budget: Option<f64>,
+    /// The throttle.
+    pub throttle: Option<ThrottleSnapshot>,
 }
 
 impl OperationSnapshot {
@@ -158,6 +161,7 @@ impl OperationSnapshot {
             tokens: parts.read_tokens(now),
             concurrency: parts.read_concurrency(),
             retry_budget: parts.read_budget(now),
+            throttle: parts.read_throttle(now),
         }
     }
 }

@@ -278,6 +278,9 @@ where
                     held.finish(&verdict);
                 }
             }
+            if call.settings.throttle {
+                call.judge_throttle(&verdict);
+            }
             call.judge_circuit(&verdict);
             call.release();
             if may_fall {

@@ -11,6 +11,7 @@ use tower_rampart_core::{
     rate::{self, Quota, RateLimiter},
     registry::Operation,
     retry::{Budget, Seeds},
+    throttle::Throttle,
 };
 
 #[cfg(not(feature = "http"))]
@@ -40,6 +41,7 @@ pub(crate) struct Machines {
     /// What there is for each key.
     pub(crate) keyed: KeyedMachines,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) seeds: Seeds,
     /// Held while the configuration is replaced, so that two writers cannot interleave their stages.
     config: Mutex<Arc<OperationConfig>>,
@@ -59,6 +61,7 @@ impl Machines {
         let rate = Arc::new(RateLimiter::new(Arc::clone(name), config.rate_limit)?);
         let tokens = tokens(&config, rate::Config::with_quota(Quota::UNLIMITED));
         let tokens = Arc::new(RateLimiter::new(Arc::clone(name), tokens)?);
+        let throttle = Throttle::new(Arc::clone(name), config.throttle)?;
         let machines = Self {
             settings: ConfigCell::new(Settings::from(&config)),
             http: ConfigCell::new(HttpSettings::new(&config, &rate, &tokens)),
@@ -71,6 +74,10 @@ impl Machines {
             tokens,
             concurrency: Arc::new(Limiter::new(Arc::clone(name), config.concurrency)?),
             budget: Arc::new(Budget::new(config.retry.budget)?),
+            throttle: Arc::new(match seed {
+                Some(seed) => throttle.with_seed(seed),
+                None => throttle,
+            }),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
             keyed: KeyedMachines::new(seed),
             config: Mutex::new(Arc::new(config)),
@@ -84,6 +91,7 @@ impl Machines {
         machines.operation.attach_rate_limiter(Arc::clone(&machines.rate));
         machines.operation.attach_token_limiter(Arc::clone(&machines.tokens));
         machines.operation.attach_concurrency_limiter(Arc::clone(&machines.concurrency));
+        machines.operation.attach_throttle(Arc::clone(&machines.throttle));
         machines.operation.attach_budget(Arc::clone(&machines.budget));
         Ok(machines)
     }
@@ -169,6 +177,9 @@ impl Machines {
         if config.concurrency.enabled == on {
             self.concurrency.reconfigure(config.concurrency)?;
         }
+        if config.throttle.enabled == on {
+            self.throttle.reconfigure(config.throttle, now)?;
+        }
         Ok(untold)
     }
 }
@@ -191,5 +202,6 @@ fn check(config: &OperationConfig) -> Result<(), InvalidConfig> {
     config.model_limits.check()?;
     config.concurrency.check()?;
     config.keys.check()?;
+    config.throttle.check()?;
     config.timeout.check()
 }

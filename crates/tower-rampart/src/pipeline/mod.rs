@@ -2,7 +2,7 @@
 //!
 //! Outermost first:
 //!
-//! `observe -> fallback -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> inner`
+//! `observe -> fallback -> throttle -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> inner`
 //!
 //! The stages are the machines that the separate layers run on, walked by one future: one clock reading, one copy of the
 //! configuration and one timer serve the whole call, and nothing is allocated on a success. Every stage is there and
@@ -122,6 +122,7 @@ mod settings;
 mod shadow;
 mod steps;
 mod switches;
+mod throttle;
 
 pub use builder::{BuildError, PresetBuilder};
 #[cfg(feature = "http")]

@@ -39,6 +39,8 @@ pub(crate) struct CallSettings {
     pub(crate) may_hold: bool,
     /// The stages that refuse nothing.
     pub(crate) shadow: Stages,
+    /// Whether the throttle is on.
+    pub(crate) throttle: bool,
 }
 
 /// How a call asks the rate limit.
@@ -75,6 +77,7 @@ impl From<&OperationConfig> for Settings {
             outcome_at: config.classify.outcome_at,
             may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,
             shadow,
+            throttle: config.throttle.enabled,
         };
         Self { attempts: Attempts::new(&config.retry, 0), timeout, would_be, call }
     }

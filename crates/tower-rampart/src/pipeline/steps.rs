@@ -70,6 +70,9 @@ pub(super) fn enter_at_once<J, K, A, R>(call: &mut Call<J, K, A, R>) -> Result<(
 }
 
 fn take_all<J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Result<(), Rejection> {
+    if call.settings.throttle {
+        call.enter_throttle(now)?;
+    }
     if call.rate_in(rate::Scope::Call)
         && let Err(rejection) = call.take_rate(now)
         && !call.passes(&rejection, now)
@@ -85,9 +88,14 @@ fn take_all<J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Result<(
     Ok(())
 }
 
-/// Asks the rate limiter, unless the circuit would refuse a call that had waited for it.
+/// Asks the throttle, then the rate limiter, unless the circuit would refuse a call that had waited for it.
 #[inline]
 pub(super) fn enter<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Step<F, G, Res, E> {
+    if call.settings.throttle
+        && let Err(rejection) = call.enter_throttle(now)
+    {
+        return refuse(call, rejection);
+    }
     if !call.rate_in(rate::Scope::Call) {
         return enter_concurrency(call, now);
     }

@@ -10,7 +10,10 @@ use tower_rampart_core::classify::Method;
 
 use crate::{
     common::{Fault, judge},
-    limits::{at_once, fallback, in_ten_seconds, queue, queue_wait, second_call, timeouts, tokens_of_a_call},
+    limits::{
+        a_minute_later, at_once, fallback, half_accepted, in_ten_seconds, of_a_hundred, queue, queue_wait, second_call,
+        timeouts, tokens_of_a_call,
+    },
     traffic::{
         Script, abandoned, budget, calls_after_a_hint, failures_to_open, good_then_bad, half_slow, hint, hung_probe,
         jittered, mixed, most_jitter, one_bad_probe, post, probes, probes_to_close, reopenings, saved_budget, slow,
@@ -161,6 +164,8 @@ const INSTANT: &str =
 const POOR: &str = r#"{"retry": {"max_attempts": 3, "backoff": {"base": 0}, "budget": {"min_per_second": 0, "ratio": 0.5}},
     "circuit_breaker": {"enabled": false}}"#;
 const SPREAD: &str = r#"{"retry": {"jitter": {"kind": "additive"}}}"#;
+const OVERLOADED: &str =
+    r#"{"retry": {"max_attempts": 1}, "circuit_breaker": {"enabled": false}, "throttle": {"minimum_calls": 5}}"#;
 const FULL: &str = r#"{"concurrency": {"max_inflight": 1, "queue_size": 5}}"#;
 
 /// All fields that the pipeline runs on.
@@ -267,6 +272,11 @@ pub const ROWS: &[Row] = &[
     row("concurrency.max_inflight", ["2", "4"], queue, ["2 running, 5 waiting", "4 running, 5 waiting"]).beside(FULL),
     row("concurrency.queue_size", ["0", "3"], queue, ["1 running, 0 waiting", "1 running, 3 waiting"]).beside(FULL),
     row("concurrency.queue_timeout", [r#""3s""#, r#""8s""#], queue_wait, ["3000", "8000"]).beside(FULL),
+    // throttle
+    row("throttle.enabled", ["false", "true"], of_a_hundred, ["all", "some"]).beside(OVERLOADED),
+    row("throttle.ratio", ["1", "4"], half_accepted, ["some", "all"]).beside(OVERLOADED),
+    row("throttle.window", [r#""30s""#, r#""10m""#], a_minute_later, ["all", "some"]).beside(OVERLOADED),
+    row("throttle.minimum_calls", ["10", "1000"], of_a_hundred, ["some", "all"]).beside(OVERLOADED),
     // shadow
     row("shadow.enabled", ["false", "true"], at_once, ["2", "10"]).beside(LIMITED),
     row("shadow.stages", [r#"["timeout"]"#, r#"["rate_limit"]"#], at_once, ["2", "10"]).beside(LIMITED),

@@ -16,7 +16,8 @@ const EVERY_STAGE: &str = r#"{
               "budget": {"ratio": 1.0, "min_per_second": 0}},
     "rate_limit": {"limit": 1, "period": "24h", "burst_size": 1000},
     "concurrency": {"max_inflight": 4},
-    "timeout": {"attempt": "1s", "total": "5s"}
+    "timeout": {"attempt": "1s", "total": "5s"},
+    "throttle": {"minimum_calls": 1}
 }"#;
 
 /// What differs from the usual, which is that whole calls are counted and nothing waits.

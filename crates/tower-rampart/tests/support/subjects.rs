@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tower::{Layer, ServiceExt};
 use tower_rampart::{
-    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, RateLimitLayer, RetryLayer, TimeoutLayer,
-    breaker, concurrency, rate_limit, retry,
+    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, RateLimitLayer, RetryLayer, ThrottleLayer,
+    TimeoutLayer, breaker, concurrency, rate_limit, retry, throttle,
 };
 
 use super::{
@@ -160,6 +160,21 @@ pub(crate) fn timeout() -> Subject {
     let mut subject = Subject::new(move |inner| layer.layer(lifted(inner)), |_| {});
     subject.bounds_time = true;
     subject
+}
+
+/// A throttle whose service takes on whatever it answers.
+pub(crate) fn throttle() -> Subject {
+    let layer = ThrottleLayer::new(throttle::Config::default()).unwrap();
+    let [audited, ended] = [(); 2].map(|()| layer.handle());
+    Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |account| {
+            let it = audited.read();
+            assert_eq!(it.requests, it.accepts, "{it:?}");
+            assert!(it.requests <= account.arrived, "what is dropped counts neither way: {it:?}");
+        },
+    )
+    .ended(move || ended.read().requests)
 }
 
 /// A fallback that is a value; it has no books.
