@@ -141,6 +141,14 @@ impl Scene<'_> {
             self.cause(fault, chance).await?;
         }
         self.configure(&document::calm(self.shared.is_gateway).to_string()).await?;
+        self.reset_circuits().await
+    }
+
+    /// Resets all circuits, forced ones and what their windows hold included.
+    ///
+    /// # Errors
+    /// If they cannot be asked for.
+    pub(crate) async fn reset_circuits(&self) -> io::Result<()> {
         for (_, operation) in self.circuits() {
             let deadline = now().after(RELOAD);
             while !self.operate(operation, "reset").await? {

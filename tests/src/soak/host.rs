@@ -22,7 +22,7 @@ use hyper_util::{
     client::legacy::{self, Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tower::{Layer as _, ServiceExt as _};
 use tower_rampart::{
     BoxError, OperationHandle, PresetBuilder, Registry, Resilience, ResilienceConfig,
@@ -73,7 +73,7 @@ pub async fn run(upstream: SocketAddr) -> Result<(), BoxError> {
         .route("/circuit/{command}", post(circuit))
         .route("/document", post(reload))
         .with_state(shared);
-    let (listener, admin) = (listen().await?, listen().await?);
+    let (listener, admin) = (listen()?, listen()?);
     println!("listening on http://{}\nadmin on http://{}", listener.local_addr()?, admin.local_addr()?);
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
@@ -84,8 +84,11 @@ pub async fn run(upstream: SocketAddr) -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn listen() -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
+/// With room for a burst that is not accepted at once: the usual 128 are less than one has.
+fn listen() -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    socket.listen(1024)
 }
 
 async fn forward(State(shared): State<Arc<Shared>>, mut request: Request<Body>) -> Response {

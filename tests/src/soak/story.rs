@@ -126,11 +126,14 @@ impl Stage {
             tokio::time::sleep(time).await;
             shared.stop.store(true, Ordering::Relaxed);
         });
-        let (front, admin, file) = (&self.front, self.admin, self.file.clone());
-        let mut scene = Scene { front, admin, upstream: &mut self.upstream, file, shared: &self.shared };
-        scene.play(chance).await?;
+        self.scene().play(chance).await?;
         while workers.join_next().await.is_some() {}
         Ok(())
+    }
+
+    fn scene(&mut self) -> Scene<'_> {
+        let (front, admin, file) = (&self.front, self.admin, self.file.clone());
+        Scene { front, admin, upstream: &mut self.upstream, file, shared: &self.shared }
     }
 
     /// All must be quiet, the books balance, circuits close, and all calls be answered by the upstream.
@@ -152,6 +155,8 @@ impl Stage {
             while calls.join_next().await.is_some() {}
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        // The last calls of the round may have left a closed circuit a window half full of failures, and then the success that fills it opens it.
+        self.scene().reset_circuits().await?;
         let mut workers = JoinSet::new();
         for worker in 0..8 {
             workers.spawn(work_well(Arc::clone(&self.shared), worker % 4 == 0, WELL, chance.split()));

@@ -44,7 +44,7 @@ pub(crate) async fn run(options: DemoOptions, json: bool) -> Result<(), Failure>
     let (bare_listener, bare) = server::bind().await.map_err(no_port)?;
     let (kept_listener, kept) = server::bind().await.map_err(no_port)?;
     let (standby_listener, standby) = server::bind().await.map_err(no_port)?;
-    let gateway = start_gateway(kept, standby).await?;
+    let gateway = start_gateway(kept, standby)?;
 
     if !json {
         say(&format!(
@@ -93,7 +93,7 @@ pub(crate) async fn run(options: DemoOptions, json: bool) -> Result<(), Failure>
     Ok(())
 }
 
-async fn start_gateway(upstream: SocketAddr, standby: SocketAddr) -> Result<Running, Failure> {
+fn start_gateway(upstream: SocketAddr, standby: SocketAddr) -> Result<Running, Failure> {
     let config = ResilienceConfig::from_json(DOCUMENT).map_err(|error| Failure::new(error.to_string()))?;
     let target = |address| format!("http://{address}").parse().map_err(|error| Failure::new(format!("{error}")));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -109,8 +109,7 @@ async fn start_gateway(upstream: SocketAddr, standby: SocketAddr) -> Result<Runn
         api_key_file: None,
         transport: TransportOptions::default(),
         redis: RedisOptions::default(),
-    })
-    .await?;
+    })?;
     running.maintain();
     Ok(running)
 }

@@ -1,6 +1,8 @@
 //! Accepts connections and serves them until told to stop; what is answered is the handler's business.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::Future, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use http::{Method, Request, Response};
@@ -15,7 +17,7 @@ use hyper_util::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
 };
 use tower_rampart::http::RefusalForm;
@@ -33,6 +35,9 @@ use crate::failure::Failure;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many requests a client may have at once on a connection over HTTP/2.
 const MAX_STREAMS: u32 = 200;
+/// How many clients may be connected and not yet accepted; Linux keeps fewer where `net.core.somaxconn` is less. Beyond that it lets connections fail, so
+/// the usual 128 are too few for a burst that meets a busy moment.
+const BACKLOG: u32 = 4096;
 /// How long to wait after the system refused to accept, which it does when it is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,11 +45,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// Says in one line which address cannot be had.
-pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("cannot listen on {address}: {error}"));
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+pub(crate) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let failed = |error: io::Error| Failure::new(format!("cannot listen on {address}: {error}"));
+    let listener = listen(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart must not wait until the connections of before are forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Who sends a request.
@@ -191,7 +204,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn client_that_stops_in_the_middle_of_the_preface_is_given_up() {
-        let (listener, address) = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+        let (listener, address) = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
         // A client of its own time, which has sent all that it will before the listener looks.
         let mut client = std::net::TcpStream::connect(address).expect("a connection");
         client.write_all(&HTTP2_PREFACE[..7]).expect("a listener");
@@ -213,8 +226,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn burst_that_is_not_accepted_at_once_is_let_in_all_the_same() {
+        let (_listener, address) = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+        let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|it| it.trim().parse().ok());
+        let clients = most.unwrap_or(128).min(600);
+        // Who finds no room is told nothing, and tries again after a second.
+        let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(900));
+        let connected: Vec<_> = (0..clients).map(connect).collect();
+        assert_eq!(connected.iter().filter(|it| it.is_ok()).count(), clients);
+    }
+
+    #[tokio::test]
     async fn panic_in_a_handler_is_a_500_and_ends_nothing() {
-        let (listener, address) = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a port");
+        let (listener, address) = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
         let graceful = GracefulShutdown::new();
         let (stop, stopped) = watch::channel(false);
         let client = async {

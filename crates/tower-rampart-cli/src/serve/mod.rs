@@ -68,7 +68,7 @@ pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure
     // Until here nothing is to be finished, and reading a configuration may take for ever: a signal just ends the program.
     let mut signals = Signals::listen()?;
     let hangup = shutdown::listen(SignalKind::hangup())?;
-    let mut running = Running::start(plan).await?;
+    let mut running = Running::start(plan)?;
     running.registry().on_event(log::event);
     running.maintain();
     running.follow(source, hangup);

@@ -1,19 +1,15 @@
 //! A gateway that runs: its listeners, its registry, its end. Who asked for it, the command line or the demonstration, makes no difference.
 
-use std::{
-    future::{Future as _, poll_fn},
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::PathBuf, pin::pin, sync::Arc};
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::select};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     signal::unix::Signal,
     sync::{Notify, watch},
-    task::{JoinSet, block_in_place},
+    task::JoinSet,
 };
 use tower_rampart::{Registry, Resilience};
 use tower_rampart_admin::{MOUNT, monitoring::Monitor};
@@ -73,12 +69,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Builds the pipelines and listens.
+    /// Builds the pipelines and listens, within a runtime.
     ///
     /// # Errors
     /// If the configuration cannot be served, an address cannot be had, the admin address is not loopback and there are no keys, or keys or certificates
     /// are of no use.
-    pub(crate) async fn start(plan: Plan) -> Result<Self, Failure> {
+    pub(crate) fn start(plan: Plan) -> Result<Self, Failure> {
         let (resilience, counters) = (plan.resilience, Arc::new(Counters::default()));
         let fleet = plan.redis.fleet(resilience.registry())?;
         let numbers = Numbers { counters: Arc::clone(&counters), fleet: fleet.clone() };
@@ -103,8 +99,8 @@ impl Running {
             EventKind::ReloadRefused { .. } => counted.reload_refused(),
             _ => {}
         });
-        let (listener, address) = listener::bind(plan.listen).await?;
-        let (admin_listener, admin_address) = listener::bind(plan.admin_listen).await?;
+        let (listener, address) = listener::bind(plan.listen)?;
+        let (admin_listener, admin_address) = listener::bind(plan.admin_listen)?;
         let mut running = Self {
             address,
             admin_address,
@@ -161,9 +157,13 @@ impl Running {
         let mut maintained = Box::pin(self.resilience.maintain());
         // Begun here, so that what touches a file that is named after this is noticed.
         if maintained.as_mut().now_or_never().is_none() {
-            // A document may have many operations: this thread's requests go to another one while its file is read.
-            let beside = poll_fn(move |cx| block_in_place(|| maintained.as_mut().poll(cx)));
-            self.followers.spawn(beside);
+            // A document may have many operations, so no worker of the runtime reads it; and one thread does it every time, because memory that was
+            // taken on ever other threads would be kept for each of them.
+            let (runtime, mut stop) = (Handle::current(), self.stop.subscribe());
+            self.followers.spawn_blocking(move || {
+                // An error says that whoever could stop it is gone.
+                runtime.block_on(select(maintained, pin!(stop.wait_for(|stop| *stop))));
+            });
         }
     }
 

@@ -68,7 +68,7 @@ impl Breaker {
     /// Names the first field out of its range; nothing has changed then.
     pub fn reconfigure_untold(&self, config: Config, now: Timestamp) -> Result<bool, InvalidConfig> {
         config.check()?;
-        let mut core = lock(&self.core);
+        let mut core = self.settled();
         self.config.store(config);
         let change = core.machine.reconfigure(self.config.load(), now);
         Ok(self.keep(&mut core, change, now))

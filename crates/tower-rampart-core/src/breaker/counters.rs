@@ -26,6 +26,8 @@ struct Stripe {
     abandoned: AtomicU64,
     rejected: AtomicU64,
     slow: AtomicU64,
+    /// Successes that the time window has still to take: the generation of the machine (32 bits), their number (32).
+    steady: AtomicU64,
 }
 
 /// What a thread had counted when it admitted a call.
@@ -66,6 +68,40 @@ impl Counters {
             Outcome::Abandoned => &stripe.abandoned,
         };
         total.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a success that the time window takes later, unless the machine has gone on to another generation: whether it did.
+    #[inline]
+    pub(super) fn steady_success(&self, generation: u32) -> bool {
+        let stripe = self.mine();
+        let mut before = stripe.steady.load(Ordering::Relaxed);
+        loop {
+            // A thread of its own for each stripe: the second turn is rare.
+            if before >> 32 != u64::from(generation) || before as u32 == u32::MAX {
+                return false;
+            }
+            // Released to whoever takes it for the window.
+            match stripe.steady.compare_exchange_weak(before, before + 1, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(present) => before = present,
+            }
+        }
+        stripe.successful.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Takes the successes of this generation that the window has not got yet; those of any other are forgotten.
+    pub(super) fn take_steady(&self, generation: u32) -> u64 {
+        let none = u64::from(generation) << 32;
+        let take = |stripe: &Stripe| {
+            // Most have none: a line of another thread is written only if there is something to take.
+            if stripe.steady.load(Ordering::Relaxed) == none {
+                return 0;
+            }
+            let taken = stripe.steady.swap(none, Ordering::Acquire);
+            if taken >> 32 == u64::from(generation) { taken & u64::from(u32::MAX) } else { 0 }
+        };
+        self.stripes.iter().map(take).sum()
     }
 
     /// Remembers how many successes this thread has counted.

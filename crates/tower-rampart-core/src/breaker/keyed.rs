@@ -7,7 +7,6 @@ use crate::{
     InvalidConfig, Timestamp,
     keyed::{Machine, Worth},
     rejection::Name,
-    sync::lock,
 };
 
 impl Machine for Breaker {
@@ -34,7 +33,7 @@ impl Machine for Breaker {
     /// admits anyway, and a run of failures or of abandoned calls that nobody goes on with says ever less; an order of an operator stays.
     fn worth(&self, now: Timestamp) -> Worth {
         let state = self.state(now);
-        let core = lock(&self.core);
+        let core = self.settled();
         match state {
             State::Closed if core.machine.is_pristine(now) && core.cautious_until <= now => Worth::Nothing,
             State::Closed => Worth::Little,

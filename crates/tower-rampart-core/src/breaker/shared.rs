@@ -17,7 +17,7 @@ use super::{
     rules::rate,
     state::Machine,
     transition::Change,
-    word::{ADMITS, LISTS, QUIET, TIMED, Word},
+    word::{ADMITS, LISTS, QUIET, STEADY, TIMED, Word},
 };
 use crate::{
     InvalidConfig, Now, Outcome, Timestamp, Verdict,
@@ -36,6 +36,8 @@ use crate::{
 /// | forced_open | none | no |
 ///
 /// On a closed breaker without window rules and slow-call duration, admission and a success that ends no run of failures take no lock and read no clock.
+/// With rules over a time window such a success reads the clock and is counted beside the machine, which takes it into its bucket with the next outcome
+/// that needs the lock: the first of every tenth of the window, and every one that a rule could look at.
 /// The protocol: the machine changes only under its lock, and whoever changed it publishes its summary, one atomic word, before the lock is released.
 /// A call that acts on the word alone takes effect at the moment of its load. The word names the generation, so a summary of an earlier one is not
 /// taken for the present unless 2^32 changes lie between them; it says "quiet" only while no run of failures exists, so that no success that should end a run can miss it.
@@ -44,8 +46,9 @@ use crate::{
 /// the windows of its rules, its probes and its observers come on top, where there are any.
 pub struct Breaker {
     word: AtomicU64,
-    /// The end of the recovery time, in nanoseconds; published before the word that says open.
-    open_until: AtomicU64,
+    /// In nanoseconds, published before the word that makes it mean something: the end of the recovery time, if that says open; until when a success
+    /// is only a number, if it says steady.
+    until: AtomicU64,
     name: Name,
     pub(super) config: ConfigCell<Config>,
     pub(super) counters: Counters,
@@ -75,7 +78,7 @@ impl Breaker {
         let machine = Machine::new(config.load(), RandomState::new().hash_one(&name));
         Ok(Self {
             word: AtomicU64::new(machine.word().0),
-            open_until: AtomicU64::new(0),
+            until: AtomicU64::new(0),
             name,
             config,
             counters: Counters::new(),
@@ -215,11 +218,31 @@ impl Breaker {
     pub fn record(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: impl Now) {
         let word = self.word();
         let harmless = matches!(outcome, Outcome::Success | Outcome::Ignored);
-        if harmless && word.has(QUIET) && word.generation() == permit.generation() {
+        if harmless && word.generation() == permit.generation() {
+            if word.has(QUIET) {
+                self.counters.end(outcome);
+                return;
+            }
+            if word.has(STEADY) {
+                self.record_steady(permit, outcome, now);
+                return;
+            }
+        }
+        self.record_loud(permit, outcome, retry_after, now);
+    }
+
+    /// Takes a harmless outcome of a closed circuit with a time window.
+    #[inline(never)]
+    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    fn record_steady(&self, permit: Permit, outcome: Outcome, now: impl Now) {
+        if outcome == Outcome::Ignored {
             self.counters.end(outcome);
             return;
         }
-        self.record_loud(permit, outcome, retry_after, now);
+        let now = now.now();
+        if now >= self.until() || !self.counters.steady_success(permit.generation()) {
+            self.record_locked(permit, outcome, None, now);
+        }
     }
 
     #[inline(never)]
@@ -238,7 +261,7 @@ impl Breaker {
 
     #[expect(clippy::needless_pass_by_value, reason = "a permit ends here")]
     fn record_locked(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: Timestamp) {
-        let mut core = lock(&self.core);
+        let mut core = self.settled();
         let recorded = core.machine.record(&permit, outcome, retry_after, now);
         self.counters.end(outcome);
         if recorded.slow {
@@ -274,7 +297,7 @@ impl Breaker {
 
     /// Everything it knows.
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
-        let core = lock(&self.core);
+        let core = self.settled();
         let machine = &core.machine;
         let totals = self.counters.totals();
         let state = match (machine.state(), machine.open_until()) {
@@ -333,9 +356,22 @@ impl Breaker {
         Word(self.word.load(Ordering::Acquire))
     }
 
+    #[inline]
+    fn until(&self) -> Timestamp {
+        Timestamp::from_nanos(self.until.load(Ordering::Acquire))
+    }
+
+    /// The machine, with every success that was only counted so far.
+    pub(super) fn settled(&self) -> MutexGuard<'_, Core> {
+        let mut core = lock(&self.core);
+        let count = self.counters.take_steady(core.machine.generation());
+        core.machine.take_successes(count);
+        core
+    }
+
     /// The rest of the recovery time; `None` if there is none.
     fn open_for(&self, now: Timestamp) -> Option<Duration> {
-        let until = Timestamp::from_nanos(self.open_until.load(Ordering::Acquire));
+        let until = self.until();
         if now < until { Some(until.since(now)) } else { None }
     }
 
@@ -348,11 +384,14 @@ impl Breaker {
 
     /// Makes the machine's change seen, and keeps it for the observers; whether the caller has to tell them.
     pub(super) fn keep(&self, core: &mut Core, change: Option<Change>, now: Timestamp) -> bool {
-        if let Some(until) = core.machine.open_until() {
-            self.open_until.store(until.as_nanos(), Ordering::Release);
+        let machine = &core.machine;
+        if let Some(until) = machine.open_until().or_else(|| machine.steady_until()) {
+            // Read by all threads, like the word: both are written only if they say something new.
+            if self.until() != until {
+                self.until.store(until.as_nanos(), Ordering::Release);
+            }
         }
-        let word = core.machine.word();
-        // The word is read by all threads: it is written only if it says something new.
+        let word = machine.word();
         if self.word() != word {
             self.word.store(word.0, Ordering::Release);
         }

@@ -57,6 +57,6 @@ pub struct Snapshot {
     pub would_be_opens: u64,
     /// When the last failure was recorded.
     pub last_failure: Option<Timestamp>,
-    /// When the last success was recorded that needed the time; successes on the lock-free path read no clock, the registry knows the precise time.
+    /// When the last success was recorded that needed the time; successes that only are counted tell no time, the registry knows the precise one.
     pub last_success: Option<Timestamp>,
 }

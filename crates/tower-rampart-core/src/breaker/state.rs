@@ -3,6 +3,7 @@
 //! The pattern is Nygard's (Release It!, 2nd edition, 2018). The rules follow resilience4j (rates over a ring or buckets), Polly and failsafe-go
 //! (first failed probe reopens), and seatbelt (generations, abandoned calls); unlike all of them, they can hold side by side.
 
+mod steady;
 mod worth;
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +15,7 @@ use super::{
     rules::{Runs, tripped},
     transition::{Change, Changes},
     window::{Tally, Window},
-    word::{ADMITS, LISTS, QUIET, TIMED, Word},
+    word::{ADMITS, LISTS, QUIET, STEADY, TIMED, Word},
 };
 use crate::{Outcome, Timestamp, random::SplitMix64};
 
@@ -355,6 +356,9 @@ impl Machine {
         }
         if counted && closed && !timed && self.window.is_none() && self.runs.down == 0 {
             flags |= QUIET;
+        }
+        if counted && closed && !timed && self.is_steady() {
+            flags |= STEADY;
         }
         if counted && timed {
             flags |= TIMED;

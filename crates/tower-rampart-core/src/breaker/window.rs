@@ -70,6 +70,30 @@ impl Window {
         }
     }
 
+    /// Adds successes that came after the last call that was added, and before [`Self::bucket_ends`].
+    pub(super) fn add_successes(&mut self, count: u64) {
+        match self {
+            Self::Count(window) => (0..count).for_each(|_| window.add(Tally::judged(false, false))),
+            Self::Time(window) => window.add(window.newest, Tally { judged: count, ended: count, ..Tally::default() }),
+        }
+    }
+
+    /// What it held when a call was last added.
+    pub(super) fn last_tally(&self) -> Tally {
+        match self {
+            Self::Count(window) => window.tally(),
+            Self::Time(window) => window.sum,
+        }
+    }
+
+    /// Until when calls come into the bucket that is being filled; `None` if there are no buckets.
+    pub(super) fn bucket_ends(&self) -> Option<Timestamp> {
+        match self {
+            Self::Count(_) => None,
+            Self::Time(window) => Some(window.bucket_ends()),
+        }
+    }
+
     /// What it holds at `now`.
     pub(super) fn tally(&self, now: Timestamp) -> Tally {
         match self {
@@ -227,6 +251,10 @@ impl TimeWindow {
 
     fn index(&self, now: Timestamp) -> u64 {
         now.as_nanos() / self.width
+    }
+
+    fn bucket_ends(&self) -> Timestamp {
+        Timestamp::from_nanos(self.newest.saturating_add(1).saturating_mul(self.width))
     }
 
     /// Adds calls to the bucket `index`, or to the newest if the clock went back.

@@ -2,7 +2,7 @@
 
 use super::State;
 
-/// A summary of the machine: state in bits 0 to 2, four flags, the generation in bits 8 to 39.
+/// A summary of the machine: state in bits 0 to 2, five flags, the generation in bits 8 to 39.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Word(pub(super) u64);
 
@@ -14,6 +14,8 @@ pub(super) const QUIET: u64 = 1 << 4;
 pub(super) const TIMED: u64 = 1 << 5;
 /// `monitor` or `exclude` name something.
 pub(super) const LISTS: u64 = 1 << 6;
+/// A success is only one more in the bucket of the time window that is being filled: no run to end, no rule that it could make hold.
+pub(super) const STEADY: u64 = 1 << 7;
 const GENERATION: u32 = 8;
 
 impl Word {

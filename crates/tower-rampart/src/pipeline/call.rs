@@ -8,7 +8,9 @@ use tower_rampart_core::{
     retry::{Attempts, StopReason},
 };
 
-use super::{Explain, Held, Shared, held::Span, keys::CallKeys, rate::RateHeld, settings::CallSettings, switches};
+use super::{
+    Held, Shared, account::Account, held::Span, keys::CallKeys, rate::RateHeld, settings::CallSettings, switches,
+};
 use crate::clock;
 
 /// The permits, tickets and accounts of one call. Dropped early, it ends them all.
@@ -23,7 +25,7 @@ pub(crate) struct Call<J, K, A, R> {
     pub(crate) attempts: Attempts,
     /// When the attempt in flight has to end, or would have to if the timeouts were not in shadow, and which limit that is.
     pub(crate) attempt_until: Option<(Timestamp, TimeoutKind)>,
-    pub(crate) explain: Explain,
+    pub(crate) explain: Account,
     /// The machines that it asks in the place of its operation's, where these are kept by key.
     pub(super) keys: Option<Box<CallKeys>>,
     pub(super) rate: RateHeld,
@@ -49,7 +51,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             deadline: timeout.deadline(now, info.time_left),
             attempts,
             attempt_until: None,
-            explain: Explain::default(),
+            explain: Account::default(),
             keys: None,
             rate: RateHeld::default(),
             queue_ticket: None,
@@ -71,7 +73,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     #[cold]
     pub(crate) fn queued(&mut self, since: Timestamp, now: Timestamp) {
         let wait = now.since(since);
-        self.explain.queued += wait;
+        self.explain.queued_for(wait);
         self.shared.machines.operation.queued_for(wait);
     }
 
@@ -163,7 +165,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// Whether the call was made, its answer is the service's own, and what it holds may stay with that answer.
     pub(crate) fn may_hold(&self) -> bool {
-        self.goes_on() && self.started && self.explain.fallback.is_none()
+        self.goes_on() && self.started && self.explain.fallback().is_none()
     }
 
     /// Whether an answer may go on after its head, by the configuration or by the protocol of the request.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use pin_project::pin_project;
-use tower_rampart_core::{Timestamp, Verdict};
+use tower_rampart_core::{Timestamp, Verdict, rejection::Name};
 use tower_service::Service;
 
 use super::{
@@ -296,9 +296,7 @@ where
                 };
                 match this.walk.step(&verdict, &call.shared.answer, cloner, stamp, fault) {
                     Ok(future) => {
-                        call.explain.fallback = this.walk.tried();
-                        call.explain.fallback_name =
-                            call.explain.fallback.and_then(|tried| call.shared.answer.name(tried));
+                        call.explain.falls_back_to(this.walk.tried());
                         call.shared.machines.operation.fell_back();
                         *this.original = this.original.take().or(error);
                         this.state.set(State::Falling(future));
@@ -310,11 +308,11 @@ where
                     }
                 }
             }
-            if result.is_err() && call.explain.fallback.is_some() {
+            if result.is_err() && call.explain.fallback().is_some() {
                 let (name, original) = (call.name(), this.original.take());
                 result = result.map_err(|error| Error::FallbackFailed(FallbackFailed::new(name, error, original)));
             }
-            settle(call, &mut result, &verdict);
+            settle(call, &mut result, &verdict, A::name);
             *this.call = Lazy::Done;
             return Poll::Ready(result);
         }
@@ -330,16 +328,19 @@ fn poll_at(timer: Pin<&mut Timer>, cx: &mut Context<'_>, at: Option<Timestamp>) 
 }
 
 /// Counts the end of the call and reports it.
-fn settle<J, K, A, R, Res, E>(call: &mut Call<J, K, A, R>, result: &mut Answer<Res, E>, verdict: &Verdict)
-where
+fn settle<J, K, A, R, Res, E>(
+    call: &mut Call<J, K, A, R>,
+    result: &mut Answer<Res, E>,
+    verdict: &Verdict,
+    name: impl FnOnce(&A, usize) -> Option<Name>,
+) where
     R: Report<Res, Error<E>>,
 {
     call.finish(verdict.class.kind());
     if call.shared.report_all || call.explain.is_remarkable() {
-        let mut explain = mem::take(&mut call.explain);
-        explain.class = Some(verdict.class.kind());
-        explain.provider_class = verdict.provider_class;
-        call.shared.report.report(explain, result);
+        let account = mem::take(&mut call.explain);
+        let name = account.fallback().and_then(|tried| name(&call.shared.answer, tried));
+        call.shared.report.report(account.explain(verdict, name), result);
     }
 }
 

@@ -99,6 +99,7 @@
 //! # }
 //! ```
 
+mod account;
 mod builder;
 mod call;
 mod circuit;

@@ -1,0 +1,33 @@
+//! When a success is only a number: what spares successes the machine's lock under the rules over a time window. The rest of the machine is in `state`.
+
+use super::{Machine, Tally, Timestamp};
+
+impl Machine {
+    /// Whether a success that comes before [`steady_until`](Self::steady_until) can neither end a run nor make a rule hold, but only lower shares.
+    ///
+    /// Where something in the window counts against the service, a success could complete the fewest calls that a share is taken of; once those are
+    /// there, it only dilutes. What leaves the window meanwhile changes nothing: a bucket is emptied no sooner than this one is full.
+    pub(super) fn is_steady(&self) -> bool {
+        let Some(window) = self.window.as_deref().filter(|window| window.bucket_ends().is_some()) else { return false };
+        let tally = window.last_tally();
+        let is_clean = matches!(tally, Tally { failed: 0, slow: 0, abandoned: 0, .. });
+        self.runs.down == 0 && (is_clean || tally.judged >= u64::from(self.config.effective_minimum_calls()))
+    }
+
+    /// Until when that holds, if it does.
+    pub(in crate::breaker) fn steady_until(&self) -> Option<Timestamp> {
+        self.window.as_deref()?.bucket_ends()
+    }
+
+    /// Takes successes that were only counted.
+    pub(in crate::breaker) fn take_successes(&mut self, count: u64) {
+        if let Some(window) = self.window.as_deref_mut().filter(|_| count > 0) {
+            window.add_successes(count);
+        }
+    }
+
+    /// Which change of phase or mode it is at.
+    pub(in crate::breaker) fn generation(&self) -> u32 {
+        self.generation
+    }
+}

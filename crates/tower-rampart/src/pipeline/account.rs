@@ -1,0 +1,62 @@
+//! What is noted of a call while it runs, in as few bytes as its future can have; [`Explain`](super::Explain) is made of it at the end.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use tower_rampart_core::{Stage, Verdict, rejection::Name, retry::StopReason};
+
+use super::Explain;
+
+/// The notes of one call.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// The waits before the retries, as planned.
+    pub(crate) delays: Vec<Duration>,
+    /// Nanoseconds of waiting for the limiters.
+    queued: u64,
+    /// Attempts that reached the service behind.
+    pub(crate) attempts: u32,
+    /// Which of the fallback's answers was tried last, counted from one.
+    fallback: Option<NonZeroU32>,
+    /// Why no further attempt was made.
+    pub(crate) stopped_by: Option<StopReason>,
+    /// The stage that ended the call without an answer from behind.
+    pub(crate) rejected_by: Option<Stage>,
+}
+
+impl Account {
+    /// Adds a wait for a limiter.
+    pub(crate) fn queued_for(&mut self, wait: Duration) {
+        self.queued = self.queued.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Which of the fallback's answers is tried now, counted from zero.
+    pub(crate) fn falls_back_to(&mut self, tried: Option<usize>) {
+        let number = tried.map(|tried| u32::try_from(tried).unwrap_or(u32::MAX).saturating_add(1));
+        self.fallback = number.and_then(NonZeroU32::new);
+    }
+
+    /// Which of the fallback's answers was tried last, counted from zero.
+    pub(crate) fn fallback(&self) -> Option<usize> {
+        self.fallback.map(|number| number.get() as usize - 1)
+    }
+
+    /// Whether there is more to tell than a first attempt that succeeded.
+    pub(crate) fn is_remarkable(&self) -> bool {
+        self.attempts != 1 || self.stopped_by.is_some() || self.rejected_by.is_some() || self.fallback.is_some()
+    }
+
+    /// The whole story; `name` is that of the fallback's answer.
+    pub(crate) fn explain(self, verdict: &Verdict, name: Option<Name>) -> Explain {
+        Explain {
+            attempts: self.attempts,
+            class: Some(verdict.class.kind()),
+            provider_class: verdict.provider_class,
+            fallback: self.fallback(),
+            fallback_name: name,
+            queued: Duration::from_nanos(self.queued),
+            delays: self.delays,
+            stopped_by: self.stopped_by,
+            rejected_by: self.rejected_by,
+        }
+    }
+}
