@@ -144,6 +144,7 @@ impl Capabilities {
             .with(Capability::Fallback)
             .with(Capability::Shadow)
             .with(Capability::Throttle)
+            .with(Capability::Priority)
     }
 
     /// Adds a capability.

@@ -7,6 +7,7 @@ use tower_rampart_core::{
     ClassKind, Code, Stage,
     breaker::{HalfOpenPolicy, Matcher, Scope, Window},
     classify::Method,
+    priority::Priority,
     rate::{Algorithm, OnLimit},
     retry::{JitterKind, Methods},
     shadow::Stages,
@@ -218,5 +219,6 @@ words! {
     Algorithm { Gcra = "gcra", TokenBucket = "token_bucket", FixedWindow = "fixed_window", SlidingWindow = "sliding_window" }
     OnLimit { Reject = "reject", Wait = "wait" }
     OutcomeAt { Headers = "headers", EndOfBody = "end_of_body" }
+    Priority { CriticalPlus = "critical_plus", Critical = "critical", SheddablePlus = "sheddable_plus", Sheddable = "sheddable" }
     Profile { Http = "http", Grpc = "grpc", ModelApi = "model_api" }
 }

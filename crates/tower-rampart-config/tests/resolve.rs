@@ -327,7 +327,6 @@ fn what_a_host_cannot_serve_is_refused_by_name() {
         (r#"{"cache": {}}"#, "cache", "cache"),
         (r#"{"hedge": {"delay": "1s"}}"#, "hedge", "hedge"),
         (r#"{"chaos": {"enabled": true}}"#, "chaos", "chaos"),
-        (r#"{"priority": {}}"#, "priority", "priority"),
         (r#"{"nested_retry": {}}"#, "nested_retry", "nested_retry"),
         (r#"{"circuit_breaker": {"per_key": "authority"}}"#, "circuit_breaker.per_key", "keyed"),
         (r#"{"rate_limit": {"requests_per_second": 1, "per_key": "route"}}"#, "rate_limit.per_key", "keyed"),

@@ -13,6 +13,7 @@ pub mod fallback;
 pub mod invalid;
 pub mod keyed;
 pub mod outcome;
+pub mod priority;
 mod queue;
 mod random;
 pub mod rate;

@@ -1,9 +1,11 @@
 //! A refusal as data: who refused, why, and how long to wait. The error enum that carries it to callers is `tower_rampart::Error`.
 
+mod guards;
 mod wording;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+pub use self::guards::{Shed, Throttled};
 use self::wording::{Counting, PerKey, Wait};
 use crate::{Class, Verdict, breaker::State, rate::Unit};
 
@@ -29,11 +31,13 @@ pub enum Stage {
     Hedge,
     /// Client throttling.
     Throttle,
+    /// Shedding by priority.
+    Priority,
 }
 
 impl Stage {
     /// All stages, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CircuitBreaker,
         Self::Retry,
         Self::RateLimit,
@@ -43,6 +47,7 @@ impl Stage {
         Self::Cache,
         Self::Hedge,
         Self::Throttle,
+        Self::Priority,
     ];
 
     /// The name used in JSON, metrics and messages.
@@ -57,6 +62,7 @@ impl Stage {
             Self::Cache => "cache",
             Self::Hedge => "hedge",
             Self::Throttle => "throttle",
+            Self::Priority => "priority",
         }
     }
 }
@@ -92,6 +98,9 @@ pub enum Rejection {
     /// The service behind refuses too much, so that some calls are not made.
     #[error(transparent)]
     Throttled(Throttled),
+    /// More important calls need the room that is left.
+    #[error(transparent)]
+    Shed(Shed),
 }
 
 /// The circuit breaker admits no call now.
@@ -200,19 +209,6 @@ pub struct NoEnabledTargets {
     pub operation: Name,
 }
 
-/// A call was not made, by chance, because the service behind refuses too many.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{operation}` is throttled: {percent} % of the calls are not made while the service behind refuses most of them"
-)]
-#[non_exhaustive]
-pub struct Throttled {
-    /// The operation whose throttle refused.
-    pub operation: Name,
-    /// How many of a hundred calls are not made now, 1 to 100. The next call may be one that is: there is no time to wait for.
-    pub percent: u8,
-}
-
 impl CircuitOpen {
     /// A refusal by the breaker of `operation` in `state`.
     pub fn new(operation: Name, state: State, retry_after: Option<Duration>) -> Self {
@@ -276,13 +272,6 @@ impl NoEnabledTargets {
     }
 }
 
-impl Throttled {
-    /// A refusal by the throttle of `operation`, which makes `percent` of a hundred calls not.
-    pub fn new(operation: Name, percent: u8) -> Self {
-        Self { operation, percent }
-    }
-}
-
 impl Rejection {
     /// The operation that refused.
     pub fn operation(&self) -> &str {
@@ -293,6 +282,7 @@ impl Rejection {
             Self::Timeout(it) => &it.operation,
             Self::NoEnabledTargets(it) => &it.operation,
             Self::Throttled(it) => &it.operation,
+            Self::Shed(it) => &it.operation,
         }
     }
 
@@ -305,6 +295,7 @@ impl Rejection {
             Self::Timeout(_) => Stage::Timeout,
             Self::NoEnabledTargets(_) => Stage::Fallback,
             Self::Throttled(_) => Stage::Throttle,
+            Self::Shed(_) => Stage::Priority,
         }
     }
 
@@ -314,7 +305,7 @@ impl Rejection {
             Self::CircuitOpen(it) => it.retry_after,
             Self::RateLimited(it) => it.retry_after,
             Self::Overloaded(it) => it.retry_after,
-            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) => None,
+            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) | Self::Shed(_) => None,
         }
     }
 
@@ -333,9 +324,11 @@ impl Rejection {
                     None => verdict.with_retry(false),
                 }
             }
-            Self::CircuitOpen(_) | Self::Overloaded(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) => {
-                Verdict::new(Class::Ignored).with_retry(false).with_fallback(true).not_processed()
-            }
+            Self::CircuitOpen(_)
+            | Self::Overloaded(_)
+            | Self::NoEnabledTargets(_)
+            | Self::Throttled(_)
+            | Self::Shed(_) => Verdict::new(Class::Ignored).with_retry(false).with_fallback(true).not_processed(),
         }
     }
 }
@@ -367,12 +360,6 @@ impl From<TimedOut> for Rejection {
 impl From<NoEnabledTargets> for Rejection {
     fn from(it: NoEnabledTargets) -> Self {
         Self::NoEnabledTargets(it)
-    }
-}
-
-impl From<Throttled> for Rejection {
-    fn from(it: Throttled) -> Self {
-        Self::Throttled(it)
     }
 }
 

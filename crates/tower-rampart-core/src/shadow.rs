@@ -10,7 +10,7 @@
 //! | rate limit | calls without tokens | those that might have waited for them: no queue is kept, so a queue that would have grown until it refused is not seen |
 //! | concurrency | calls that find all permits taken and no room in the queue | those that find room in it; as no one stands in it, that is all of them |
 //! | timeout | attempts that took longer than a limit of the configuration; deadlines that requests state stay in force | |
-//! | throttle | calls that the stage would have refused | |
+//! | throttle, priority | calls that the stage would have refused | |
 //!
 //! # Examples
 //! ```
@@ -39,8 +39,8 @@ impl Stages {
     pub const NONE: Self = Self(0);
 
     /// The stages that refuse calls, and so can be put in shadow.
-    pub const REFUSING: [Stage; 5] =
-        [Stage::CircuitBreaker, Stage::RateLimit, Stage::Concurrency, Stage::Timeout, Stage::Throttle];
+    pub const REFUSING: [Stage; 6] =
+        [Stage::CircuitBreaker, Stage::RateLimit, Stage::Concurrency, Stage::Timeout, Stage::Throttle, Stage::Priority];
 
     /// All stages that refuse calls.
     pub const ALL: Self = {

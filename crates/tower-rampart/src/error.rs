@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use tower_rampart_core::{
     Rejection, Stage,
-    rejection::{CircuitOpen, Name, NoEnabledTargets, Overloaded, RateLimited, Throttled, TimedOut},
+    rejection::{CircuitOpen, Name, NoEnabledTargets, Overloaded, RateLimited, Shed, Throttled, TimedOut},
 };
 
 /// A boxed error, as Tower's own middleware uses it.
@@ -34,6 +34,8 @@ pub enum Error<E> {
     NoEnabledTargets(NoEnabledTargets),
     /// The service behind refuses too much, so that some calls are not made.
     Throttled(Throttled),
+    /// More important calls need the room that is left.
+    Shed(Shed),
     /// The fallback failed as well.
     FallbackFailed(FallbackFailed<E>),
     /// The inner service failed.
@@ -67,7 +69,7 @@ impl<E> Error<E> {
             Self::RateLimited(it) => it.retry_after,
             Self::Overloaded(it) => it.retry_after,
             Self::FallbackFailed(it) => it.error.retry_after(),
-            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) | Self::Inner(_) => None,
+            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) | Self::Shed(_) | Self::Inner(_) => None,
         }
     }
 
@@ -80,6 +82,7 @@ impl<E> Error<E> {
             Self::Timeout(it) => Some(&it.operation),
             Self::NoEnabledTargets(it) => Some(&it.operation),
             Self::Throttled(it) => Some(&it.operation),
+            Self::Shed(it) => Some(&it.operation),
             Self::FallbackFailed(it) => Some(&it.operation),
             Self::Inner(_) => None,
         }
@@ -94,6 +97,7 @@ impl<E> Error<E> {
             Self::Timeout(_) => Some(Stage::Timeout),
             Self::NoEnabledTargets(_) | Self::FallbackFailed(_) => Some(Stage::Fallback),
             Self::Throttled(_) => Some(Stage::Throttle),
+            Self::Shed(_) => Some(Stage::Priority),
             Self::Inner(_) => None,
         }
     }
@@ -107,6 +111,7 @@ impl<E> Error<E> {
             Self::Timeout(it) => it.clone().into(),
             Self::NoEnabledTargets(it) => it.clone().into(),
             Self::Throttled(it) => it.clone().into(),
+            Self::Shed(it) => it.clone().into(),
             Self::FallbackFailed(_) | Self::Inner(_) => return None,
         })
     }
@@ -129,6 +134,11 @@ impl<E> Error<E> {
     /// Whether the throttle did not make the call.
     pub fn is_throttled(&self) -> bool {
         matches!(self, Self::Throttled(_))
+    }
+
+    /// Whether the call was shed for more important ones.
+    pub fn is_shed(&self) -> bool {
+        matches!(self, Self::Shed(_))
     }
 
     /// Whether an attempt or the whole call took too long.
@@ -166,6 +176,7 @@ impl<E> From<Rejection> for Error<E> {
             Rejection::Timeout(it) => Self::Timeout(it),
             Rejection::NoEnabledTargets(it) => Self::NoEnabledTargets(it),
             Rejection::Throttled(it) => Self::Throttled(it),
+            Rejection::Shed(it) => Self::Shed(it),
             // `Rejection` is non-exhaustive only for other crates' sake: this arm is for variants that a newer core would add.
             other => Self::NoEnabledTargets(NoEnabledTargets::new(other.operation().into())),
         }
@@ -182,6 +193,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::NoEnabledTargets(it) => return write!(f, "`{}` has no enabled fallback", it.operation),
             Self::FallbackFailed(it) => return write!(f, "fallback of `{}` failed: {}", it.operation, it.error),
             Self::Throttled(it) => return write!(f, "`{}` refused by throttle ({} %)", it.operation, it.percent),
+            Self::Shed(it) => return write!(f, "`{}` refused by priority ({})", it.operation, it.priority),
             Self::CircuitOpen(it) => write!(f, "`{}` refused by circuit_breaker ({})", it.operation, it.state)?,
             Self::RateLimited(it) => write!(f, "`{}` refused by rate_limit", it.operation)?,
             Self::Overloaded(it) => write!(f, "`{}` refused by concurrency", it.operation)?,
@@ -203,6 +215,7 @@ impl<E: StdError + 'static> StdError for Error<E> {
             Self::Timeout(it) => it,
             Self::NoEnabledTargets(it) => it,
             Self::Throttled(it) => it,
+            Self::Shed(it) => it,
             Self::FallbackFailed(it) => match &it.original {
                 Some(original) => &**original,
                 None => &*it.error,

@@ -19,7 +19,7 @@
 //! |---|---|
 //! | everything, from a preset or a JSON document | [`ResilienceLayer`], [`PresetBuilder`] |
 //! | a plain async function protected | [`Resilience`] |
-//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`ThrottleLayer`] |
+//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`ThrottleLayer`], [`PriorityLayer`] |
 //! | gRPC clients and servers of tonic protected | `tonic`, with the feature of that name |
 //! | the configuration replaced while calls flow | [`reload`] |
 //! | the numbers | [`Registry`] |
@@ -46,6 +46,8 @@ pub mod http;
 pub mod key;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
+#[cfg(feature = "priority")]
+pub mod priority;
 #[cfg(feature = "rate-limit")]
 pub mod rate_limit;
 pub mod registry;
@@ -74,6 +76,8 @@ pub use execute::{ErrorKind, OperationRunner, Resilience};
 pub use fallback::FallbackLayer;
 #[cfg(feature = "pipeline")]
 pub use pipeline::{BuildError, Explain, OperationHandle, PresetBuilder, ResilienceLayer};
+#[cfg(feature = "priority")]
+pub use priority::PriorityLayer;
 #[cfg(feature = "rate-limit")]
 pub use rate_limit::RateLimitLayer;
 pub use registry::Registry;

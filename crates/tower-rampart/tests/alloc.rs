@@ -93,6 +93,10 @@ fn overloaded(answer: &Result<u64, Error<io::Error>>) -> bool {
     answer.as_ref().is_err_and(Error::is_overloaded)
 }
 
+fn shed(answer: &Result<u64, Error<io::Error>>) -> bool {
+    answer.as_ref().is_err_and(Error::is_shed)
+}
+
 async fn successes(table: &mut Vec<(&'static str, u64)>) {
     let wide = rate_limit::Config::per_second(1_000_000.0);
     let mut waiting = wide;
@@ -247,6 +251,12 @@ async fn refusals(table: &mut Vec<(&'static str, u64)>) {
     let layer = every_stage(r#"{"rate_limit": {"limit": 1, "period": "24h", "burst_size": 1}}"#).build().unwrap();
     assert!(layer.layer(plain()).oneshot(1).await.is_ok());
     count(table, "every stage, rate used up", layer.layer(plain()), rate_limited).await;
+
+    let none = r#"{"priority": {"shares": {"critical": 0, "sheddable_plus": 0, "sheddable": 0}}}"#;
+    let layer = every_stage(none).build().unwrap();
+    count(table, "every stage, shed", layer.layer(plain()), shed).await;
+    let layer = every_stage(r#"{"priority": {"enabled": true}}"#).build().unwrap();
+    count(table, "every stage, by priority", layer.layer(plain()), answered).await;
 
     let layer = every_stage(r#"{"concurrency": {"max_inflight": 1, "queue_size": 0}}"#).build().unwrap();
     let held = tokio_test::task::spawn(

@@ -50,6 +50,7 @@ contract!(
     subjects::concurrency_limit_that_queues,
     subjects::timeout,
     subjects::throttle,
+    subjects::priority,
     subjects::fallback_value,
     subjects::fallback_function,
     subjects::fallback_services,
@@ -63,6 +64,7 @@ contract!(
     pipelines::half_open_pipeline_by_attempt,
     pipelines::pipeline_with_fallback,
     pipelines::pipeline_in_shadow,
+    pipelines::pipeline_with_priority,
 );
 
 #[cfg(feature = "http")]

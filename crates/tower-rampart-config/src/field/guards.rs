@@ -1,10 +1,17 @@
-//! The fields of the sections `throttle` and `shadow`.
+//! The fields of the sections `throttle`, `priority` and `shadow`.
 
-use super::{COUNT, DURATION, Field, slot};
-use crate::{Capability, kind::Kind, value::Value};
+use tower_rampart_core::priority::Priority;
+
+use super::{COUNT, DURATION, Field, SHARE, slot};
+use crate::{
+    Capability,
+    kind::Kind,
+    value::{Value, Words},
+};
 
 /// The stages that can be in shadow.
-const REFUSING: Kind = Kind::WordList(&["circuit_breaker", "rate_limit", "concurrency", "timeout", "throttle"]);
+const REFUSING: Kind =
+    Kind::WordList(&["circuit_breaker", "rate_limit", "concurrency", "timeout", "throttle", "priority"]);
 
 pub(super) static FIELDS: &[Field] = &[
     Field::new(
@@ -26,6 +33,50 @@ pub(super) static FIELDS: &[Field] = &[
         COUNT,
         "Calls in the window before any is refused.",
         slot!(throttle.minimum_calls),
+    ),
+    Field::new(
+        "priority.enabled",
+        Kind::Bool,
+        "Whether the least important calls are shed first.",
+        slot!(priority.enabled),
+    )
+    .needs(|value| (*value == Value::Bool(true)).then_some(Capability::Priority)),
+    Field::new(
+        "priority.header",
+        Kind::Header,
+        "The request header that states how important a call is; whoever sends it is believed.",
+        slot!(http.priority_header),
+    )
+    .needs(|_| Some(Capability::Http)),
+    Field::new(
+        "priority.default",
+        Kind::Words(Priority::WORDS),
+        "The importance of calls that state none.",
+        slot!(priority.default),
+    ),
+    Field::new(
+        "priority.shares.critical_plus",
+        SHARE,
+        "What of the permits and the queue may be taken while such a call still enters.",
+        slot!(priority.shares.critical_plus),
+    ),
+    Field::new(
+        "priority.shares.critical",
+        SHARE,
+        "The same of this class; at most that of the one before it.",
+        slot!(priority.shares.critical),
+    ),
+    Field::new(
+        "priority.shares.sheddable_plus",
+        SHARE,
+        "The same of this class; at most that of the one before it.",
+        slot!(priority.shares.sheddable_plus),
+    ),
+    Field::new(
+        "priority.shares.sheddable",
+        SHARE,
+        "The same of this class; at most that of the one before it.",
+        slot!(priority.shares.sheddable),
     ),
     Field::new(
         "shadow.enabled",

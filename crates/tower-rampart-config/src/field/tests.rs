@@ -117,6 +117,7 @@ fn machines_accept(config: &OperationConfig) -> bool {
         && config.model_limits.check().is_ok()
         && config.concurrency.check().is_ok()
         && config.throttle.check().is_ok()
+        && config.priority.check().is_ok()
         && config.timeout.check().is_ok()
         && config.keys.check().is_ok()
 }

@@ -131,22 +131,6 @@ impl Breaker {
         self.try_acquire_open(word, now)
     }
 
-    /// Does as [`Breaker::try_acquire`], for callers that a refusal may not stop: it is not counted before [`Breaker::count_refusal`] says so.
-    ///
-    /// # Errors
-    /// As [`Breaker::try_acquire`].
-    #[inline]
-    pub fn try_acquire_uncounted(&self, now: impl Now) -> Result<Permit, Refused> {
-        let word = self.word();
-        // What admits at once counts nothing that a refusal would.
-        if word.has(ADMITS) { self.try_acquire(now) } else { self.ask_open(word, now) }
-    }
-
-    /// Counts a call that was stopped by the refusal of [`Breaker::try_acquire_uncounted`].
-    pub fn count_refusal(&self) {
-        self.counters.reject();
-    }
-
     #[inline(never)]
     fn try_acquire_open(&self, word: Word, now: impl Now) -> Result<Permit, Refused> {
         let answer = self.ask_open(word, now);
@@ -157,7 +141,7 @@ impl Breaker {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
-    fn ask_open(&self, word: Word, now: impl Now) -> Result<Permit, Refused> {
+    pub(super) fn ask_open(&self, word: Word, now: impl Now) -> Result<Permit, Refused> {
         match word.state() {
             State::ForcedOpen => Err(Refused { state: State::ForcedOpen, retry_after: None }),
             State::Open => {
@@ -352,7 +336,7 @@ impl Breaker {
     }
 
     #[inline]
-    fn word(&self) -> Word {
+    pub(super) fn word(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
     }
 

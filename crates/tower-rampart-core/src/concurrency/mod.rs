@@ -5,4 +5,4 @@ mod keyed;
 mod limit;
 
 pub use config::Config;
-pub use limit::{Admission, Full, Limiter, Permit, Ticket};
+pub use limit::{Admission, Denied, Full, Limiter, Permit, Ticket};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp,
     clock::nanos,
+    priority::Priority,
     rejection::TimeoutKind,
     retry::StopReason,
     shadow::WouldBe,
@@ -30,8 +31,15 @@ pub(super) const TIMEOUTS: usize = TimeoutKind::ALL.len();
 pub(super) const PROVIDER_CLASSES: usize = ProviderClass::ALL.len();
 
 /// The stages whose refusals are counted by each thread for itself, as there may be one for each call.
-const OFTEN: [Stage; 6] =
-    [Stage::CircuitBreaker, Stage::RateLimit, Stage::Concurrency, Stage::Timeout, Stage::Throttle, Stage::Fallback];
+const OFTEN: [Stage; 7] = [
+    Stage::CircuitBreaker,
+    Stage::RateLimit,
+    Stage::Concurrency,
+    Stage::Timeout,
+    Stage::Throttle,
+    Stage::Priority,
+    Stage::Fallback,
+];
 
 /// The cells that fill the cache line.
 const CELLS: usize = 8;
@@ -40,6 +48,9 @@ const CELLS: usize = 8;
 fn often(stage: Stage) -> Option<usize> {
     OFTEN.iter().position(|it| *it == stage)
 }
+
+/// The number of classes of importance.
+pub(super) const PRIORITIES: usize = Priority::ALL.len();
 
 /// The longest latency that enters the sum, so that one absurd value cannot turn it over: 24 h.
 const LONGEST: u64 = 24 * 60 * 60 * 1_000_000_000;
@@ -75,6 +86,8 @@ struct Rare {
     provider_errors: [AtomicU64; PROVIDER_CLASSES],
     /// Refusals of the stages that hardly ever refuse.
     rejected: [AtomicU64; STAGES],
+    /// Calls that were shed, by their class.
+    shed: [AtomicU64; PRIORITIES],
     /// What stages in shadow would have refused, and what they would have let wait.
     would_refuse: [AtomicU64; STAGES],
     would_queue: [AtomicU64; STAGES],
@@ -107,6 +120,7 @@ pub(super) struct Totals {
     pub(super) queued: u64,
     pub(super) queue_time: u64,
     pub(super) provider_errors: [u64; PROVIDER_CLASSES],
+    pub(super) shed: [u64; PRIORITIES],
     pub(super) would_refuse: [u64; STAGES],
     pub(super) would_queue: [u64; STAGES],
 }
@@ -189,6 +203,10 @@ impl Counters {
         count(&self.rare.provider_errors[class as usize], 1);
     }
 
+    pub(super) fn shed(&self, priority: Priority) {
+        count(&self.rare.shed[priority as usize], 1);
+    }
+
     pub(super) fn shadowed(&self, stage: Stage, would_be: WouldBe) {
         let counters = match would_be {
             WouldBe::Refused => &self.rare.would_refuse,
@@ -247,6 +265,7 @@ impl Counters {
         totals.queued = read(&rare.queued);
         totals.queue_time = read(&rare.queue_time);
         totals.provider_errors = std::array::from_fn(|it| read(&rare.provider_errors[it]));
+        totals.shed = std::array::from_fn(|it| read(&rare.shed[it]));
         totals.would_refuse = std::array::from_fn(|it| read(&rare.would_refuse[it]));
         totals.would_queue = std::array::from_fn(|it| read(&rare.would_queue[it]));
         totals.last_abandoned = moment(read(&rare.last_abandoned));
@@ -317,6 +336,7 @@ impl Totals {
             queued: self.queued.saturating_sub(baseline.queued),
             queue_time: self.queue_time.saturating_sub(baseline.queue_time),
             provider_errors: each(&self.provider_errors, &baseline.provider_errors),
+            shed: each(&self.shed, &baseline.shed),
             would_refuse: each(&self.would_refuse, &baseline.would_refuse),
             would_queue: each(&self.would_queue, &baseline.would_queue),
         }

@@ -19,6 +19,7 @@ use crate::{
     breaker::{self, Breaker},
     concurrency::Limiter,
     event::{Event, EventKind},
+    priority::Priority,
     rate::RateLimiter,
     rejection::{Name, TimeoutKind},
     retry::{Budget, StopReason},
@@ -154,6 +155,11 @@ impl Operation {
     /// Counts an error that a model API answered with.
     pub fn provider_error(&self, class: ProviderClass) {
         self.counters.provider_error(class);
+    }
+
+    /// Counts the class of a call that was shed; count the refusal with [`rejected`](Self::rejected) as well.
+    pub fn shed(&self, priority: Priority) {
+        self.counters.shed(priority);
     }
 
     /// Counts what a stage in shadow would have done with a call that it let through.

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Outcome, ProviderClass, Stage, Timestamp,
     breaker::State,
+    priority::Priority,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
     shadow::Stages,
@@ -173,6 +174,13 @@ impl Encoder {
             for stage in Stage::ALL {
                 let labels = [("operation", &*it.operation), ("stage", stage.as_str())];
                 self.sample("rampart_rejections_total", &labels, it.totals.rejected[stage as usize]);
+            }
+        }
+        self.counter("rampart_shed_total", "Calls that were shed, by their priority.");
+        for it in readings {
+            for priority in Priority::ALL.into_iter().filter(|priority| it.totals.shed[*priority as usize] > 0) {
+                let labels = [("operation", &*it.operation), ("priority", priority.as_str())];
+                self.sample("rampart_shed_total", &labels, it.totals.shed[priority as usize]);
             }
         }
         self.would_be(

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp, breaker,
+    priority::Priority,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
     shadow::Stages,
@@ -87,6 +88,8 @@ pub struct OperationSnapshot {
     pub queue_time: Duration,
     /// Errors that a model API answered attempts with, by class, in the order of [`ProviderClass::ALL`].
     pub provider_errors: Vec<(ProviderClass, u64)>,
+    /// Calls that were shed, by their class, in the order of [`Priority::ALL`].
+    pub shed: Vec<(Priority, u64)>,
     /// Calls that stages in shadow would have refused, in the order of [`Stage::ALL`].
     pub would_refuse: Vec<(Stage, u64)>,
     /// Calls that stages in shadow would have let wait, in the order of [`Stage::ALL`].
@@ -147,6 +150,7 @@ impl OperationSnapshot {
             queued_calls: totals.queued,
             queue_time: Duration::from_nanos(totals.queue_time),
             provider_errors: ProviderClass::ALL.map(|it| (it, totals.provider_errors[it as usize])).to_vec(),
+            shed: Priority::ALL.map(|it| (it, totals.shed[it as usize])).to_vec(),
             would_refuse: Stage::ALL.map(|it| (it, totals.would_refuse[it as usize])).to_vec(),
             would_queue: Stage::ALL.map(|it| (it, totals.would_queue[it as usize])).to_vec(),
             shadow: parts.shadow,

@@ -42,6 +42,7 @@ impl<E: IntoResponse> IntoResponse for Error<E> {
             Self::Timeout(it) => response_of(it.into()),
             Self::NoEnabledTargets(it) => response_of(it.into()),
             Self::Throttled(it) => response_of(it.into()),
+            Self::Shed(it) => response_of(it.into()),
         }
     }
 }

@@ -203,5 +203,6 @@ fn check(config: &OperationConfig) -> Result<(), InvalidConfig> {
     config.concurrency.check()?;
     config.keys.check()?;
     config.throttle.check()?;
+    config.priority.check()?;
     config.timeout.check()
 }

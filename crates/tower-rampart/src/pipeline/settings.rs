@@ -3,7 +3,14 @@
 use std::time::Duration;
 
 use tower_rampart_config::{OperationConfig, OutcomeAt, Profile};
-use tower_rampart_core::{Stage, breaker, fallback, rate, retry::Attempts, shadow::Stages, timeout};
+use tower_rampart_core::{
+    Stage, breaker, fallback,
+    priority::{self, Priority, Share},
+    rate,
+    retry::Attempts,
+    shadow::Stages,
+    timeout,
+};
 
 use super::keys::KeyedStages;
 
@@ -39,8 +46,31 @@ pub(crate) struct CallSettings {
     pub(crate) may_hold: bool,
     /// The stages that refuse nothing.
     pub(crate) shadow: Stages,
+    /// The share of each class of importance, where these are told apart.
+    pub(crate) priority: Option<PrioritySettings>,
     /// Whether the throttle is on.
     pub(crate) throttle: bool,
+}
+
+/// What a call of each class may take of the concurrency limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct PrioritySettings {
+    default: Priority,
+    shares: [Share; Priority::ALL.len()],
+}
+
+impl From<&priority::Config> for PrioritySettings {
+    fn from(config: &priority::Config) -> Self {
+        Self { default: config.default, shares: Priority::ALL.map(|it| config.share(it)) }
+    }
+}
+
+impl PrioritySettings {
+    /// The class of a call, and what it may take.
+    pub(crate) fn of(&self, stated: Option<Priority>) -> (Priority, Share) {
+        let priority = stated.unwrap_or(self.default);
+        (priority, self.shares[priority as usize])
+    }
 }
 
 /// How a call asks the rate limit.
@@ -77,6 +107,7 @@ impl From<&OperationConfig> for Settings {
             outcome_at: config.classify.outcome_at,
             may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,
             shadow,
+            priority: config.priority.enabled.then(|| PrioritySettings::from(&config.priority)),
             throttle: config.throttle.enabled,
         };
         Self { attempts: Attempts::new(&config.retry, 0), timeout, would_be, call }

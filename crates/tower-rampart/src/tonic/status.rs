@@ -59,6 +59,7 @@ impl<E: Into<BoxError>> From<Error<E>> for Status {
             Error::Timeout(it) => status_of(it.into()),
             Error::NoEnabledTargets(it) => status_of(it.into()),
             Error::Throttled(it) => status_of(it.into()),
+            Error::Shed(it) => status_of(it.into()),
         }
     }
 }

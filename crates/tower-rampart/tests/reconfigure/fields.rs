@@ -12,7 +12,7 @@ use crate::{
     common::{Fault, judge},
     limits::{
         a_minute_later, at_once, fallback, half_accepted, in_ten_seconds, of_a_hundred, queue, queue_wait, second_call,
-        timeouts, tokens_of_a_call,
+        ten_at_once, timeouts, tokens_of_a_call,
     },
     traffic::{
         Script, abandoned, budget, calls_after_a_hint, failures_to_open, good_then_bad, half_slow, hint, hung_probe,
@@ -166,6 +166,10 @@ const POOR: &str = r#"{"retry": {"max_attempts": 3, "backoff": {"base": 0}, "bud
 const SPREAD: &str = r#"{"retry": {"jitter": {"kind": "additive"}}}"#;
 const OVERLOADED: &str =
     r#"{"retry": {"max_attempts": 1}, "circuit_breaker": {"enabled": false}, "throttle": {"minimum_calls": 5}}"#;
+const SHARED: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {}}"#;
+const FIRST_CLASS: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {"default": "critical_plus"}}"#;
+const THIRD_CLASS: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {"default": "sheddable_plus"}}"#;
+const LAST_CLASS: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {"default": "sheddable"}}"#;
 const FULL: &str = r#"{"concurrency": {"max_inflight": 1, "queue_size": 5}}"#;
 
 /// All fields that the pipeline runs on.
@@ -277,6 +281,13 @@ pub const ROWS: &[Row] = &[
     row("throttle.ratio", ["1", "4"], half_accepted, ["some", "all"]).beside(OVERLOADED),
     row("throttle.window", [r#""30s""#, r#""10m""#], a_minute_later, ["all", "some"]).beside(OVERLOADED),
     row("throttle.minimum_calls", ["10", "1000"], of_a_hundred, ["some", "all"]).beside(OVERLOADED),
+    // priority
+    row("priority.enabled", ["false", "true"], ten_at_once, ["10", "9"]).beside(SHARED),
+    row("priority.default", [r#""critical_plus""#, r#""sheddable""#], ten_at_once, ["10", "5"]).beside(SHARED),
+    row("priority.shares.critical_plus", ["1", "0.95"], ten_at_once, ["10", "9"]).beside(FIRST_CLASS),
+    row("priority.shares.critical", ["0.8", "1"], ten_at_once, ["8", "10"]).beside(SHARED),
+    row("priority.shares.sheddable_plus", ["0.6", "0.8"], ten_at_once, ["6", "8"]).beside(THIRD_CLASS),
+    row("priority.shares.sheddable", ["0.1", "0.4"], ten_at_once, ["1", "4"]).beside(LAST_CLASS),
     // shadow
     row("shadow.enabled", ["false", "true"], at_once, ["2", "10"]).beside(LIMITED),
     row("shadow.stages", [r#"["timeout"]"#, r#"["rate_limit"]"#], at_once, ["2", "10"]).beside(LIMITED),

@@ -146,3 +146,17 @@ pub fn a_minute_later(layer: Layer) -> BoxFuture<'static, String> {
     }
     .boxed()
 }
+
+/// The calls out of ten that reach a service which does not answer.
+pub fn ten_at_once(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let backend = Backend::always(Reply::Hang);
+        let service = layer.layer(backend.clone());
+        for _ in 0..10 {
+            drop(spawn(&service, 0));
+            settle().await;
+        }
+        backend.inflight().to_string()
+    }
+    .boxed()
+}

@@ -125,6 +125,14 @@ pub(crate) fn pipeline_that_queues() -> Subject {
     subject
 }
 
+/// Calls wait for permits within the share of their class.
+pub(crate) fn pipeline_with_priority() -> Subject {
+    let overrides = r#"{"concurrency": {"queue_size": 8}, "priority": {"default": "critical_plus"}}"#;
+    let mut subject = plain(Scopes { overrides, waits: true, ..Scopes::default() });
+    subject.queues = true;
+    subject
+}
+
 /// Calls wait for tokens, 50 ms each once the first four are through.
 pub(crate) fn pipeline_that_waits() -> Subject {
     let overrides = r#"{"rate_limit": {"limit": 20, "period": "1s", "burst_size": 4, "on_limit": "wait"},

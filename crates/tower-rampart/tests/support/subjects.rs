@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tower::{Layer, ServiceExt};
 use tower_rampart::{
-    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, RateLimitLayer, RetryLayer, ThrottleLayer,
-    TimeoutLayer, breaker, concurrency, rate_limit, retry, throttle,
+    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, PriorityLayer, RateLimitLayer, RetryLayer,
+    ThrottleLayer, TimeoutLayer, breaker, concurrency, priority::Priority, rate_limit, retry, throttle,
 };
 
 use super::{
@@ -159,6 +159,21 @@ pub(crate) fn timeout() -> Subject {
     let layer = TimeoutLayer::attempt(Duration::from_secs(1)).unwrap();
     let mut subject = Subject::new(move |inner| layer.layer(lifted(inner)), |_| {});
     subject.bounds_time = true;
+    subject
+}
+
+/// A limit that sheds by importance; all calls are of the most important class.
+pub(crate) fn priority() -> Subject {
+    let mut config = concurrency::Config::new(4);
+    config.queue_size = 8;
+    let layer = PriorityLayer::new(config, |_: &u32| Priority::CriticalPlus).unwrap();
+    let [audited, inflight] = [(); 2].map(|()| layer.handle().limit());
+    let mut subject = Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |_| assert_eq!((audited.inflight(), audited.queued()), (0, 0), "a permit or a place was lost"),
+    )
+    .inflight(move || inflight.inflight().into());
+    subject.queues = true;
     subject
 }
 

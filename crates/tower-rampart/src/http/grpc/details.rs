@@ -45,6 +45,7 @@ fn reason(rejection: &Rejection) -> &'static str {
         Rejection::Timeout(_) => "TIMEOUT",
         Rejection::NoEnabledTargets(_) => "NO_ENABLED_TARGETS",
         Rejection::Throttled(_) => "THROTTLED",
+        Rejection::Shed(_) => "SHED",
         _ => "REJECTED",
     }
 }

@@ -35,7 +35,7 @@ impl Refusal<'_> {
     ///
     /// | rejection | code |
     /// |---|---|
-    /// | open circuit, concurrency limit, no enabled target, throttle | 14, `UNAVAILABLE` |
+    /// | open circuit, concurrency limit, no enabled target, throttle, priority | 14, `UNAVAILABLE` |
     /// | rate limit | 8, `RESOURCE_EXHAUSTED` |
     /// | timeout | 4, `DEADLINE_EXCEEDED` |
     ///
