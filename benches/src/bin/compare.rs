@@ -252,7 +252,7 @@ fn print_memory(json: bool, memory: &[memory::Memory]) {
     }
     if !json {
         println!(
-            "\nA limiter with state by key does not exist here yet; governor's is shown for what it will be measured by."
+            "\nA limiter with state by key: cargo run --release -p benches --no-default-features --features keys --bin keys"
         );
     }
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tower_rampart_core::{
     breaker::State,
+    concurrency::Algorithm,
     signals::{PreflightRefusal, Signals},
 };
 
@@ -57,6 +58,8 @@ struct OperationSignals {
     circuit_state: Option<&'static str>,
     current_inflight: u64,
     max_inflight: Option<u32>,
+    /// What moves max_inflight: aimd, vegas or gradient2; null if nothing does.
+    concurrency_algorithm: Option<&'static str>,
     queue_depth: usize,
     rate_remaining: Option<f64>,
     /// Seconds until the rate limit is as full as it gets.
@@ -83,6 +86,7 @@ impl From<Signals> for OperationSignals {
             circuit_state: it.circuit_state.map(State::as_str),
             current_inflight: it.current_inflight,
             max_inflight: it.max_inflight,
+            concurrency_algorithm: it.concurrency_algorithm.map(Algorithm::as_str),
             queue_depth: it.queue_depth,
             rate_remaining: it.rate_remaining,
             rate_reset: it.rate_reset.map(Seconds),

@@ -13,6 +13,11 @@ use std::process::ExitCode;
 use args::Command;
 use failure::Failure;
 
+/// The system's own keeps memory apart for every thread that ever asked for some: the gateway grew to three times its size in half an hour of faults, and
+/// forwarded a sixth less.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = match args::parse(std::env::args_os()) {
         Ok(args) => args,

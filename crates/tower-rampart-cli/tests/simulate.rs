@@ -438,3 +438,42 @@ fn calls_in_flight_are_bounded() {
     let line = complaint(&["simulate", "--preset", "simple", "--trace", "-"], &line.repeat(100_001));
     assert!(line.contains("line 100001: more than 100000 calls are in flight"), "{line}");
 }
+
+#[test]
+fn cache_answers_by_the_key_of_the_trace_and_stands_in_while_the_service_is_down() {
+    let document = plain(json!({"cache": {"ttl": "1s", "stale_if_error": "1m", "max_wait": "10s"}}));
+    let keyed = |at, outcome: &str, key: &str| with(call(at, &[outcome]), json!({"key": key, "latency_ms": [50]}));
+    let lines = [
+        keyed(0, "ok", "a"),
+        keyed(10, "transient", "a"),
+        keyed(60, "transient", "a"),
+        keyed(70, "ok", "b"),
+        call(80, &["ok"]),
+        keyed(2000, "transient", "a"),
+        keyed(2100, "transient", "c"),
+    ];
+    let replayed = simulate(&document, &lines);
+    let of = |line: usize| {
+        let ended = replayed.call(line);
+        let said = |field: &str| ended[field].as_str().unwrap_or_default().to_owned();
+        (
+            ended["ended_ms"].as_u64().expect("a time"),
+            ended["attempts"].as_u64().expect("a count"),
+            said("result"),
+            said("served_by"),
+        )
+    };
+    let expected = [
+        (50, 1, "ok", "primary"),
+        (50, 0, "ok", "cache"),
+        (60, 0, "ok", "cache"),
+        (120, 1, "ok", "primary"),
+        (80, 1, "ok", "primary"),
+        (2050, 1, "transient", "cache"),
+        (2150, 1, "transient", "primary"),
+    ];
+    for (line, (ended, attempts, result, served_by)) in expected.into_iter().enumerate() {
+        assert_eq!(of(line), (ended, attempts, result.to_owned(), served_by.to_owned()), "line {line}");
+    }
+    assert_eq!(replayed.call(1)["admitted"], false, "nothing was attempted");
+}

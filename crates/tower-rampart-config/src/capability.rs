@@ -66,10 +66,8 @@ capabilities! {
     TokensPerMinute = "tokens_per_minute", "limits on tokens per minute";
     /// `rate_limit.learn_from_headers`.
     LearnFromHeaders = "learn_from_headers", "limits learnt from response headers";
-    /// `concurrency.adaptive`.
-    AdaptiveConcurrency = "adaptive_concurrency", "an adaptive concurrency limit";
     /// The stage `cache`.
-    Cache = "cache", "the cache stage";
+    Cache = "cache", "a key of requests and answers that can be kept";
     /// The stage `hedge`.
     Hedge = "hedge", "the hedge stage";
     /// The stage `chaos`.
@@ -130,11 +128,13 @@ impl Capabilities {
             .with(Capability::Keyed)
             .with(Capability::ClientIp)
             .with(Capability::TrustedHops)
+            .with(Capability::Cache)
     }
 
-    /// A gRPC service or client behind the layers of this suite: what HTTP ones serve, but for model APIs, whose errors are JSON.
+    /// A gRPC service or client behind the layers of this suite: what HTTP ones serve, but for model APIs, whose errors are JSON, and the cache, which POST is
+    /// not kept by.
     pub const fn grpc() -> Self {
-        Self::http().without(Capability::ModelApiProfile)
+        Self::http().without(Capability::ModelApiProfile).without(Capability::Cache)
     }
 
     /// A plain function or a generic service.

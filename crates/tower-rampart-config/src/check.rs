@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Pairs of which the first must not exceed the second.
-const ORDERED: [(&str, &str); 7] = [
+const ORDERED: [(&str, &str); 10] = [
     ("priority.shares.critical", "priority.shares.critical_plus"),
     ("priority.shares.sheddable_plus", "priority.shares.critical"),
     ("priority.shares.sheddable", "priority.shares.sheddable_plus"),
@@ -20,6 +20,9 @@ const ORDERED: [(&str, &str); 7] = [
     ("circuit_breaker.recovery_timeout", "circuit_breaker.recovery_timeout_max"),
     ("circuit_breaker.minimum_calls", "circuit_breaker.window.size"),
     ("concurrency.adaptive.min", "concurrency.adaptive.max"),
+    ("concurrency.adaptive.min", "concurrency.max_inflight"),
+    ("concurrency.max_inflight", "concurrency.adaptive.max"),
+    ("cache.max_body_bytes", "cache.max_bytes"),
 ];
 
 /// Judges the base and every operation.
@@ -271,6 +274,7 @@ impl Judge<'_> {
             .and_then(|()| config.throttle.check())
             .and_then(|()| config.priority.check())
             .and_then(|()| config.timeout.check())
+            .and_then(|()| config.cache.check())
             .and_then(|()| config.keys.check());
         let error: InvalidConfig = checked.err()?;
         let message = format!("{error}{}", self.whose());
@@ -280,17 +284,16 @@ impl Judge<'_> {
     fn capabilities(&self, capabilities: Capabilities) -> Vec<Violation> {
         let mut found = Vec::new();
         for (path, held) in &self.merged.0 {
+            let needs = field::find(path).and_then(|it| (it.needs)(&held.value));
+            let Some(missing) = needs.filter(|it| !capabilities.has(*it)) else { continue };
             let section = path.split('.').next().unwrap_or_default();
             if self.value(&join(section, "enabled")) == Some(Value::Bool(false)) {
                 continue;
             }
-            let needs = field::find(path).and_then(|it| (it.needs)(&held.value));
-            if let Some(missing) = needs.filter(|it| !capabilities.has(*it)) {
-                let place = self.place(path);
-                let place = place.strip_suffix(".enabled").unwrap_or(&place);
-                let stage = path.strip_suffix(".enabled").unwrap_or(path);
-                found.push(unsupported(place.to_owned(), stage, missing));
-            }
+            let place = self.place(path);
+            let place = place.strip_suffix(".enabled").unwrap_or(&place);
+            let stage = path.strip_suffix(".enabled").unwrap_or(path);
+            found.push(unsupported(place.to_owned(), stage, missing));
         }
         let retry = &self.config.retry;
         if retry.enabled && retry.max_attempts > 1 && !capabilities.has(Capability::CloneRequest) {

@@ -2,6 +2,7 @@
 
 mod answers;
 mod breaker;
+mod cache;
 mod flat;
 mod guards;
 mod later;
@@ -173,12 +174,13 @@ const fn max_keys(path: &'static str, target: Target) -> Field {
 
 /// All fields.
 pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
-    let groups: [&'static [Field]; 8] = [
+    let groups: [&'static [Field]; 9] = [
         flat::FIELDS,
         breaker::FIELDS,
         retry::FIELDS,
         limits::FIELDS,
         answers::FIELDS,
+        cache::FIELDS,
         guards::FIELDS,
         later::FIELDS,
         monitoring::FIELDS,

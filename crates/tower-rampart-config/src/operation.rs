@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tower_rampart_core::{breaker, concurrency, fallback, priority, rate, retry, shadow, throttle, timeout};
+use tower_rampart_core::{breaker, cache, concurrency, fallback, priority, rate, retry, shadow, throttle, timeout};
 
 use crate::{KeysConfig, field::Field, print, value::Value};
 
@@ -70,6 +70,33 @@ impl Default for HttpConfig {
     }
 }
 
+/// What a cache has beside it for HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpCacheConfig {
+    /// The most bytes of the body of an answer that is kept, 0 to 10 000 000. Default: 262 144. Longer ones stream through.
+    pub max_body_bytes: u32,
+    /// Request headers that tell answers to one URL apart, in lower case. An answer whose `Vary` names others is not kept. Default: `accept`,
+    /// `accept-encoding`, `accept-language`.
+    pub key_headers: Vec<String>,
+    /// Whether POST requests under the profile of model APIs are kept by what they ask for. Default: false.
+    pub model_api: bool,
+    /// The members of such a request that do not tell answers apart. Default: `user`, `stream`.
+    pub ignore_fields: Vec<String>,
+}
+
+impl Default for HttpCacheConfig {
+    fn default() -> Self {
+        let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Self {
+            max_body_bytes: 262_144,
+            key_headers: list(&["accept", "accept-encoding", "accept-language"]),
+            model_api: false,
+            ignore_fields: list(&["user", "stream"]),
+        }
+    }
+}
+
 /// What a fallback that is data answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -103,6 +130,10 @@ pub struct OperationConfig {
     pub fallback: fallback::Config,
     /// What a fallback that is data answers.
     pub fallback_answer: FallbackAnswer,
+    /// The cache; off unless the document has one.
+    pub cache: cache::Config,
+    /// What the cache has beside it for HTTP.
+    pub http_cache: HttpCacheConfig,
     /// By what the state of the stages is kept.
     pub keys: KeysConfig,
     /// What is particular to HTTP.
@@ -125,6 +156,8 @@ impl Default for OperationConfig {
         rate_limit.enabled = false;
         let mut concurrency = concurrency::Config::default();
         concurrency.enabled = false;
+        let mut cache = cache::Config::default();
+        cache.enabled = false;
         let mut priority = priority::Config::default();
         priority.enabled = false;
         let mut throttle = throttle::Config::default();
@@ -138,6 +171,8 @@ impl Default for OperationConfig {
             timeout: timeout::Config::default(),
             fallback: fallback::Config::default(),
             fallback_answer: FallbackAnswer::default(),
+            cache,
+            http_cache: HttpCacheConfig::default(),
             keys: KeysConfig::default(),
             http: HttpConfig::default(),
             classify: ClassifyConfig::default(),

@@ -103,6 +103,11 @@ impl Merged {
         if let Window::Count { size } = config.circuit_breaker.window {
             config.circuit_breaker.minimum_calls = config.circuit_breaker.minimum_calls.min(size);
         }
+        // A limit that moves begins within its bounds, unless somebody says where.
+        let limit = &mut config.concurrency;
+        if let (Some(adaptive), None) = (limit.adaptive, self.get("concurrency.max_inflight")) {
+            limit.max_inflight = limit.max_inflight.max(adaptive.min).min(adaptive.max);
+        }
         // Calls of model APIs are POST.
         if config.classify.profile == Profile::ModelApi && self.get("retry.methods").is_none() {
             config.retry.methods = Methods::All;

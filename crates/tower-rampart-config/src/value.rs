@@ -7,6 +7,7 @@ use tower_rampart_core::{
     ClassKind, Code, Stage,
     breaker::{HalfOpenPolicy, Matcher, Scope, Window},
     classify::Method,
+    concurrency,
     priority::Priority,
     rate::{Algorithm, OnLimit},
     retry::{JitterKind, Methods},
@@ -217,6 +218,7 @@ words! {
     HalfOpenPolicy { FirstFailure = "first_failure", Rate = "rate" }
     JitterKind { None = "none", Full = "full", Equal = "equal", Decorrelated = "decorrelated", Additive = "additive" }
     Algorithm { Gcra = "gcra", TokenBucket = "token_bucket", FixedWindow = "fixed_window", SlidingWindow = "sliding_window" }
+    concurrency::Algorithm { Aimd = "aimd", Vegas = "vegas", Gradient2 = "gradient2" }
     OnLimit { Reject = "reject", Wait = "wait" }
     OutcomeAt { Headers = "headers", EndOfBody = "end_of_body" }
     Priority { CriticalPlus = "critical_plus", Critical = "critical", SheddablePlus = "sheddable_plus", Sheddable = "sheddable" }

@@ -272,10 +272,10 @@ fn a_slow_call_rule_may_take_its_halves_from_the_base_and_the_override() {
 
 #[test]
 fn the_merge_is_judged_together_with_the_fields() {
-    let text = r#"{"retry_attempts": 99, "rate_limit": {"burst_size": 2}, "cache": {"ttl": 5}}"#;
+    let text = r#"{"retry_attempts": 99, "rate_limit": {"burst_size": 2}, "monitoring": {"max_events": 5}}"#;
     let result = validate(text, Limits::text(), &Capabilities::http(), None);
     let paths: Vec<&str> = result.violations.iter().map(|it| it.path.as_str()).collect();
-    assert_eq!(paths, ["retry_attempts", "rate_limit", "cache"]);
+    assert_eq!(paths, ["retry_attempts", "rate_limit", "monitoring.max_events"]);
 }
 
 #[test]
@@ -340,11 +340,6 @@ fn what_a_host_cannot_serve_is_refused_by_name() {
             "rate_limit.learn_from_headers",
             "learn_from_headers",
         ),
-        (
-            r#"{"concurrency": {"adaptive": {"algorithm": "aimd"}}}"#,
-            "concurrency.adaptive.algorithm",
-            "adaptive_concurrency",
-        ),
         (r#"{"concurrency": {"per_key": "client_ip"}}"#, "concurrency.per_key", "client_ip"),
         (r#"{"classify": {"outcome_at": "end_of_body"}}"#, "classify.outcome_at", "end_of_body"),
         (r#"{"http": {"outcome_at": "end_of_body"}}"#, "http.outcome_at", "end_of_body"),
@@ -383,10 +378,11 @@ fn http_hosts_serve_what_is_http_and_not_what_only_a_gateway_or_nobody_can() {
         r#"{"circuit_breaker": {"per_key": "authority", "max_keys": 9}, "concurrency": {"per_key": "route"}}"#,
         r#"{"rate_limit": {"requests_per_second": 1, "per_key": "client_ip"}, "http": {"trusted_hops": 1}}"#,
         r#"{"rate_limit": {"requests_per_second": 1, "per_key": "header:x-tenant", "key_limits": {"acme": 9}}}"#,
+        r#"{"cache": {"ttl": "1m", "key_headers": ["x-tenant"], "max_body_bytes": 9}}"#,
     ];
     for text in served {
         assert!(validate(text, Limits::text(), &Capabilities::http(), None).is_valid, "{text}");
-        let is_model = text.contains("model_api");
+        let is_model = text.contains("model_api") || text.contains("cache");
         assert_eq!(validate(text, Limits::text(), &Capabilities::grpc(), None).is_valid, !is_model, "{text}");
         assert!(!validate(text, Limits::text(), &Capabilities::function(), None).is_valid, "{text}");
     }
@@ -395,8 +391,6 @@ fn http_hosts_serve_what_is_http_and_not_what_only_a_gateway_or_nobody_can() {
         r#"{"fallback": {"targets": ["http://b"]}}"#,
         r#"{"fallback": {"status": 503}}"#,
         r#"{"monitoring": {"max_events": 5}}"#,
-        r#"{"concurrency": {"adaptive": {"algorithm": "aimd"}}}"#,
-        r#"{"cache": {}}"#,
         r#"{"hedge": {"delay": "1s"}}"#,
         r#"{"chaos": {"enabled": true}}"#,
     ];
@@ -627,11 +621,41 @@ fn messages_name_the_value_and_the_range() {
             r#"{"preset": "development", "exponential_min": 9}"#,
             "exponential_min must be at most retry.backoff.max (got 9s and 5s)",
         ),
+        (
+            r#"{"concurrency": {"max_inflight": 60, "adaptive": {"algorithm": "vegas", "max": 50}}}"#,
+            "concurrency.max_inflight must be at most concurrency.adaptive.max (got 60 and 50)",
+        ),
+        (
+            r#"{"concurrency": {"max_inflight": 4, "adaptive": {"algorithm": "aimd", "min": 5}}}"#,
+            "concurrency.adaptive.min must be at most concurrency.max_inflight (got 5 and 4)",
+        ),
+        (
+            r#"{"concurrency": {"max_inflight": 2000, "adaptive": {"algorithm": "gradient2"}}}"#,
+            "concurrency.max_inflight must be at most concurrency.adaptive.max (got 2000 and 1000)",
+        ),
     ];
     for (text, message) in cases {
         let result = validate(text, Limits::text(), &Capabilities::all(), None);
         assert_eq!(result.errors, [message], "{text}");
     }
+}
+
+#[test]
+fn a_limit_that_moves_begins_within_its_bounds_unless_somebody_says_where() {
+    let document = r#"{"concurrency": {"adaptive": {"algorithm": "vegas", "max": 50}},
+        "operation_overrides": {"qa": {"concurrency": {"adaptive": {"algorithm": "aimd", "min": 200, "max": 300}}},
+                                "export": {"concurrency": {"max_inflight": 7}}}}"#;
+    let config = ResilienceConfig::from_json(document).unwrap();
+    let limit = |operation: &str| config.operation(operation).concurrency;
+    let [base, qa, export] = ["other", "qa", "export"].map(limit);
+    assert_eq!([base.max_inflight, qa.max_inflight, export.max_inflight], [50, 200, 7]);
+    let bounds =
+        |it: tower_rampart_core::concurrency::Config| it.adaptive.map(|it| (it.algorithm.as_str(), it.min, it.max));
+    assert_eq!(bounds(base), Some(("vegas", 1, 50)));
+    assert_eq!(bounds(qa), Some(("aimd", 200, 300)));
+    assert_eq!(bounds(export), bounds(base));
+    let printed = ResilienceConfig::from_json(&config.to_json().to_string()).unwrap();
+    assert_eq!(["other", "qa", "export"].map(|it| printed.operation(it).concurrency), [base, qa, export]);
 }
 
 #[test]

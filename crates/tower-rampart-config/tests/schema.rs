@@ -218,7 +218,7 @@ fn each_rule_that_is_said_to_be_beyond_schemas_is() {
         assert!(result.violations.iter().any(|it| it.code == code), "{text:.80}: {:?}", result.violations);
         assert!(SCHEMA.is_valid(&serde_json::from_str(text).unwrap()), "{text:.80}");
     }
-    let text = r#"{"cache": {}, "operation_overrides": {"qa": "critical"}}"#;
+    let text = r#"{"fallback": {"status": 503}, "operation_overrides": {"qa": "critical"}}"#;
     let result = validate(text, Limits::file(), &Capabilities::http(), Some(&["export"]));
     let codes: Vec<ViolationCode> = result.violations.iter().map(|it| it.code).collect();
     assert_eq!(codes, [ViolationCode::UnknownOperation, ViolationCode::Unsupported]);

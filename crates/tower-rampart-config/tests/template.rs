@@ -148,7 +148,7 @@ fn overrides_take_the_place_of_whole_fields_and_are_judged_like_any_document() {
         (r#"{"retry": {"max_attempts": 4}}"#, "retry_attempts", ViolationCode::Conflict),
         (r#"{"retry_attempts": 2, "retry_attempts": 3}"#, "retry_attempts", ViolationCode::DuplicateKey),
         (r#"{"exponential_min": 9, "exponential_max": 8}"#, "exponential_min", ViolationCode::CrossField),
-        (r#"{"cache": {}}"#, "cache", ViolationCode::Unsupported),
+        (r#"{"fallback": {"status": 503}}"#, "fallback.status", ViolationCode::Unsupported),
         ("[]", "", ViolationCode::NotAnObject),
         ("{", "", ViolationCode::Syntax),
     ];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::{
     Stage, Timestamp,
     breaker::State,
+    concurrency::Algorithm,
     rate::OnLimit,
     registry::{Operation, OperationSnapshot},
     rejection::Name,
@@ -30,8 +31,10 @@ pub struct Signals {
     pub circuit_state: Option<State>,
     /// Calls that hold a permit of the concurrency limiter; without one, calls in flight.
     pub current_inflight: u64,
-    /// The concurrency limit.
+    /// The concurrency limit as it is now.
     pub max_inflight: Option<u32>,
+    /// What moves it; `None` if nothing does.
+    pub concurrency_algorithm: Option<Algorithm>,
     /// Calls that wait for a permit or for their turn at the rate limiter.
     pub queue_depth: usize,
     /// Calls that the rate limiter would admit now, with the fraction that is already refilled; `None` too where calls are not limited.
@@ -105,6 +108,7 @@ impl From<&OperationSnapshot> for Signals {
             circuit_state,
             current_inflight: it.concurrency.map_or(it.inflight, |concurrency| u64::from(concurrency.inflight)),
             max_inflight: it.concurrency.map(|concurrency| concurrency.max_inflight),
+            concurrency_algorithm: it.concurrency.and_then(|concurrency| concurrency.algorithm),
             queue_depth: it.concurrency.map_or(0, |concurrency| concurrency.queued)
                 + it.rate.map_or(0, |rate| rate.queued)
                 + it.tokens.map_or(0, |tokens| tokens.queued),

@@ -16,7 +16,7 @@ use std::{
 
 use tower_rampart_core::{
     Timestamp,
-    concurrency::{self, Admission, Limiter, Ticket},
+    concurrency::{self, Adaptive, Admission, Limiter, Sample, Ticket},
     rate::{self, Algorithm, OnLimit, RateLimiter, Turn},
     retry::{Budget, BudgetConfig},
 };
@@ -243,6 +243,28 @@ fn raising_the_limit_while_a_permit_comes_back_serves_everybody() {
             assert!(limiter.poll_ticket(&ticket, Waker::noop()).is_ready());
         }
         assert_eq!(limiter.inflight(), 2);
+    });
+}
+
+#[test]
+fn limit_that_grows_while_a_call_joins_the_queue_serves_it() {
+    interleavings::explore(None, || {
+        let mut config = concurrency_config(1);
+        config.adaptive = Some(Adaptive::new(concurrency::Algorithm::Aimd));
+        let limiter = Arc::new(Limiter::new("x", config).unwrap());
+        let _held = limiter.try_acquire().unwrap();
+        let sample = Sample::answered(Timestamp::from_millis(1), Timestamp::from_millis(2));
+        for _ in 1..32 {
+            limiter.record(&sample);
+        }
+        let other = Arc::clone(&limiter);
+        let thread = interleavings::spawn(move || other.record(&sample));
+        let admission = limiter.enqueue().unwrap();
+        thread.join().unwrap();
+        if let Admission::Queued(ticket) = admission {
+            assert!(limiter.poll_ticket(&ticket, Waker::noop()).is_ready(), "there is room and it waits");
+        }
+        assert_eq!((limiter.max_inflight(), limiter.inflight(), limiter.queued()), (2, 2, 0));
     });
 }
 

@@ -154,6 +154,30 @@ fn busy(registry: &Registry, name: &str) {
 }
 
 #[test]
+fn what_moves_a_limit_is_said_where_something_does() {
+    let registry = registry();
+    busy(&registry, "fixed");
+    let mut config = concurrency::Config::new(3);
+    config.adaptive = Some(concurrency::Adaptive::new(concurrency::Algorithm::Vegas));
+    let limiter = Arc::new(Limiter::new("moving", config).unwrap());
+    registry.operation("moving").unwrap().attach_concurrency_limiter(Arc::clone(&limiter));
+    let read = || parse(&registry.prometheus_text());
+    let samples = read();
+    for (algorithm, expected) in [("aimd", 0.0), ("vegas", 1.0), ("gradient2", 0.0)] {
+        let labels = [("operation", "moving"), ("algorithm", algorithm)];
+        assert_is(&samples, "rampart_concurrency_algorithm", &labels, expected);
+    }
+    assert!(!registry.prometheus_text().contains(r#"rampart_concurrency_algorithm{operation="fixed""#));
+    let signals = registry.signals("moving").unwrap();
+    assert_eq!(signals.concurrency_algorithm, Some(concurrency::Algorithm::Vegas));
+    let at = Timestamp::from_millis(1);
+    limiter.record(&concurrency::Sample::dropped(at, at));
+    assert_is(&read(), "rampart_concurrency_max", &[("operation", "moving")], 2.0);
+    limiter.reconfigure(concurrency::Config::new(3)).unwrap();
+    assert!(!registry.prometheus_text().contains("rampart_concurrency_algorithm{"));
+}
+
+#[test]
 fn every_number_is_there() {
     let registry = registry();
     busy(&registry, "a");

@@ -1,6 +1,9 @@
 //! How a request is kept for another attempt or a fallback; what is done with it is the business of `retry` and `fallback`.
 
-use std::time::Duration;
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 /// Makes a second copy of a request, where that is possible.
 #[diagnostic::on_unimplemented(
@@ -15,6 +18,13 @@ pub trait CloneRequest<Req> {
     /// Whether a copy that was kept can still be sent: of a body that streams through, more may have passed than was kept.
     fn can_send(&self, _request: &Req) -> bool {
         true
+    }
+
+    /// Hands the whole body of the request to `read`, which stays what it is, once all of it is there; `None` where it cannot be known before the request is sent.
+    /// Asked only by a cache whose key is in the body. Default: there is none.
+    fn poll_body(&self, _request: &Req, _cx: &mut Context<'_>, read: &mut dyn FnMut(Option<&[u8]>)) -> Poll<()> {
+        read(None);
+        Poll::Ready(())
     }
 
     /// Tells the request which attempt it is, 1 for the first, and how much time is left for the whole call, if that is bounded and anyone

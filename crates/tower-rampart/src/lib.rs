@@ -19,7 +19,7 @@
 //! |---|---|
 //! | everything, from a preset or a JSON document | [`ResilienceLayer`], [`PresetBuilder`] |
 //! | a plain async function protected | [`Resilience`] |
-//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`ThrottleLayer`], [`PriorityLayer`] |
+//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`AdaptiveConcurrencyLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`CacheLayer`], [`ThrottleLayer`], [`PriorityLayer`] |
 //! | gRPC clients and servers of tonic protected | `tonic`, with the feature of that name |
 //! | the configuration replaced while calls flow | [`reload`] |
 //! | the numbers | [`Registry`] |
@@ -27,10 +27,14 @@
 //! Each layer is a feature; all are on by default but `http` and `watch`. Nothing on the call path allocates, boxes a future, locks
 //! asynchronously or spawns a task.
 
+#[cfg(feature = "adaptive-concurrency")]
+pub mod adaptive_concurrency;
 #[cfg(feature = "axum")]
 pub mod axum;
 #[cfg(feature = "breaker")]
 pub mod breaker;
+#[cfg(feature = "cache")]
+pub mod cache;
 pub mod classify;
 pub mod clock;
 mod clone_request;
@@ -59,13 +63,17 @@ pub mod retry;
 pub mod throttle;
 #[cfg(feature = "timeout")]
 pub mod timeout;
-#[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout"))]
+#[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout", feature = "cache"))]
 mod timer;
 #[cfg(feature = "tonic")]
 pub mod tonic;
 
+#[cfg(feature = "adaptive-concurrency")]
+pub use adaptive_concurrency::AdaptiveConcurrencyLayer;
 #[cfg(feature = "breaker")]
 pub use breaker::CircuitBreakerLayer;
+#[cfg(feature = "cache")]
+pub use cache::CacheLayer;
 pub use clone_request::{CloneRequest, Cloned, NotCloned};
 #[cfg(feature = "concurrency")]
 pub use concurrency::ConcurrencyLimitLayer;

@@ -8,9 +8,16 @@ use std::{future::Ready, io, time::Duration};
 use alloc_tracker::{Allocator, Session};
 use tower::{Layer, Service, ServiceExt, util::ServiceFn};
 use tower_rampart::{
-    CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error, FallbackLayer, Preset, PresetBuilder,
-    RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, ThrottleLayer, TimeoutLayer, Verdict, breaker,
-    classify::Given, concurrency, key::Key, pipeline::Custom, rate_limit, retry, throttle,
+    AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error,
+    FallbackLayer, Preset, PresetBuilder, RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer, ThrottleLayer,
+    TimeoutLayer, Verdict,
+    adaptive_concurrency::{Adaptive, Algorithm},
+    breaker, cache,
+    classify::Given,
+    concurrency,
+    key::Key,
+    pipeline::Custom,
+    rate_limit, retry, throttle,
 };
 use tower_rampart_config::{Capabilities, Capability};
 
@@ -119,10 +126,25 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
     count(table, "rate_limit", RateLimitLayer::new(wide).unwrap().layer(inner()), answered).await;
     count(table, "rate_limit, waiting", RateLimitLayer::new(waiting).unwrap().layer(inner()), answered).await;
     count(table, "concurrency", ConcurrencyLimitLayer::new(queued).unwrap().layer(inner()), answered).await;
+    for (name, algorithm) in [("adaptive, aimd", Algorithm::Aimd), ("adaptive, gradient2", Algorithm::Gradient2)] {
+        queued.adaptive = Some(Adaptive::new(algorithm).between(1, 20));
+        count(table, name, AdaptiveConcurrencyLayer::new(queued).unwrap().layer(inner()), answered).await;
+    }
     count(table, "timeout", TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(inner()), answered).await;
     let throttle: ThrottleLayer = ThrottleLayer::new(throttle::Config::default()).unwrap();
     count(table, "throttle", throttle.layer(inner()), answered).await;
     count(table, "fallback", FallbackLayer::builder().value(1).build().layer(inner()), answered).await;
+    let hit = |_: &u64| Some(());
+    count(table, "cache, hit", CacheLayer::new(cache::Config::default(), hit).unwrap().layer(inner()), answered).await;
+    count(
+        table,
+        "every stage, cache, hit",
+        every_stage(r#"{"cache": {}}"#).cache(hit).build().unwrap().layer(plain()),
+        answered,
+    )
+    .await;
+    let off = every_stage("{}").cache(hit).build().unwrap();
+    count(table, "every stage, cache off", off.layer(plain()), answered).await;
     count(table, "production", ResilienceLayer::from_preset("production").unwrap().layer(plain()), answered).await;
     count(
         table,
@@ -146,6 +168,16 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
         .await;
     let by_attempt =
         r#"{"circuit_breaker": {"scope": "attempt"}, "rate_limit": {"scope": "attempt", "on_limit": "wait"}}"#;
+    count(
+        table,
+        "every stage, adaptive",
+        every_stage(r#"{"concurrency": {"max_inflight": 10, "adaptive": {"algorithm": "vegas"}}}"#)
+            .build()
+            .unwrap()
+            .layer(plain()),
+        answered,
+    )
+    .await;
     count(
         table,
         "every stage, by attempt",

@@ -422,7 +422,7 @@ async fn reports_go_to_code_and_into_the_extensions() {
 #[test]
 fn what_a_client_cannot_serve_is_refused_by_name() {
     for (document, missing) in [
-        (r#"{"cache": {"enabled": true}}"#, "cache"),
+        (r#"{"fallback": {"status": 503}}"#, "fallback_answer"),
         (r#"{"hedge": {"delay": "1s"}}"#, "hedge"),
         (r#"{"fallback": {"enabled": true}}"#, "fallback"),
     ] {

@@ -218,6 +218,45 @@ async fn answer_that_goes_on_is_held_against_its_own_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn limit_that_moves_does_so_for_each_key_by_itself() {
+    let document = r#"{"concurrency": {"max_inflight": 2, "per_key": "header:x-tenant", "adaptive": {"algorithm": "aimd"}},
+        "retry": {"enabled": false}, "circuit_breaker": {"enabled": false}}"#;
+    let layer = server(document);
+    let refusing = layer.layer(service_fn(|_: Request<Body>| async {
+        Ok::<_, Infallible>(Response::builder().status(503).body(Body::from("busy")).unwrap())
+    }));
+    let hanging = layer.layer(service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>()));
+    let service = layer.layer(service_fn(hello));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(ask(&refusing, request("noisy")).await.0, 503);
+    let calls = ["noisy", "quiet"].map(|it| tokio::spawn(hanging.clone().oneshot(request(it))));
+    tokio::task::yield_now().await;
+    let (status, body) = ask(&service, request("noisy")).await;
+    assert!(status == 503 && body.contains("per key"), "its limit is one: {status} {body}");
+    assert_eq!(ask(&service, request("quiet")).await.0, 200, "the other's is two");
+    calls.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_moves_the_limit_once_its_body_has_ended() {
+    let document = r#"{"classify": {"outcome_at": "end_of_body"}, "circuit_breaker": {"enabled": false},
+        "concurrency": {"max_inflight": 1, "adaptive": {"algorithm": "aimd"}}}"#;
+    for (is_read, limit) in [(false, 1), (true, 2)] {
+        let layer = ClientLayer::from_json(document).unwrap();
+        let client = hosts(&layer, Arc::new(AtomicBool::new(false)));
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let request = Request::get("http://a.example/").body(Body::default()).unwrap();
+            let answer = client.clone().oneshot(request).await.unwrap();
+            if is_read {
+                assert!(answer.into_body().collect().await.is_ok());
+            }
+        }
+        assert_eq!(layer.handle().signals().max_inflight, Some(limit), "read to its end: {is_read}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn order_of_an_operator_holds_for_every_key() {
     let layer = ClientLayer::from_json(BY_HOST).unwrap();
     let client = hosts(&layer, Arc::new(AtomicBool::new(true)));

@@ -110,11 +110,6 @@ fn a_stage_that_this_pipeline_cannot_serve_is_refused_by_name_with_what_is_missi
             "rate_limit.learn_from_headers",
             "learn_from_headers",
         ),
-        (
-            r#"{"concurrency": {"adaptive": {"algorithm": "aimd"}}}"#.to_owned(),
-            "concurrency.adaptive.algorithm",
-            "adaptive_concurrency",
-        ),
         (r#"{"classify": {"profile": "grpc"}}"#.to_owned(), "classify.profile", "grpc_profile"),
         (r#"{"classify": {"outcome_at": "end_of_body"}}"#.to_owned(), "classify.outcome_at", "end_of_body"),
         (r#"{"retry": {"methods": ["POST"]}}"#.to_owned(), "retry.methods", "http"),

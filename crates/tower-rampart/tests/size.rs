@@ -4,8 +4,9 @@ use std::{future::Ready, io, mem::size_of, time::Duration};
 
 use tower::{Layer, Service, util::ServiceFn};
 use tower_rampart::{
-    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, RateLimitLayer, ResilienceLayer, RetryLayer,
-    ThrottleLayer, TimeoutLayer, breaker, concurrency, rate_limit, retry, throttle,
+    AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer,
+    RateLimitLayer, ResilienceLayer, RetryLayer, ThrottleLayer, TimeoutLayer, breaker, cache, concurrency, rate_limit,
+    retry, throttle,
 };
 
 /// What the whole pipeline may add to the inner future, in bytes.
@@ -33,9 +34,11 @@ fn the_pipelines_future_keeps_its_budget() {
         ("retry", added(&RetryLayer::new(retry::Config::default()).unwrap())),
         ("rate_limit", added(&RateLimitLayer::new(rate_limit::Config::default()).unwrap())),
         ("concurrency", added(&ConcurrencyLimitLayer::new(concurrency::Config::default()).unwrap())),
+        ("adaptive", added(&AdaptiveConcurrencyLayer::new(concurrency::Config::default()).unwrap())),
         ("throttle", added(&ThrottleLayer::new(throttle::Config::default()).unwrap())),
         ("timeout", added(&TimeoutLayer::attempt(Duration::from_secs(1)).unwrap())),
         ("fallback", added(&FallbackLayer::builder().value(1).build())),
+        ("cache", added(&CacheLayer::new(cache::Config::default(), |request: &u64| Some(*request)).unwrap())),
         ("pipeline", added(&ResilienceLayer::from_preset("production").unwrap())),
     ];
     println!("bytes that a layer's future adds to the inner future");

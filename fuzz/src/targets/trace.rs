@@ -37,7 +37,7 @@ pub fn check(bytes: &[u8]) {
             Op::Call(call) => {
                 for index in [0, 1, usize::MAX] {
                     let (word, latency) = call.attempt(index);
-                    assert!(latency <= DAY && !word.as_str().is_empty());
+                    assert!(latency.is_none_or(|it| it <= DAY) && !word.as_str().is_empty());
                 }
                 assert!(call.cost >= 1);
                 assert!(call.retry_after.max(call.time_left).is_none_or(|it| it <= DAY));
@@ -45,6 +45,9 @@ pub fn check(bytes: &[u8]) {
             Op::Cancel(call) => assert!(call < line.number),
             // A document or none: the replay tells which.
             Op::Reload(document) => drop(ResilienceConfig::from_file_text(document.get())),
+            Op::Backend(servers, latency) => {
+                assert!(servers.is_none_or(|it| it > 0) && latency.is_none_or(|it| it <= DAY));
+            }
             Op::Reset | Op::Trip | Op::ForceOpen | Op::ForceClose | Op::Observe => {}
         }
     }

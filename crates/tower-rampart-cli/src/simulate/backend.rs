@@ -20,7 +20,11 @@ use tower_rampart::{
 };
 use tower_rampart_core::classify::Method;
 
-use super::{trace::Script, word::Word};
+use super::{
+    servers::{Place, Servers},
+    trace::Script,
+    word::Word,
+};
 
 /// A call as its attempts see it.
 #[derive(Debug)]
@@ -77,6 +81,13 @@ impl Play {
 #[derive(Clone, Debug)]
 pub(crate) struct Request(pub(crate) Rc<Play>);
 
+impl Request {
+    /// What it has in common with other calls; answers are kept by it.
+    pub(crate) fn key(&self) -> Option<Box<str>> {
+        self.0.script.key.clone()
+    }
+}
+
 /// A good answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reply {
@@ -92,8 +103,8 @@ pub(crate) struct Refusal {
 }
 
 /// The service.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Backend;
+#[derive(Clone, Debug)]
+pub(crate) struct Backend(pub(crate) Servers);
 
 impl Service<Request> for Backend {
     type Response = Reply;
@@ -113,14 +124,18 @@ impl Service<Request> for Backend {
         let (word, latency) = play.script.attempt(index as usize);
         play.is_hung.set(word == Word::Timeout);
         play.met.set(None);
-        let latency = (word != Word::Timeout && !latency.is_zero()).then(|| tokio::time::sleep(latency));
-        Attempt { latency, word, running: Running(play) }
+        let latency = latency.or_else(|| self.0.latency()).unwrap_or_default();
+        let takes = (word != Word::Timeout && !latency.is_zero()).then_some(latency);
+        Attempt { place: self.0.join(), takes, latency: None, word, running: Running(play) }
     }
 }
 
 /// One attempt.
 #[pin_project]
 pub(crate) struct Attempt {
+    place: Place,
+    /// How long it will take once it is served.
+    takes: Option<Duration>,
     #[pin]
     latency: Option<Sleep>,
     word: Word,
@@ -142,7 +157,11 @@ impl Future for Attempt {
     type Output = Result<Reply, Refusal>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
+        ready!(this.place.poll(cx));
+        if let Some(takes) = this.takes.take() {
+            this.latency.set(Some(tokio::time::sleep(takes)));
+        }
         if let Some(latency) = this.latency.as_pin_mut() {
             ready!(latency.poll(cx));
         }

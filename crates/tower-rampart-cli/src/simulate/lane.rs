@@ -1,25 +1,33 @@
 //! One configuration under replay: its pipeline, its calls in flight, what they came to. The trace and the time are in `replay`.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use serde_json::value::RawValue;
 use tower::{Layer as _, Service as _};
 use tower_rampart::{
     Cloned, Error, Explain, OperationConfig, OperationHandle, PresetBuilder, ResilienceConfig, Stage, breaker,
-    pipeline::{Custom, ResilienceService},
+    cache::ByKey,
+    pipeline::{CacheUse, Custom, ResilienceService, WithCache},
 };
 use tower_rampart_config::{ConfigError, Limits, Presets};
 
 use super::{
     backend::{Backend, ByWord, LastReport, Play, Refusal, Reply, Request, Standby},
+    options::SimulateOptions,
     record::{End, Observed, has_fallback, millis},
+    servers::Servers,
     summary::{Counter, Summary},
     trace::Script,
     word::Word,
 };
 use crate::{failure::Failure, serve::document::capabilities};
 
-type Protected = ResilienceService<Backend, Custom<ByWord>, Cloned, Standby, LastReport>;
+/// By which answers are kept: what the trace says of the call.
+type Key = fn(&Request) -> Option<Box<str>>;
+
+type Judge = WithCache<Custom<ByWord>, ByKey<Key, Box<str>, Reply>>;
+
+type Protected = ResilienceService<Backend, Judge, Cloned, Standby, LastReport>;
 
 /// A call through the pipeline.
 pub(crate) type Call = <Protected as tower::Service<Request>>::Future;
@@ -52,7 +60,8 @@ impl Patience {
         let total = ends && config.timeout.total.is_some();
         Self {
             in_attempt: total || (ends && config.timeout.attempt.is_some()),
-            in_queue: total || config.concurrency.queue_timeout.is_some(),
+            // Who waits for another's answer waits no longer than the cache allows.
+            in_queue: total || config.concurrency.queue_timeout.is_some() || config.cache.enabled,
         }
     }
 }
@@ -61,6 +70,7 @@ impl Patience {
 pub(crate) struct Lane {
     number: usize,
     service: Protected,
+    servers: Servers,
     handle: OperationHandle,
     breaker: breaker::Handle,
     operation: String,
@@ -83,13 +93,16 @@ fn replayed(mut config: OperationConfig) -> OperationConfig {
 impl Lane {
     /// # Errors
     /// If the configuration asks for what a replay cannot do.
-    pub(crate) fn new(number: usize, config: &ResilienceConfig, operation: &str, seed: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(number: usize, config: &ResilienceConfig, options: &SimulateOptions) -> Result<Self, Failure> {
+        let operation = options.operation.as_str();
+        let servers = Servers::new(options.backend_servers, options.backend_latency.map(Duration::from_millis));
         let (resolved, report) = (replayed(config.operation(operation)), LastReport::default());
         let layer = PresetBuilder::from_config(config.clone())
             .operation(operation)
-            .seed(seed)
+            .seed(options.seed)
             .capabilities(capabilities())
             .classifier(ByWord)
+            .cache(Request::key as Key)
             .fallback_answer(Standby)
             .reporter(report.clone())
             .report_all(true)
@@ -99,7 +112,8 @@ impl Lane {
         handle.reconfigure(resolved.clone()).expect("a document that was validated has every value in its range");
         Ok(Self {
             number,
-            service: layer.layer(Backend),
+            service: layer.layer(Backend(servers.clone())),
+            servers,
             breaker: handle.breaker(),
             handle,
             operation: operation.to_owned(),
@@ -111,6 +125,10 @@ impl Lane {
             is_reloaded: false,
             counter: Counter::default(),
         })
+    }
+
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
     }
 
     pub(crate) fn breaker(&self) -> &breaker::Handle {
@@ -178,7 +196,9 @@ impl Lane {
             return self.count(ended);
         };
         let met = live.play.met();
+        let is_kept = matches!(report.cache, Some(CacheUse::Hit | CacheUse::Coalesced));
         let result = match met {
+            None if is_kept => Word::Ok.as_str(),
             Some(word) if report.rejected_by.is_none() => word.as_str(),
             _ => "rejected",
         };
@@ -186,6 +206,7 @@ impl Lane {
         let mut ended = self.close(live, ended_ms, result, Some(&report));
         ended.rejected_by = ended.rejected_by.or(cut);
         match answer {
+            Some(Ok(_)) if report.cache.is_some() => ended.served_by = Some("cache"),
             Some(Ok(reply)) => ended.served_by = Some(if reply.from_fallback { "fallback" } else { "primary" }),
             Some(Err(Error::Inner(_))) => ended.served_by = Some("primary"),
             Some(Err(error)) => ended.retry_after_ms = error.retry_after().map(millis),

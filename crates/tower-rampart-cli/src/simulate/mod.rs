@@ -8,6 +8,7 @@ mod output;
 mod page;
 mod record;
 mod replay;
+mod servers;
 mod slots;
 mod summary;
 mod timeline;
@@ -68,7 +69,7 @@ async fn replay(
     let lanes = configs
         .iter()
         .enumerate()
-        .map(|(number, config)| Lane::new(number, config, &options.operation, options.seed))
+        .map(|(number, config)| Lane::new(number, config, options))
         .collect::<Result<Vec<_>, _>>()?;
     let writer = BufWriter::with_capacity(BUFFER, stdout().lock());
     let mut output = match <[String; 2]>::try_from(names.clone()) {

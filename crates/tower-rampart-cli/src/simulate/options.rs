@@ -23,6 +23,12 @@ pub(crate) struct SimulateOptions {
     /// Makes the jitter: the same seed gives the same output, byte for byte.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// How many attempts the service behind serves at once; the others queue before it. Without it, it serves all.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) backend_servers: Option<u32>,
+    /// How long it takes, in milliseconds, for calls whose line has no latency_ms.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=86_400_000))]
+    pub(crate) backend_latency: Option<u64>,
     /// Replay through this as well, and print only where both differ: a document, or `preset:NAME`.
     #[arg(long, value_name = "FILE")]
     pub(crate) compare: Option<String>,
@@ -37,8 +43,10 @@ A trace has one JSON object a line, in time order:
   {\"at_ms\":0,\"op\":\"call\",\"outcomes\":[\"transient\",\"ok\"],\"latency_ms\":[20,5]}
   {\"at_ms\":12,\"op\":\"cancel\",\"call\":0}
   {\"at_ms\":20,\"op\":\"reload\",\"config\":{\"retry_attempts\":2}}
+  {\"at_ms\":25,\"op\":\"backend\",\"servers\":10,\"latency_ms\":[40]}
   {\"at_ms\":30,\"op\":\"observe\"}
-Ops: call, cancel, reset, trip, force_open, force_close, reload, observe. A call may have retry_after_ms, deadline_ms, method, \
+Ops: call, cancel, reset, trip, force_open, force_close, reload, backend (what --backend-servers and --backend-latency are from \
+then on), observe. A call may have retry_after_ms, deadline_ms, method, \
 cost and key. Outcomes: ok, transient, permanent, rate_limited, unavailable, ignored, timeout (never answers), panic, \
 connect_error; the last one and the last latency repeat. A fallback that the document has answers well and at once.
 One JSON line is printed for each call when it ends, one for each observation, and the summary last.

@@ -44,6 +44,8 @@ pub(crate) struct Observed {
     queued: usize,
     current_inflight: u64,
     queue_depth: usize,
+    /// The concurrency limit as it is now, where there is one.
+    max_inflight: Option<u32>,
     rate_remaining: Option<f64>,
     retry_budget: Option<f64>,
     totals: Totals,
@@ -80,6 +82,7 @@ impl Observed {
             queued: signals.queue_depth,
             current_inflight: signals.current_inflight,
             queue_depth: signals.queue_depth,
+            max_inflight: signals.max_inflight,
             rate_remaining: signals.rate_remaining.map(rounded),
             retry_budget: signals.retry_budget.map(rounded),
             totals: Totals::new(&counted, circuit.opens),

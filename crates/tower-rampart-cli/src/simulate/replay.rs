@@ -177,6 +177,9 @@ impl<R: BufRead, W: Write> Replay<R, W> {
                     self.output.observed(index, &observed)?;
                 }
             }
+            Op::Backend(servers, latency) => {
+                self.lanes.iter().for_each(|lane| lane.servers().become_these(servers, latency));
+            }
             Op::Reset => self.lanes.iter().for_each(|lane| lane.breaker().reset()),
             Op::Trip => self.lanes.iter().for_each(|lane| lane.breaker().trip()),
             Op::ForceOpen => self.lanes.iter().for_each(|lane| lane.breaker().force_open()),

@@ -15,7 +15,7 @@ const MAX_LINE: u64 = 256 * 1024;
 const MAX_AT_MS: u64 = 366 * 24 * 60 * 60 * 1000;
 /// The longest latency, hint and deadline: a day, as in a document.
 const MAX_MS: u64 = 24 * 60 * 60 * 1000;
-/// The largest cost, as the largest burst of a document.
+/// The largest cost and the most servers, as the largest count of a document.
 const MAX_COST: u32 = 1_000_000;
 
 /// One line of a trace.
@@ -37,6 +37,8 @@ pub(crate) enum Op {
     Trip,
     ForceOpen,
     ForceClose,
+    /// How many servers there are from now on, and how long they take.
+    Backend(Option<u32>, Option<Duration>),
     /// A document, as it stands in the trace.
     Reload(Box<RawValue>),
     Observe,
@@ -52,6 +54,7 @@ impl Op {
             Self::ForceOpen => Some("force_open"),
             Self::ForceClose => Some("force_close"),
             Self::Reload(_) => Some("reload"),
+            Self::Backend(..) => Some("backend"),
         }
     }
 }
@@ -65,16 +68,16 @@ pub(crate) struct Script {
     pub(crate) time_left: Option<Duration>,
     pub(crate) cost: u32,
     pub(crate) method: Method,
-    /// Stands for whatever `per_key` names.
+    /// Stands for whatever `per_key` names, and for what a cache keeps answers by; a call without one passes the cache.
     pub(crate) key: Option<Box<str>>,
 }
 
 impl Script {
-    /// What attempt `index`, from zero, meets, and after how long; the last value repeats.
-    pub(crate) fn attempt(&self, index: usize) -> (Word, Duration) {
+    /// What attempt `index`, from zero, meets, and after how long if the line says so; the last value repeats.
+    pub(crate) fn attempt(&self, index: usize) -> (Word, Option<Duration>) {
         let outcome = self.outcomes.get(index).or(self.outcomes.last()).copied().unwrap_or(Word::Ok);
-        let latency = self.latency_ms.get(index).or(self.latency_ms.last()).copied().unwrap_or(0);
-        (outcome, Duration::from_millis(latency))
+        let latency = self.latency_ms.get(index).or(self.latency_ms.last()).copied();
+        (outcome, latency.map(Duration::from_millis))
     }
 }
 
@@ -92,6 +95,7 @@ struct Raw<'a> {
     cost: Option<u32>,
     method: Option<String>,
     call: Option<u64>,
+    servers: Option<u32>,
     #[serde(borrow)]
     config: Option<&'a RawValue>,
 }
@@ -106,6 +110,7 @@ enum Operation {
     ForceOpen,
     ForceClose,
     Reload,
+    Backend,
     Observe,
 }
 
@@ -182,6 +187,7 @@ fn parse(text: &[u8], number: u64, earliest: u64) -> Result<(u64, Op), String> {
         Operation::ForceOpen => Op::ForceOpen,
         Operation::ForceClose => Op::ForceClose,
         Operation::Reload => Op::Reload(raw.config.ok_or("reload needs config: a document")?.to_owned()),
+        Operation::Backend => backend(&raw)?,
         Operation::Observe => Op::Observe,
     };
     Ok((at_ms, op))
@@ -190,20 +196,38 @@ fn parse(text: &[u8], number: u64, earliest: u64) -> Result<(u64, Op), String> {
 /// Refuses fields that would be read and do nothing.
 fn only_its_own(raw: &Raw<'_>) -> Result<(), String> {
     let is_call = raw.op == Operation::Call;
+    let is_backend = raw.op == Operation::Backend;
     let fields = [
         ("outcomes", raw.outcomes.is_some(), is_call),
-        ("latency_ms", raw.latency_ms.is_some(), is_call),
+        ("latency_ms", raw.latency_ms.is_some(), is_call || is_backend),
         ("retry_after_ms", raw.retry_after_ms.is_some(), is_call),
         ("deadline_ms", raw.deadline_ms.is_some(), is_call),
         ("key", raw.key.is_some(), is_call),
         ("cost", raw.cost.is_some(), is_call),
         ("method", raw.method.is_some(), is_call),
         ("call", raw.call.is_some(), raw.op == Operation::Cancel),
+        ("servers", raw.servers.is_some(), is_backend),
         ("config", raw.config.is_some(), raw.op == Operation::Reload),
     ];
     match fields.iter().find(|(_, given, taken)| *given && !taken) {
         Some((field, ..)) => Err(format!("this op has no {field}")),
         None => Ok(()),
+    }
+}
+
+fn backend(raw: &Raw<'_>) -> Result<Op, String> {
+    let latency = match raw.latency_ms.as_deref() {
+        None => None,
+        Some([latency]) => Some(*latency),
+        Some(_) => return Err("backend has one latency_ms".to_owned()),
+    };
+    at_most("latency_ms", latency, MAX_MS)?;
+    match raw.servers {
+        Some(servers) if !(1..=MAX_COST).contains(&servers) => {
+            Err(format!("servers must be between 1 and {MAX_COST} (got {servers})"))
+        }
+        None if latency.is_none() => Err("backend needs servers or latency_ms".to_owned()),
+        servers => Ok(Op::Backend(servers, latency.map(Duration::from_millis))),
     }
 }
 
@@ -278,7 +302,7 @@ mod tests {
         let text = r#"{"at_ms":0,"op":"call","outcomes":["transient","ok"],"latency_ms":[20,5]}"#;
         let Op::Call(script) = read(text).expect("a trace").remove(0).op else { unreachable!("it is a call") };
         let met: Vec<_> = (0..3).map(|index| script.attempt(index)).collect();
-        let ms = Duration::from_millis;
+        let ms = |it| Some(Duration::from_millis(it));
         assert_eq!(met, [(Word::Transient, ms(20)), (Word::Ok, ms(5)), (Word::Ok, ms(5))]);
     }
 
@@ -299,6 +323,10 @@ mod tests {
             (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"latency_ms":[86400001]}"#, "latency_ms must be at most"),
             (r#"{"at_ms":9,"op":"cancel"}"#, "needs call"),
             (r#"{"at_ms":9,"op":"cancel","call":1}"#, "does not lie before"),
+            (r#"{"at_ms":9,"op":"backend"}"#, "needs servers or latency_ms"),
+            (r#"{"at_ms":9,"op":"backend","servers":0}"#, "servers must be between"),
+            (r#"{"at_ms":9,"op":"backend","latency_ms":[1,2]}"#, "one latency_ms"),
+            (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"servers":5}"#, "this op has no servers"),
             (r#"{"at_ms":9,"op":"reload"}"#, "needs config"),
             (r#"{"at_ms":99999999999999,"op":"observe"}"#, "at_ms must be at most"),
             (r#"{"at_ms":-1,"op":"observe"}"#, "invalid value"),

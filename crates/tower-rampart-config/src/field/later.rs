@@ -1,6 +1,6 @@
 //! The fields of stages that are judged but not yet served: refused as unsupported once they are enabled.
 
-use super::{COUNT, COUNT_OR_ZERO, DURATION, DURATION_OR_ZERO, Field, SHARE, Target};
+use super::{COUNT, COUNT_OR_ZERO, DURATION_OR_ZERO, Field, SHARE, Target};
 use crate::{Capability, kind::Kind, value::Value};
 
 macro_rules! stage {
@@ -15,10 +15,6 @@ const fn reserved(path: &'static str, kind: Kind, doc: &'static str) -> Field {
 }
 
 pub(super) static FIELDS: &[Field] = &[
-    stage!("cache.enabled", Cache),
-    reserved("cache.ttl", DURATION, "How long an answer is kept."),
-    reserved("cache.max_entries", COUNT, "The most answers that are kept."),
-    reserved("cache.stale_if_error", DURATION_OR_ZERO, "How long an expired answer may stand in for an error."),
     stage!("hedge.enabled", Hedge),
     reserved("hedge.delay", DURATION_OR_ZERO, "How long the first attempt may take before a second begins."),
     reserved("hedge.percentile", Kind::Positive { max: 100.0 }, "The latency percentile that is the delay."),

@@ -2,6 +2,7 @@
 
 use tower_rampart_core::{
     breaker::Scope,
+    concurrency::{self, Adaptive},
     rate::{Algorithm, OnLimit},
 };
 
@@ -33,6 +34,20 @@ macro_rules! with_limit {
                 let limit = &config.rate_limit;
                 if limit.quota.is_unlimited() { None } else { limit.$($place).+.show() }
             },
+        }
+    };
+}
+
+/// A bound of a limit that moves; its algorithm is set before, as fields are in the order of their paths.
+macro_rules! adaptive {
+    ($bound:ident) => {
+        Target::Slot {
+            set: |config, value| {
+                if let (Some(adaptive), Some(read)) = (&mut config.concurrency.adaptive, Slot::read(value)) {
+                    adaptive.$bound = read;
+                }
+            },
+            get: |config| config.concurrency.adaptive.and_then(|it| it.$bound.show()),
         }
     };
 }
@@ -99,7 +114,12 @@ pub(super) static FIELDS: &[Field] = &[
     )
     .needs(|value| (*value == Value::Bool(true)).then_some(Capability::LearnFromHeaders)),
     Field::new("concurrency.enabled", Kind::Bool, "Whether the stage is on.", slot!(concurrency.enabled)),
-    Field::new("concurrency.max_inflight", COUNT, "Calls in flight at once.", slot!(concurrency.max_inflight)),
+    Field::new(
+        "concurrency.max_inflight",
+        COUNT,
+        "Calls in flight at once; where the limit moves, what it begins at.",
+        slot!(concurrency.max_inflight),
+    ),
     Field::new(
         "concurrency.queue_size",
         COUNT_OR_ZERO,
@@ -116,13 +136,20 @@ pub(super) static FIELDS: &[Field] = &[
     max_keys("concurrency.max_keys", max_keys_slot!(concurrency)),
     Field::new(
         "concurrency.adaptive.algorithm",
-        Kind::Words(&["aimd", "vegas", "gradient2"]),
-        "What moves the limit.",
-        Target::Reserved,
-    )
-    .needs(|_| Some(Capability::AdaptiveConcurrency)),
-    Field::new("concurrency.adaptive.min", COUNT, "The least that the limit becomes.", Target::Reserved),
-    Field::new("concurrency.adaptive.max", COUNT, "The most that the limit becomes.", Target::Reserved),
+        Kind::Words(concurrency::Algorithm::WORDS),
+        "What moves the limit, which begins at max_inflight.",
+        Target::Slot {
+            set: |config, value| {
+                if let Some(algorithm) = Slot::read(value) {
+                    let limit = &mut config.concurrency;
+                    limit.adaptive.get_or_insert(Adaptive::new(algorithm)).algorithm = algorithm;
+                }
+            },
+            get: |config| config.concurrency.adaptive.and_then(|it| it.algorithm.show()),
+        },
+    ),
+    Field::new("concurrency.adaptive.min", COUNT, "The least that the limit becomes.", adaptive!(min)),
+    Field::new("concurrency.adaptive.max", COUNT, "The most that the limit becomes.", adaptive!(max)),
     Field::new(
         "timeout.attempt",
         Kind::DurationOrOff { min: SHORTEST, max: LONGEST },

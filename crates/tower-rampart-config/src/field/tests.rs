@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tower_rampart_core::concurrency::{Adaptive, Algorithm};
+
 use super::*;
 use crate::{Capabilities, Limits, Preset, ViolationCode, duration, validate};
 
@@ -107,6 +109,7 @@ fn roomy() -> OperationConfig {
     config.circuit_breaker.slow_call_duration = Some(LONGEST);
     config.circuit_breaker.recovery_timeout = SHORTEST;
     config.circuit_breaker.recovery_timeout_max = LONGEST;
+    config.concurrency.adaptive = Some(Adaptive::new(Algorithm::Aimd).between(1, MOST as u32));
     config
 }
 
@@ -193,6 +196,8 @@ fn every_value_is_printed_from_where_it_went() {
             for stage in [&mut keys.circuit_breaker, &mut keys.rate_limit, &mut keys.concurrency] {
                 stage.per_key = Some(crate::KeySource::Authority);
             }
+            // And its bounds where a limit moves.
+            config.concurrency.adaptive = Some(Adaptive::new(Algorithm::Vegas));
             field.apply(&mut config, value);
             if field.path != "circuit_breaker.window.type" {
                 assert_eq!(field.value(&config).as_ref(), Some(value), "{} = {text}", field.path);

@@ -149,7 +149,8 @@ fn burst_beyond_permits(config: &OperationConfig, _: &LintInput) -> Option<Lint>
     let (limit, permits) = (&config.rate_limit, &config.concurrency);
     let room = u64::from(permits.max_inflight) + u64::from(permits.queue_size);
     let burst = limit.most_at_once();
-    if !limits_calls(config) || !permits.enabled || u64::from(burst) <= room {
+    // Where the limit moves there is no telling.
+    if !limits_calls(config) || !permits.enabled || permits.adaptive.is_some() || u64::from(burst) <= room {
         return None;
     }
     Some(found(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Adaptive;
 use crate::{
     InvalidConfig,
     invalid::{DAY, MAX_COUNT},
@@ -13,17 +14,19 @@ use crate::{
 pub struct Config {
     /// Whether the stage is on. Default: true.
     pub enabled: bool,
-    /// Calls in flight at once, 1 to 1 000 000. Default: 100.
+    /// Calls in flight at once, 1 to 1 000 000; where the limit moves, what it begins at. Default: 100.
     pub max_inflight: u32,
     /// Calls that may wait for a permit, 0 to 1 000 000. Default: 0, refuse at once.
     pub queue_size: u32,
     /// How long a call may wait for a permit, 0 to 24 h. Default: none; the deadline of the call bounds it.
     pub queue_timeout: Option<Duration>,
+    /// What moves the limit, beginning at `max_inflight`. Default: nothing.
+    pub adaptive: Option<Adaptive>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enabled: true, max_inflight: 100, queue_size: 0, queue_timeout: None }
+        Self { enabled: true, max_inflight: 100, queue_size: 0, queue_timeout: None, adaptive: None }
     }
 }
 
@@ -40,9 +43,9 @@ impl Config {
     pub fn check(&self) -> Result<(), InvalidConfig> {
         InvalidConfig::range("concurrency.max_inflight", self.max_inflight, 1, MAX_COUNT)?;
         InvalidConfig::range("concurrency.queue_size", self.queue_size, 0, MAX_COUNT)?;
-        match self.queue_timeout {
-            Some(wait) => InvalidConfig::duration("concurrency.queue_timeout", wait, Duration::ZERO, DAY),
-            None => Ok(()),
+        if let Some(wait) = self.queue_timeout {
+            InvalidConfig::duration("concurrency.queue_timeout", wait, Duration::ZERO, DAY)?;
         }
+        self.adaptive.map_or(Ok(()), |it| it.check())
     }
 }

@@ -1,4 +1,5 @@
-//! The concurrency limiter: a word that counts permits, and a fair queue under a mutex that is only locked while somebody waits.
+//! The concurrency limiter: a word that counts permits, and a fair queue under a mutex that is only locked while somebody waits. A limit that moves
+//! is moved in `moving`.
 
 use std::{
     fmt,
@@ -6,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::Config;
+use super::{Config, Controller};
 use crate::{
     InvalidConfig,
     priority::Share,
@@ -39,15 +40,20 @@ const WAITERS: u64 = 1 << 32;
 pub struct Limiter {
     name: Name,
     word: AtomicU64,
-    max_inflight: AtomicU32,
+    /// Written under the mutex only.
+    pub(super) max_inflight: AtomicU32,
     enabled: AtomicBool,
-    cold: Mutex<Cold>,
+    /// Whether there is a controller.
+    pub(super) adaptive: AtomicBool,
+    pub(super) cold: Mutex<Cold>,
 }
 
 #[derive(Debug)]
-struct Cold {
-    config: Config,
-    queue: Queue<()>,
+pub(super) struct Cold {
+    pub(super) config: Config,
+    /// What moves the limit.
+    pub(super) controller: Option<Box<Controller>>,
+    pub(super) queue: Queue<()>,
     /// Permits are handed out in the order of places: every ticket below this has one, unless it was cancelled.
     granted_below: u64,
 }
@@ -107,12 +113,15 @@ impl Limiter {
     /// Names the first field that is out of its range.
     pub fn new(name: impl Into<Name>, config: Config) -> Result<Self, InvalidConfig> {
         config.check()?;
+        let controller = config.controller();
+        let limit = controller.as_ref().map_or(config.max_inflight, |it| it.limit());
         Ok(Self {
             name: name.into(),
             word: AtomicU64::new(0),
-            max_inflight: AtomicU32::new(config.max_inflight),
+            max_inflight: AtomicU32::new(limit),
             enabled: AtomicBool::new(config.enabled),
-            cold: Mutex::new(Cold { config, queue: Queue::new(), granted_below: 0 }),
+            adaptive: AtomicBool::new(config.adaptive.is_some()),
+            cold: Mutex::new(Cold { config, controller, queue: Queue::new(), granted_below: 0 }),
         })
     }
 
@@ -142,7 +151,7 @@ impl Limiter {
         lock(&self.cold).queue.len()
     }
 
-    /// The limit.
+    /// The limit as it is now.
     #[inline]
     pub fn max_inflight(&self) -> u32 {
         self.max_inflight.load(Ordering::Relaxed)
@@ -229,7 +238,7 @@ impl Limiter {
         if !cold.config.enabled {
             return Ok(Admission::Granted(Permit { counted: false }));
         }
-        let max_inflight = u64::from(cold.config.max_inflight);
+        let max_inflight = u64::from(self.max_inflight());
         let (waiting, has_room) = (cold.queue.len() as u64, may_wait && cold.has_room());
         let places = if cold.config.queue_timeout == Some(Duration::ZERO) { 0 } else { cold.config.queue_size };
         let within = share.of(max_inflight + u64::from(places));
@@ -293,8 +302,9 @@ impl Limiter {
         config.check()?;
         let mut woken = Vec::new();
         let mut cold = lock(&self.cold);
-        cold.config = config;
-        self.max_inflight.store(config.max_inflight, Ordering::Relaxed);
+        let limit = cold.adopt(config);
+        self.max_inflight.store(limit, Ordering::Relaxed);
+        self.adaptive.store(config.adaptive.is_some(), Ordering::Relaxed);
         self.enabled.store(config.enabled, Ordering::Relaxed);
         while let Some(Granted(waker)) = self.hand_over(&mut cold) {
             woken.extend(waker);
@@ -308,8 +318,8 @@ impl Limiter {
     }
 
     /// Gives the head of the queue a permit if there is one, and lets the fast path open again once nobody waits.
-    fn hand_over(&self, cold: &mut Cold) -> Option<Granted> {
-        let is_free = !cold.config.enabled || self.inflight() < cold.config.max_inflight;
+    pub(super) fn hand_over(&self, cold: &mut Cold) -> Option<Granted> {
+        let is_free = !cold.config.enabled || self.inflight() < self.max_inflight();
         let granted = if is_free { cold.queue.pop() } else { None };
         if granted.is_some() {
             self.word.fetch_add(1, Ordering::AcqRel);
@@ -324,10 +334,10 @@ impl Limiter {
 }
 
 /// A waiter that was given a permit, to be woken outside the lock; it has no waker if it has not polled yet.
-struct Granted(Option<Waker>);
+pub(super) struct Granted(Option<Waker>);
 
 impl Granted {
-    fn wake(self) {
+    pub(super) fn wake(self) {
         if let Some(waker) = self.0 {
             waker.wake();
         }

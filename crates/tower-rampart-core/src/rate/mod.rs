@@ -2,6 +2,7 @@
 //!
 //! [`RateLimiter`] is what a stage holds. The algorithms below it are pure functions of their state and the time passed in.
 
+mod adaptive;
 mod config;
 mod exceeded;
 mod fleet;
@@ -19,6 +20,7 @@ mod token_bucket;
 mod waiting;
 mod window;
 
+pub use adaptive::{AdaptiveConfig, AdaptiveRate};
 pub use config::{Algorithm, Config, ModelConfig, OnLimit, Quota, Scope, Unit, default_burst};
 pub use exceeded::Exceeded;
 pub use keyed::{Account, KeyLimit, KeyedConfig, KeyedRateLimiter};

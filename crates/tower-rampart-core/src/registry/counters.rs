@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp,
+    cache::CacheSnapshot,
     clock::nanos,
     priority::Priority,
     rejection::TimeoutKind,
@@ -120,6 +121,7 @@ pub(super) struct Totals {
     pub(super) queued: u64,
     pub(super) queue_time: u64,
     pub(super) provider_errors: [u64; PROVIDER_CLASSES],
+    pub(super) cache: CacheSnapshot,
     pub(super) shed: [u64; PRIORITIES],
     pub(super) would_refuse: [u64; STAGES],
     pub(super) would_queue: [u64; STAGES],
@@ -336,6 +338,7 @@ impl Totals {
             queued: self.queued.saturating_sub(baseline.queued),
             queue_time: self.queue_time.saturating_sub(baseline.queue_time),
             provider_errors: each(&self.provider_errors, &baseline.provider_errors),
+            cache: self.cache.since(&baseline.cache),
             shed: each(&self.shed, &baseline.shed),
             would_refuse: each(&self.would_refuse, &baseline.would_refuse),
             would_queue: each(&self.would_queue, &baseline.would_queue),

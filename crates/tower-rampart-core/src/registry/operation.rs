@@ -17,6 +17,7 @@ use super::{
 use crate::{
     ClassKind, Outcome, ProviderClass, Rejection, Stage, Timestamp,
     breaker::{self, Breaker},
+    cache,
     concurrency::Limiter,
     event::{Event, EventKind},
     priority::Priority,
@@ -53,6 +54,7 @@ pub struct Operation {
     name: Name,
     counters: Counters,
     latencies: Histogram,
+    cache: Arc<cache::Stats>,
     parts: Mutex<Parts>,
     /// What the counters were when they were reset.
     baseline: Mutex<Option<Box<(Totals, Latencies)>>>,
@@ -69,6 +71,7 @@ impl Operation {
             name,
             counters: Counters::new(),
             latencies: Histogram::new(),
+            cache: Arc::default(),
             parts: Mutex::default(),
             baseline: Mutex::default(),
             next_sample: AtomicU64::new(0),
@@ -172,6 +175,11 @@ impl Operation {
         self.counters.queued_for(wait);
     }
 
+    /// What its caches count into.
+    pub fn cache(&self) -> &Arc<cache::Stats> {
+        &self.cache
+    }
+
     /// Calls that started and have not ended.
     pub fn inflight(&self) -> u64 {
         self.counters.inflight()
@@ -252,7 +260,8 @@ impl Operation {
     /// What was counted, and how the machines stand `now`.
     pub fn snapshot(&self, now: Timestamp) -> OperationSnapshot {
         let (totals, latencies) = self.since_reset();
-        OperationSnapshot::new(&self.name, &totals, &latencies, &self.parts(), now)
+        let snapshot = OperationSnapshot::new(&self.name, &totals, &latencies, &self.parts(), now);
+        OperationSnapshot { cache: self.cache.is_shown().then_some(totals.cache), ..snapshot }
     }
 
     /// Lets the snapshot count from zero. Prometheus goes on counting: its counters never go down.
@@ -265,7 +274,8 @@ impl Operation {
 
     /// What was counted since the operation came to be.
     pub(super) fn since_start(&self) -> (Totals, Latencies) {
-        (self.counters.totals(), self.latencies.read())
+        let totals = Totals { cache: self.cache.read(), ..self.counters.totals() };
+        (totals, self.latencies.read())
     }
 
     /// What was counted since the last reset.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     Stage, Timestamp,
     breaker::{self, Breaker},
-    concurrency::Limiter,
+    concurrency::{Algorithm, Limiter},
     rate::RateLimiter,
     retry::Budget,
     shadow::Stages,
@@ -54,8 +54,10 @@ pub struct RateSnapshot {
 pub struct ConcurrencySnapshot {
     /// Calls that hold a permit. May exceed `max_inflight` for a while after that was lowered.
     pub inflight: u32,
-    /// The limit.
+    /// The limit as it is now.
     pub max_inflight: u32,
+    /// What moves it; `None` if nothing does.
+    pub algorithm: Option<Algorithm>,
     /// Calls that wait for a permit.
     pub queued: usize,
 }
@@ -161,6 +163,7 @@ impl Parts {
         self.running_concurrency().map(|it| ConcurrencySnapshot {
             inflight: it.inflight(),
             max_inflight: it.max_inflight(),
+            algorithm: it.algorithm(),
             queued: it.queued(),
         })
     }

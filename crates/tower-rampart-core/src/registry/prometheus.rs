@@ -18,6 +18,8 @@ use super::{
 use crate::{
     Outcome, ProviderClass, Stage, Timestamp,
     breaker::State,
+    cache::CacheSnapshot,
+    concurrency::Algorithm,
     priority::Priority,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
@@ -46,6 +48,7 @@ struct Reading {
     tokens: Option<RateSnapshot>,
     concurrency: Option<ConcurrencySnapshot>,
     budget: Option<f64>,
+    cache: Option<CacheSnapshot>,
     shadow: Stages,
     throttle: Option<ThrottleSnapshot>,
 }
@@ -64,13 +67,14 @@ impl Reading {
         let mut bounds = BOUNDS;
         Self {
             operation: Name::clone(operation.name()),
-            totals,
             at_most: std::array::from_fn(|_| latencies.at_most(bounds.next().unwrap_or(*BOUNDS.end()))),
             latencies: latencies.count(),
             rate: parts.read_rate(now),
             tokens: parts.read_tokens(now),
             concurrency: parts.read_concurrency(),
             budget: parts.read_budget(now),
+            cache: operation.cache().is_shown().then_some(totals.cache),
+            totals,
             shadow: parts.shadow,
             throttle: parts.read_throttle(now),
         }
@@ -113,6 +117,7 @@ pub(super) fn encode(registry: &Registry, format: Format) -> String {
     text.durations(&readings);
     text.circuits(&circuits);
     text.limits(&readings);
+    text.caches(&readings);
     if format == Format::OpenMetrics {
         text.text.push_str("# EOF\n");
     }
@@ -295,10 +300,40 @@ impl Encoder {
         self.each(readings, "rampart_concurrency_inflight", |it| it.concurrency.map(|limit| limit.inflight));
         self.gauge("rampart_concurrency_max", "Permits that there are.");
         self.each(readings, "rampart_concurrency_max", |it| it.concurrency.map(|limit| limit.max_inflight));
+        self.gauge(
+            "rampart_concurrency_algorithm",
+            "1 for what moves the limit, 0 for the others; none where nothing does.",
+        );
+        for it in readings {
+            let Some(present) = it.concurrency.and_then(|limit| limit.algorithm) else { continue };
+            for algorithm in Algorithm::ALL {
+                let labels = [("operation", &*it.operation), ("algorithm", algorithm.as_str())];
+                self.sample("rampart_concurrency_algorithm", &labels, u8::from(algorithm == present));
+            }
+        }
         self.gauge("rampart_concurrency_queued", "Calls that wait for a permit.");
         self.each(readings, "rampart_concurrency_queued", |it| it.concurrency.map(|limit| limit.queued));
         self.gauge("rampart_throttle_share", "Share of the calls that the throttle does not make.");
         self.each(readings, "rampart_throttle_share", |it| it.throttle.map(|throttle| finite(throttle.share)));
+    }
+
+    fn caches(&mut self, readings: &[Reading]) {
+        type Read = fn(&CacheSnapshot) -> u64;
+        let counters: [(&str, &str, Read); 5] = [
+            ("rampart_cache_hits_total", "Calls that a fresh answer was kept for.", |it| it.hits),
+            ("rampart_cache_misses_total", "Calls with a key that no fresh answer was kept for.", |it| it.misses),
+            ("rampart_cache_stale_total", "Answers past their time that stood in for a fault.", |it| it.stale),
+            ("rampart_cache_coalesced_total", "Calls that were given what another fetched.", |it| it.coalesced),
+            ("rampart_cache_evictions_total", "Answers that had to go before their time.", |it| it.evictions),
+        ];
+        for (name, help, read) in counters {
+            self.counter(name, help);
+            self.each(readings, name, |it| it.cache.as_ref().map(read));
+        }
+        self.gauge("rampart_cache_entries", "Answers that are kept.");
+        self.each(readings, "rampart_cache_entries", |it| it.cache.map(|cache| cache.entries));
+        self.gauge("rampart_cache_bytes", "Bytes of the answers that are kept, where they have a size.");
+        self.each(readings, "rampart_cache_bytes", |it| it.cache.map(|cache| cache.bytes));
     }
 
     /// One sample for each operation that has the value.

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp, breaker,
+    cache::CacheSnapshot,
     priority::Priority,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
@@ -118,6 +119,8 @@ pub struct OperationSnapshot {
     pub concurrency: Option<ConcurrencySnapshot>,
     /// Retries that the budget would pay for now.
     pub retry_budget: Option<f64>,
+    /// The caches; `None` if the stage is off and never counted anything.
+    pub cache: Option<CacheSnapshot>,
     /// The throttle.
     pub throttle: Option<ThrottleSnapshot>,
 }
@@ -165,6 +168,7 @@ impl OperationSnapshot {
             tokens: parts.read_tokens(now),
             concurrency: parts.read_concurrency(),
             retry_budget: parts.read_budget(now),
+            cache: None,
             throttle: parts.read_throttle(now),
         }
     }

@@ -28,6 +28,12 @@ impl Handle {
         self.breaker.state(clock::now())
     }
 
+    /// Says at each moment whether the circuit lets calls through: for `Target::healthy_while` of a fallback and whoever else chooses by it.
+    pub fn health(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let breaker = Arc::clone(&self.breaker);
+        move || breaker.peek(clock::now()).is_ok()
+    }
+
     /// The state, the totals and the rates.
     pub fn snapshot(&self) -> Snapshot {
         self.breaker.snapshot(clock::now())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tower_rampart_core::{InvalidConfig, concurrency::Limiter};
 
-use super::Config;
+use super::{Config, layer::stays};
 
 /// A handle to one concurrency limit; clones are handles to the same.
 #[derive(Debug, Clone)]
@@ -37,6 +37,7 @@ impl Handle {
     /// # Errors
     /// Names the field that is out of its range; the old configuration stays.
     pub fn reconfigure(&self, config: Config) -> Result<(), InvalidConfig> {
+        stays(&config)?;
         self.limiter.reconfigure(config)
     }
 }

@@ -17,6 +17,7 @@ use tower_service::Service;
 use super::{
     Builder, Config,
     future::{Held, Place, ResponseFuture},
+    layer::stays,
 };
 use crate::{clock, error::FromRejection, key::KeyExtractor};
 
@@ -139,6 +140,7 @@ impl KeyedHandle {
     /// # Errors
     /// Names the field that is out of its range; the old configuration stays.
     pub fn reconfigure(&self, config: Config, max_keys: u32) -> Result<(), InvalidConfig> {
+        stays(&config)?;
         self.limiters.reconfigure(&config, max_keys, clock::now())?;
         self.limiters.shared().reconfigure(config)
     }

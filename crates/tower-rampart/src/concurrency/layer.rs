@@ -48,6 +48,17 @@ impl ConcurrencyLimitLayer {
     }
 }
 
+/// Refuses a limit that moves: this layer does not look at answers.
+pub(super) fn stays(config: &Config) -> Result<(), InvalidConfig> {
+    match config.adaptive {
+        None => Ok(()),
+        Some(adaptive) => {
+            let expected = "absent: AdaptiveConcurrencyLayer and the pipeline move a limit";
+            Err(InvalidConfig::new("concurrency.adaptive", adaptive.algorithm.as_str(), expected))
+        }
+    }
+}
+
 impl<S> Layer<S> for ConcurrencyLimitLayer {
     type Service = ConcurrencyLimit<S>;
 
@@ -93,6 +104,7 @@ impl Builder {
 
     /// The limiter, which the registry knows from now on. `is_keyed`: it is that of all keys without a place.
     pub(super) fn into_limiter(self, is_keyed: bool) -> Result<Arc<Limiter>, InvalidConfig> {
+        stays(&self.config)?;
         let limiter = Arc::new(Limiter::new(self.name.as_str(), self.config)?);
         if let Some(registry) = &self.registry {
             registry.attach(&self.name, |operation| {

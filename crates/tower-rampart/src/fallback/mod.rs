@@ -29,6 +29,7 @@
 //! ```
 
 mod answer;
+mod balance;
 pub mod future;
 mod handle;
 mod layer;
@@ -36,6 +37,7 @@ mod service;
 mod targets;
 
 pub use answer::{Fallback, Fault, NoFallback, Value, With, WithRequest};
+pub use balance::{Balance, BalanceFuture, Selection};
 pub use handle::Handle;
 pub use layer::{Builder, FallbackLayer};
 pub use service::FallbackService;

@@ -25,14 +25,17 @@ pub struct Target<S> {
     service: S,
     enabled: bool,
     condition: Option<Condition>,
+    health: Option<Health>,
 }
 
 type Condition = Box<dyn Fn(&Verdict) -> bool + Send + Sync>;
 
+type Health = Box<dyn Fn() -> bool + Send + Sync>;
+
 impl<S> Target<S> {
     /// An enabled target; `name` is what reports call it.
     pub fn new(name: impl Into<Name>, service: S) -> Self {
-        Self { name: name.into(), service, enabled: true, condition: None }
+        Self { name: name.into(), service, enabled: true, condition: None, health: None }
     }
 
     /// Whether it is tried at all. Default: true.
@@ -47,8 +50,15 @@ impl<S> Target<S> {
         self
     }
 
+    /// Passes it over while this says that it is not well: as a rule its circuit, by [`Handle::health`](crate::breaker::Handle::health). Default: it is always well.
+    pub fn healthy_while(mut self, health: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.health = Some(Box::new(health));
+        self
+    }
+
     fn map<S2>(self, wrap: impl FnOnce(S) -> S2) -> Target<S2> {
-        Target { name: self.name, service: wrap(self.service), enabled: self.enabled, condition: self.condition }
+        let Self { name, service, enabled, condition, health } = self;
+        Target { name, service: wrap(service), enabled, condition, health }
     }
 }
 
@@ -71,24 +81,40 @@ pub struct Targets<S> {
     members: Vec<Member<S>>,
 }
 
-struct Member<S> {
+pub(super) struct Member<S> {
     name: Name,
-    /// A mutex because services need not be `Sync`; held for a clone, and only when a fallback is needed.
+    /// A mutex because services need not be `Sync`; held for a clone.
     service: Mutex<S>,
     enabled: bool,
     condition: Option<Condition>,
+    health: Option<Health>,
+}
+
+impl<S> Member<S> {
+    pub(super) fn new(target: Target<S>) -> Self {
+        let Target { name, service, enabled, condition, health } = target;
+        Self { name, service: Mutex::new(service), enabled, condition, health }
+    }
+
+    pub(super) const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub(super) fn is_well(&self) -> bool {
+        self.enabled && self.health.as_ref().is_none_or(|health| health())
+    }
+}
+
+impl<S: Clone> Member<S> {
+    pub(super) fn service(&self) -> S {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl<S> Targets<S> {
     /// A chain of these targets.
     pub fn new(targets: impl IntoIterator<Item = Target<S>>) -> Self {
-        let member = |target: Target<S>| Member {
-            name: target.name,
-            service: Mutex::new(target.service),
-            enabled: target.enabled,
-            condition: target.condition,
-        };
-        Self { members: targets.into_iter().map(member).collect() }
+        Self { members: targets.into_iter().map(Member::new).collect() }
     }
 
     /// A chain of these services, named `fallback 1`, `fallback 2` and so on in reports.
@@ -145,7 +171,7 @@ where
 
     fn is_enabled(&self, index: usize, verdict: &Verdict) -> bool {
         self.members.get(index).is_some_and(|member| {
-            member.enabled && member.condition.as_ref().is_none_or(|condition| condition(verdict))
+            member.is_well() && member.condition.as_ref().is_none_or(|condition| condition(verdict))
         })
     }
 
@@ -155,10 +181,7 @@ where
 
     fn begin(&self, index: usize, request: Option<Req>, fault: Fault<Res, E>) -> Result<Self::Future, Fault<Res, E>> {
         match (self.members.get(index), request) {
-            (Some(member), Some(request)) => {
-                let service = member.service.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                Ok(Oneshot { service, request: Some(request), future: None })
-            }
+            (Some(member), Some(request)) => Ok(Oneshot::new(member.service(), request)),
             _ => Err(fault),
         }
     }
@@ -171,6 +194,12 @@ pub struct Oneshot<S: Service<Req>, Req> {
     request: Option<Req>,
     #[pin]
     future: Option<S::Future>,
+}
+
+impl<S: Service<Req>, Req> Oneshot<S, Req> {
+    pub(super) const fn new(service: S, request: Req) -> Self {
+        Self { service, request: Some(request), future: None }
+    }
 }
 
 impl<S: Service<Req>, Req> Future for Oneshot<S, Req> {

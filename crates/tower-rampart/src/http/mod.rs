@@ -13,6 +13,7 @@
 //! | [`Refusal`] | a [`Rejection`](tower_rampart_core::Rejection) as status, headers and body |
 //! | [`GrpcClassifier`], [`is_grpc`], [`grpc_timeout`] | the same for gRPC: [`Refusal::grpc`] is its refusal |
 //! | [`ModelApiClassifier`], [`ProviderError`], [`RateLimitHeaders`], [`EventReader`], [`Usage`] | the same for model APIs |
+//! | [`cache`] | which answers are kept, for whom and for how long |
 //! | [`key`] | what calls are told apart by: authority, route, header, client address |
 //! | [`NotDispatched`] | an error that came before the request left, so that any request may be sent again |
 //!
@@ -33,6 +34,8 @@
 
 #[cfg(feature = "pipeline")]
 mod body;
+#[cfg(feature = "pipeline")]
+pub mod cache;
 mod classifier;
 #[cfg(feature = "pipeline")]
 mod client;

@@ -90,6 +90,23 @@ impl<B: Body<Data = Bytes> + Unpin> ReplayBody<B> {
     }
 }
 
+impl<B> ReplayBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// Hands the whole body to `read` once it is there, and keeps it for whoever reads it later; `None` of one whose length is not known to be within the cap, and
+    /// of one that fails.
+    pub(crate) fn poll_whole(&self, cx: &mut Context<'_>, read: &mut dyn FnMut(Option<&[u8]>)) -> Poll<()> {
+        match &self.inner {
+            Inner::Empty => read(Some(&[])),
+            Inner::Once(_) => read(None),
+            Inner::Shared(handle) => return handle.poll_whole(cx, read),
+        }
+        Poll::Ready(())
+    }
+}
+
 impl<B> ReplayBody<B> {
     /// Another handle on the same body, from its beginning; `None` if the body cannot be given from its beginning any more.
     pub fn try_clone(&self) -> Option<Self> {

@@ -7,7 +7,9 @@ use tower_rampart_config::{OperationConfig, Profile};
 use tower_rampart_core::{TokenEstimate, priority::Priority, rate::RateLimiter};
 
 use super::{
-    GrpcClassifier, HttpClassifier, ModelApiClassifier, ReplayCloner, is_grpc,
+    GrpcClassifier, HttpClassifier, ModelApiClassifier, ReplayCloner,
+    cache::Rules,
+    is_grpc,
     keys::Keys,
     model::{Learner, estimate},
 };
@@ -31,6 +33,8 @@ pub(crate) struct HttpSettings {
     pub(crate) cloner: ReplayCloner,
     /// The request headers that carry the time left.
     pub(crate) deadline_headers: Vec<HeaderName>,
+    /// What is kept of answers.
+    pub(crate) cache: Rules,
     /// Whether calls are told apart by importance.
     pub(super) by_priority: bool,
     /// The header that states it.
@@ -78,6 +82,7 @@ impl HttpSettings {
             classifier,
             cloner: ReplayCloner::new().attempt_header(config.http.attempt_header.as_ref().and_then(header)),
             deadline_headers,
+            cache: Rules::new(config),
             by_priority: config.priority.enabled,
             priority_header: config.http.priority_header.as_ref().and_then(header),
             keys: Keys::new(config),

@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -104,6 +104,20 @@ where
         poll
     }
 
+    /// Reads all of a body whose length is known and fits in, before any of it was given out; `None` of any other.
+    pub(super) fn poll_whole(&self, cx: &mut Context<'_>, read: &mut dyn FnMut(Option<&[u8]>)) -> Poll<()> {
+        let mut shared = self.lock();
+        let fits = self.hint.upper().is_some_and(|upper| upper <= shared.max_bytes as u64);
+        if !fits || !shared.complete || self.position > 0 {
+            drop(shared);
+            read(None);
+            return Poll::Ready(());
+        }
+        ready!(shared.poll_rest(cx));
+        read((shared.state == State::Ended).then_some(&shared.buffer));
+        Poll::Ready(())
+    }
+
     pub(super) fn is_end_stream(&self) -> bool {
         let shared = self.lock();
         let ended = shared.state == State::Ended || (shared.state == State::Streaming && shared.source.is_end_stream());
@@ -195,6 +209,27 @@ where
             }
         };
         (Poll::Ready(frame), std::mem::take(&mut self.waiting))
+    }
+
+    /// Draws and remembers what is left of a body whose length is within the cap.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.state == State::Streaming {
+            match ready!(Pin::new(&mut self.source).poll_frame(cx)) {
+                None => self.state = State::Ended,
+                Some(Err(_)) => self.state = State::Failed,
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        self.drawn = self.drawn.saturating_add(data.len() as u64);
+                        self.buffer.extend_from_slice(&data);
+                    }
+                    Err(frame) => {
+                        self.trailers = frame.into_trailers().ok();
+                        self.state = State::Ended;
+                    }
+                },
+            }
+        }
+        Poll::Ready(())
     }
 
     fn replay(&mut self, position: &mut u64, is_last: bool) -> Result<Bytes, ReplayError> {

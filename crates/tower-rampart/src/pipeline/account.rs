@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use tower_rampart_core::{Stage, Verdict, rejection::Name, retry::StopReason};
 
-use super::Explain;
+use super::{CacheUse, Explain};
 
 /// The notes of one call.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(crate) struct Account {
     pub(crate) stopped_by: Option<StopReason>,
     /// The stage that ended the call without an answer from behind.
     pub(crate) rejected_by: Option<Stage>,
+    /// What a cache gave it.
+    pub(crate) cache: Option<CacheUse>,
 }
 
 impl Account {
@@ -40,9 +42,13 @@ impl Account {
         self.fallback.map(|number| number.get() as usize - 1)
     }
 
-    /// Whether there is more to tell than a first attempt that succeeded.
+    /// Whether there is more to tell than a first attempt that succeeded, or an answer that was kept.
     pub(crate) fn is_remarkable(&self) -> bool {
-        self.attempts != 1 || self.stopped_by.is_some() || self.rejected_by.is_some() || self.fallback.is_some()
+        let is_plain = match self.cache {
+            None => self.attempts == 1,
+            Some(used) => used != CacheUse::Stale,
+        };
+        !is_plain || self.stopped_by.is_some() || self.rejected_by.is_some() || self.fallback.is_some()
     }
 
     /// The whole story; `name` is that of the fallback's answer.
@@ -57,6 +63,7 @@ impl Account {
             delays: self.delays,
             stopped_by: self.stopped_by,
             rejected_by: self.rejected_by,
+            cache: self.cache,
         }
     }
 }

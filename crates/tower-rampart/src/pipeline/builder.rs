@@ -8,33 +8,17 @@ use std::{
 use tower_rampart_config::{Capabilities, Capability, ConfigError, Preset, ResilienceConfig};
 use tower_rampart_core::InvalidConfig;
 
-use super::{Custom, Machines, NoReport, OnReport, OperationHandle, ResilienceLayer, Role, Shared};
+use super::{
+    BuildError, Custom, IntoJudge, Keyed, Machines, NoReport, OnReport, OperationHandle, ResilienceLayer, Role, Shared,
+};
 use crate::{
     Resilience,
-    classify::{Auto, Given, IntoClassifier},
+    classify::{Auto, Given},
     fallback::{NoFallback, Targets, Value, With, WithRequest},
-    registry::{OperationError, Registry},
-    reload::{Laying, ReloadError},
+    registry::Registry,
+    reload::Laying,
     retry::{Cloned, NotCloned},
 };
-
-/// Why a pipeline cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The preset, the document or the environment is wrong; the message lists every violation.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A value given in code is out of its range.
-    #[error(transparent)]
-    Invalid(#[from] InvalidConfig),
-    /// The registry has this operation with another configuration, or has no room for another.
-    #[error(transparent)]
-    Operation(#[from] OperationError),
-    /// The overrides given in code cannot be laid over a live configuration.
-    #[error(transparent)]
-    Reload(#[from] ReloadError),
-}
 
 /// Builds a [`ResilienceLayer`] from a preset, a document or the environment.
 ///
@@ -221,6 +205,37 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
         PresetBuilder { can_clone: false, ..self.cloner(NotCloned) }
     }
 
+    /// Keeps answers by `key`, a function from `&Req` to `Option<K>`, while `cache` is on in the configuration; requests without a key pass. What can tell
+    /// two answers apart belongs into the key. Say so after [`classifier`](Self::classifier), if that is said.
+    ///
+    /// The layer that is built keeps them, for all services that it is put around. HTTP hosts have keys of their own and take none; a call that a
+    /// [preflight](ResilienceLayer::preflight) has admitted asks no cache.
+    ///
+    /// # Examples
+    /// ```
+    /// # use tower::{Service, ServiceBuilder, ServiceExt};
+    /// use tower_rampart::PresetBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = PresetBuilder::from_json(r#"{"preset": "production", "cache": {"ttl": "1m"}}"#)?;
+    /// let layer = builder.cache(|name: &&'static str| Some(*name)).build()?;
+    /// let handle = layer.handle();
+    /// let mut service = ServiceBuilder::new()
+    ///     .layer(layer)
+    ///     .service_fn(|name: &'static str| async move { Ok::<_, std::io::Error>(name.len()) });
+    /// for _ in 0..2 {
+    ///     assert_eq!(service.ready().await?.call("rampart").await?, 7);
+    /// }
+    /// assert_eq!(handle.snapshot().cache.map(|cache| cache.hits), Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cache<F>(mut self, key: F) -> PresetBuilder<Keyed<J, F>, K, A, R> {
+        self.capabilities = self.capabilities.with(Capability::Cache);
+        self.with(|judge, cloner, answer, report| (Keyed { judge, key }, cloner, answer, report))
+    }
+
     /// Answers by an async function of the request and the [`Fault`](crate::fallback::Fault) where the service has no answer.
     pub fn fallback<F>(self, answer: F) -> PresetBuilder<J, K, WithRequest<F>, R> {
         self.fallback_answer(WithRequest(answer))
@@ -293,9 +308,9 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
     /// registry has the operation with another configuration.
     pub fn build<J2>(self) -> Result<ResilienceLayer<J2, K, A, R>, BuildError>
     where
-        J: IntoClassifier<J2>,
+        J: IntoJudge<J2>,
     {
-        let shared = self.shared(Role::Any, |judge, cloner, _| (judge.into_classifier(), cloner))?;
+        let shared = self.shared(Role::Any, |judge, cloner, machines| (judge.into_judge(&machines.caches), cloner))?;
         Ok(ResilienceLayer { shared: Arc::new(shared) })
     }
 

@@ -23,6 +23,7 @@ pub(crate) struct Call<J, K, A, R> {
     pub(crate) began: Timestamp,
     pub(crate) deadline: Option<Timestamp>,
     pub(crate) attempts: Attempts,
+    pub(super) attempt_began: Timestamp,
     /// When the attempt in flight has to end, or would have to if the timeouts were not in shadow, and which limit that is.
     pub(crate) attempt_until: Option<(Timestamp, TimeoutKind)>,
     pub(crate) explain: Account,
@@ -33,8 +34,10 @@ pub(crate) struct Call<J, K, A, R> {
     pub(super) permit: Option<concurrency::Permit>,
     /// The circuit's permit, of the call or of the attempt in flight, as its scope says.
     pub(super) circuit: Option<breaker::Permit>,
-    /// How often stages were switched when the call took its settings; `None` once a preflight has admitted it.
-    pub(super) switches: Option<u32>,
+    /// How often stages were switched when the call took its settings.
+    pub(super) switches: u32,
+    /// Whether a preflight has admitted the call, whatever is switched since.
+    pub(super) is_admitted: bool,
     /// Whether the call was counted as admitted and must be counted as ended.
     pub(super) started: bool,
     /// Whether code of the inner service runs now: a panic in it is a failure.
@@ -50,6 +53,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             began: now,
             deadline: timeout.deadline(now, info.time_left),
             attempts,
+            attempt_began: now,
             attempt_until: None,
             explain: Account::default(),
             keys: None,
@@ -59,7 +63,8 @@ impl<J, K, A, R> Call<J, K, A, R> {
             circuit: None,
             started: false,
             inside: false,
-            switches: Some(switches),
+            switches,
+            is_admitted: false,
             settings,
             shared,
         }
@@ -91,6 +96,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// An attempt begins: sets its end, and counts the call as admitted if it is the first.
     pub(crate) fn begin_attempt(&mut self, now: Timestamp) {
+        self.attempt_began = now;
         let attempt = self.settings.attempt_timeout.map(|limit| (now.after(limit), TimeoutKind::Attempt));
         let total = self.deadline.map(|deadline| (deadline, TimeoutKind::Total));
         self.attempt_until = match (attempt, total) {
@@ -124,6 +130,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// The end of the attempt's time, as an error.
     #[cold]
     pub(crate) fn attempt_timed_out(&self) -> Rejection {
+        self.record_timeout();
         let kind = self.attempt_until.map_or(TimeoutKind::Attempt, |(_, kind)| kind);
         // In shadow only what the request itself states ends an attempt.
         self.timed_out(if self.shadows(Stage::Timeout) { TimeoutKind::Total } else { kind })
@@ -194,6 +201,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             stall: self.settings.attempt_timeout,
             attempts: self.explain.attempts,
             outcome_at: self.settings.outcome_at,
+            head: self.settings.adaptive.then(|| (self.attempt_began, clock::now())),
         }
     }
 

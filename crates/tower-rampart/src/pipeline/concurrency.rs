@@ -3,14 +3,15 @@
 use std::task::{Context, Poll};
 
 use tower_rampart_core::{
-    Rejection, Stage,
-    concurrency::{self, Denied},
+    Rejection, Stage, Verdict,
+    concurrency::{self, Denied, Ended, Sample},
     priority::{Priority, Share},
     rejection::{OverloadReason, Overloaded, Shed},
     shadow::WouldBe,
 };
 
 use super::call::Call;
+use crate::clock;
 
 impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes a permit of the concurrency limiter if one is free.
@@ -118,6 +119,30 @@ impl<J, K, A, R> Call<J, K, A, R> {
         self.queue_ticket = None;
         self.permit = Some(permit);
         true
+    }
+
+    /// Tells a limit that moves how an attempt was judged whose outcome is known.
+    #[inline(never)]
+    pub(super) fn record_attempt(&self, verdict: &Verdict) {
+        if self.permit.is_some()
+            && let Some(how) = Ended::of(verdict)
+        {
+            self.limiter().record(&Sample { began: self.attempt_began, ended: clock::now(), how });
+        }
+    }
+
+    /// Tells a limit that moves that the attempt's time is over. What was cut short, as a caller's deadline does, says nothing: at least half of the
+    /// time must have passed that the configuration grants.
+    pub(super) fn record_timeout(&self) {
+        let total = self.shared.machines.settings.with(|live| live.timeout.total);
+        let granted = self.settings.attempt_timeout.into_iter().chain(total).min();
+        let now = clock::now();
+        if self.settings.adaptive
+            && self.permit.is_some()
+            && granted.is_some_and(|granted| now.since(self.attempt_began) >= granted / 2)
+        {
+            self.limiter().record(&Sample::dropped(self.attempt_began, now));
+        }
     }
 
     /// Gives the permit back, or leaves the queue for it.

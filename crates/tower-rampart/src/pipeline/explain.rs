@@ -30,21 +30,40 @@ pub struct Explain {
     pub fallback_name: Option<Name>,
     /// How long the call waited for the limiters.
     pub queued: Duration,
+    /// What a cache gave it; `None` if it gave nothing.
+    pub cache: Option<CacheUse>,
+}
+
+/// What a cache gave a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CacheUse {
+    /// A fresh answer: nothing was called.
+    Hit,
+    /// The answer that another call fetched: nothing was called.
+    Coalesced,
+    /// An answer past its time, in the place of a fault.
+    Stale,
 }
 
 impl Explain {
-    /// Who answered: `primary` is the service itself, then the name of the fallback's service, or `fallback` if it is none.
+    /// Who answered: `primary` is the service itself, `cache` an answer that was kept, then the name of the fallback's service, or `fallback` if it is none.
     pub fn served_by(&self) -> &str {
         match (self.fallback, &self.fallback_name) {
+            (None, _) if self.cache.is_some() => "cache",
             (None, _) => "primary",
             (Some(_), Some(name)) => name,
             (Some(_), None) => "fallback",
         }
     }
 
-    /// Whether there is more to tell than a first attempt that succeeded.
+    /// Whether there is more to tell than a first attempt that succeeded, or an answer that was kept.
     pub fn is_remarkable(&self) -> bool {
-        self.attempts != 1 || self.stopped_by.is_some() || self.rejected_by.is_some() || self.fallback.is_some()
+        let is_plain = match self.cache {
+            None => self.attempts == 1,
+            Some(used) => used != CacheUse::Stale,
+        };
+        !is_plain || self.stopped_by.is_some() || self.rejected_by.is_some() || self.fallback.is_some()
     }
 }
 

@@ -10,17 +10,18 @@ use std::{
 };
 
 use pin_project::pin_project;
-use tower_rampart_core::{Timestamp, Verdict, rejection::Name};
+use tower_rampart_core::{Class, Timestamp, Verdict, rejection::Name};
 use tower_service::Service;
 
 use super::{
-    Judge, Report, Shared,
+    CacheUse, Judge, Report, Shared, cached,
     call::Call,
     judge::judge,
     rate::Turn,
     steps::{self, Carry, Patience, Step},
 };
 use crate::{
+    cache::{self, Caching},
     clock,
     error::{Error, FallbackFailed},
     fallback::{Fallback, Fault, Walk},
@@ -56,6 +57,8 @@ where
     /// The error that the fallback answers for.
     original: Option<Arc<Error<J::Error>>>,
     call: Lazy<J, K, A, R>,
+    /// What the call has to do with its cache: last, so that whoever goes on in its place finds free what it held.
+    visit: Option<<J::Cache as Caching<Req, S::Response>>::Visit>,
 }
 
 /// A call begins when it is polled.
@@ -68,8 +71,16 @@ enum Lazy<J, K, A, R> {
 
 #[pin_project(project = StateProjection)]
 pub(super) enum State<F, G, Res, E> {
-    /// Nothing happened yet.
-    Start,
+    /// Nothing happened yet, or the cache was asked, until `at`, and the call is to be made.
+    Start {
+        at: Option<Timestamp>,
+    },
+    // Start => Asking: the cache is on
+    // Asking => Start: the request has no key
+    Asking,
+    // Asking => Following: the answer is not there
+    // Following => Start: nobody else fetches it
+    Following,
     // Start => RateQueue: the tokens are not there, and the call may wait
     RateQueue {
         since: Timestamp,
@@ -113,13 +124,14 @@ where
 {
     pub(crate) fn new(service: S, request: Req, shared: Arc<Shared<J, K, A, R>>) -> Self {
         Self {
-            state: State::Start,
+            state: State::Start { at: None },
             timer: Timer::new(),
             service,
             request: Some(request),
             walk: Walk::new(None),
             original: None,
             call: Lazy::Unpolled(shared),
+            visit: None,
         }
     }
 }
@@ -143,6 +155,7 @@ where
             walk: Walk::new(spare),
             original: None,
             call: Lazy::Begun(call),
+            visit: None,
         }
     }
 }
@@ -169,17 +182,40 @@ where
         let Lazy::Begun(call) = this.call else { unreachable!("a future is not polled after it was ready") };
         loop {
             let step = match this.state.as_mut().project() {
-                StateProjection::Start => {
+                StateProjection::Start { at } => {
+                    if call.settings.cache {
+                        this.state.set(State::Asking);
+                        continue;
+                    }
+                    let now = at.unwrap_or(call.began);
                     if call.settings.keyed.any() {
                         let request = this.request.as_ref().expect("the request is there until the first attempt");
                         let shared = Arc::clone(&call.shared);
-                        call.take_keys(call.began, |stage, read| shared.judge.key(request, stage, read));
+                        call.take_keys(now, |stage, read| shared.judge.key(request, stage, read));
                     }
                     if call.settings.fallback.enabled && call.shared.answer.needs_request() {
                         let request = this.request.as_ref().expect("the request is there until the first attempt");
                         *this.walk = Walk::new(call.shared.cloner.clone_request(request));
                     }
-                    steps::enter(call, call.began)
+                    steps::enter(call, now)
+                }
+                StateProjection::Asking => {
+                    let request = this.request.as_ref().expect("the request is there until the first attempt");
+                    ready!(cached::ask::<_, _, _, _, S::Error, _, _, _, _>(
+                        call,
+                        request,
+                        this.visit,
+                        this.timer.as_mut(),
+                        cx
+                    ))
+                }
+                StateProjection::Following => {
+                    ready!(cached::follow::<_, _, Req, _, S::Error, _, _, _, _>(
+                        call,
+                        this.visit,
+                        this.timer.as_mut(),
+                        cx
+                    ))
                 }
                 StateProjection::RateQueue { since } => match call.poll_rate(cx, *since) {
                     Turn::Granted(now) => steps::enter_concurrency(call, now),
@@ -264,15 +300,16 @@ where
                 Step::Attempted(result) => (result, true),
                 Step::Answered(result) => (result, false),
             };
-            let verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);
+            let mut verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);
             if is_attempt && let Some((until, payment)) = steps::after_attempt(call, &verdict, this.request.as_ref()) {
                 this.state.set(State::Waiting { until, carry: Carry::new(result, payment) });
                 continue;
             }
             // What was called is dropped first, then its permits are given back; a fallback holds none of them.
             this.state.set(State::Answered);
-            let may_fall = this.walk.may_step(call.settings.fallback, &verdict, &call.shared.answer);
-            if !may_fall && call.may_hold() && result.is_ok() {
+            let stale = cache::stand_in(this.visit.as_mut(), &verdict);
+            let may_fall = stale.is_none() && this.walk.may_step(call.settings.fallback, &verdict, &call.shared.answer);
+            if !may_fall && stale.is_none() && call.may_hold() && result.is_ok() {
                 let held = call.hold(&verdict);
                 if let Some(held) = call.shared.report.hold(held, &mut result) {
                     held.finish(&verdict);
@@ -283,6 +320,13 @@ where
             }
             call.judge_circuit(&verdict);
             call.release();
+            if let Some(visit) = this.visit.take() {
+                cache::end(visit, &mut result, &verdict);
+            }
+            if let Some(answer) = stale {
+                call.explain.cache = Some(CacheUse::Stale);
+                (verdict, result) = (Verdict::new(Class::Success), Ok(answer));
+            }
             if may_fall {
                 let fault = Fault::new(result);
                 let error = fault.shared_error();
@@ -320,7 +364,7 @@ where
 }
 
 /// Ready once `at` has come; never without one.
-fn poll_at(timer: Pin<&mut Timer>, cx: &mut Context<'_>, at: Option<Timestamp>) -> Poll<()> {
+pub(super) fn poll_at(timer: Pin<&mut Timer>, cx: &mut Context<'_>, at: Option<Timestamp>) -> Poll<()> {
     match at {
         Some(at) => timer.poll_until(cx, at),
         None => Poll::Pending,

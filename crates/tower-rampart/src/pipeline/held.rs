@@ -6,7 +6,7 @@ use tower_rampart_config::OutcomeAt;
 use tower_rampart_core::{
     Outcome, Rejection, RequestInfo, Timestamp, Verdict,
     breaker::{self, Breaker},
-    concurrency::{self, Limiter},
+    concurrency::{self, Ended, Limiter, Sample},
     rate,
     rejection::{Name, TimedOut, TimeoutKind},
     retry::StopReason,
@@ -45,6 +45,8 @@ pub(super) struct Span {
     pub(super) stall: Option<Duration>,
     pub(super) attempts: u32,
     pub(super) outcome_at: OutcomeAt,
+    /// When the attempt was sent and its head came, where that moves a limit.
+    pub(super) head: Option<(Timestamp, Timestamp)>,
 }
 
 impl Held {
@@ -135,6 +137,12 @@ impl Held {
             breaker.record(permit, outcome, verdict.and_then(|it| it.class.retry_after()), clock::now);
         }
         if let Some((limiter, permit)) = self.permit.take() {
+            // How long the head took, judged by the end: a body is as long as it is, whatever the load.
+            if let (Some((began, ended)), Some(verdict), None) = (self.span.head, verdict, self.decided)
+                && let Some(how) = Ended::of(verdict)
+            {
+                limiter.record(&Sample { began, ended, how });
+            }
             limiter.release(permit);
         }
         let (operation, now) = (&self.machines.operation, clock::now());

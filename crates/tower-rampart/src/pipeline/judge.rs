@@ -1,11 +1,13 @@
 //! How the pipeline judges answers and lifts errors; users give a [`Classify`] and never see this.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, hash::Hash};
 
 use tower_rampart_core::{Class, Classify, RequestInfo, Stage, Verdict};
 
+use super::Caches;
 use crate::{
-    classify::{Boxed, DefaultClassifier, Typed, classify_error},
+    cache::{ByKey, Caching, NoCache},
+    classify::{Auto, Boxed, DefaultClassifier, Given, IntoClassifier as _, Typed, classify_error},
     error::{BoxError, BoxedError, Error},
 };
 
@@ -17,6 +19,12 @@ use crate::{
 pub trait Judge<Req, Res, E> {
     /// What [`Error::Inner`] holds.
     type Error;
+
+    /// Where answers are kept; [`NoCache`] for those that are not.
+    type Cache: Caching<Req, Res>;
+
+    /// Where answers are kept.
+    fn cache(&self) -> &Self::Cache;
 
     /// Reads from the request what must be known later.
     fn request(&self, request: &Req) -> RequestInfo;
@@ -38,6 +46,12 @@ pub trait Judge<Req, Res, E> {
 #[diagnostic::do_not_recommend]
 impl<Req, Res, E: StdError + 'static> Judge<Req, Res, E> for DefaultClassifier<Typed> {
     type Error = E;
+    type Cache = NoCache;
+
+    #[inline]
+    fn cache(&self) -> &NoCache {
+        &NoCache
+    }
 
     fn request(&self, _request: &Req) -> RequestInfo {
         RequestInfo::default()
@@ -57,6 +71,12 @@ impl<Req, Res, E: StdError + 'static> Judge<Req, Res, E> for DefaultClassifier<T
 
 impl<Req, Res> Judge<Req, Res, BoxError> for DefaultClassifier<Boxed> {
     type Error = BoxedError;
+    type Cache = NoCache;
+
+    #[inline]
+    fn cache(&self) -> &NoCache {
+        &NoCache
+    }
 
     fn request(&self, _request: &Req) -> RequestInfo {
         RequestInfo::default()
@@ -90,6 +110,12 @@ where
     C: Classify<Req, Res, E>,
 {
     type Error = E;
+    type Cache = NoCache;
+
+    #[inline]
+    fn cache(&self) -> &NoCache {
+        &NoCache
+    }
 
     fn request(&self, request: &Req) -> RequestInfo {
         self.0.request(request)
@@ -105,6 +131,78 @@ where
 
     fn lift(&self, error: E) -> E {
         error
+    }
+}
+
+/// What a builder makes its judge of: nothing, the classifier that it was given, or one of these with a cache.
+pub trait IntoJudge<J> {
+    #[doc(hidden)]
+    fn into_judge(self, caches: &Caches) -> J;
+}
+
+impl<M> IntoJudge<DefaultClassifier<M>> for Auto {
+    fn into_judge(self, _caches: &Caches) -> DefaultClassifier<M> {
+        self.into_classifier()
+    }
+}
+
+impl<C> IntoJudge<C> for Given<C> {
+    fn into_judge(self, _caches: &Caches) -> C {
+        self.into_classifier()
+    }
+}
+
+/// What a builder was given, and the key that answers are kept by.
+#[derive(Clone, Debug)]
+pub struct Keyed<J, F> {
+    pub(super) judge: J,
+    pub(super) key: F,
+}
+
+impl<J, J2, F, K, V> IntoJudge<WithCache<J2, ByKey<F, K, V>>> for Keyed<J, F>
+where
+    J: IntoJudge<J2>,
+    K: Eq + Hash + Clone + Send + 'static,
+    V: Send + Sync + 'static,
+{
+    fn into_judge(self, caches: &Caches) -> WithCache<J2, ByKey<F, K, V>> {
+        WithCache { judge: self.judge.into_judge(caches), cache: ByKey::new(self.key, caches.make()) }
+    }
+}
+
+/// A judge with a cache.
+#[derive(Clone, Debug)]
+pub struct WithCache<J, C> {
+    judge: J,
+    cache: C,
+}
+
+impl<J, C, Req, Res, E> Judge<Req, Res, E> for WithCache<J, C>
+where
+    J: Judge<Req, Res, E>,
+    C: Caching<Req, Res>,
+{
+    type Error = J::Error;
+    type Cache = C;
+
+    fn cache(&self) -> &C {
+        &self.cache
+    }
+
+    fn request(&self, request: &Req) -> RequestInfo {
+        self.judge.request(request)
+    }
+
+    fn key(&self, request: &Req, stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+        self.judge.key(request, stage, read);
+    }
+
+    fn judge(&self, request: &RequestInfo, result: Result<&Res, &J::Error>) -> Verdict {
+        self.judge.judge(request, result)
+    }
+
+    fn lift(&self, error: E) -> J::Error {
+        self.judge.lift(error)
     }
 }
 

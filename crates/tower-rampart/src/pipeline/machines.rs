@@ -17,6 +17,7 @@ use tower_rampart_core::{
 #[cfg(not(feature = "http"))]
 use super::hostless::HttpSettings;
 use super::{
+    Caches,
     keys::{KeyedMachines, KeyedStages},
     settings::Settings,
     switches::Switches,
@@ -38,6 +39,8 @@ pub(crate) struct Machines {
     /// The limit on tokens of a model API; off without one.
     pub(crate) tokens: Arc<RateLimiter>,
     pub(crate) concurrency: Arc<Limiter>,
+    /// What is kept of answers.
+    pub(crate) caches: Caches,
     /// What there is for each key.
     pub(crate) keyed: KeyedMachines,
     pub(crate) budget: Arc<Budget>,
@@ -79,6 +82,7 @@ impl Machines {
                 None => throttle,
             }),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
+            caches: Caches::new(config.cache, operation.cache()),
             keyed: KeyedMachines::new(seed),
             config: Mutex::new(Arc::new(config)),
             capabilities: Mutex::new(Capabilities::all()),
@@ -174,6 +178,9 @@ impl Machines {
         if tokens.enabled == on {
             self.tokens.reconfigure(tokens, now)?;
         }
+        if config.cache.enabled == on {
+            self.caches.reconfigure(config.cache, now);
+        }
         if config.concurrency.enabled == on {
             self.concurrency.reconfigure(config.concurrency)?;
         }
@@ -201,6 +208,7 @@ fn check(config: &OperationConfig) -> Result<(), InvalidConfig> {
     config.rate_limit.check()?;
     config.model_limits.check()?;
     config.concurrency.check()?;
+    config.cache.check()?;
     config.keys.check()?;
     config.throttle.check()?;
     config.priority.check()?;

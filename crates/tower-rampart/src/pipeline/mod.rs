@@ -2,7 +2,7 @@
 //!
 //! Outermost first:
 //!
-//! `observe -> fallback -> throttle -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> inner`
+//! `observe -> fallback -> cache -> throttle -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> inner`
 //!
 //! The stages are the machines that the separate layers run on, walked by one future: one clock reading, one copy of the
 //! configuration and one timer serve the whole call, and nothing is allocated on a success. Every stage is there and
@@ -100,7 +100,10 @@
 //! ```
 
 mod account;
+mod build_error;
 mod builder;
+mod cached;
+mod caches;
 mod call;
 mod circuit;
 mod concurrency;
@@ -125,13 +128,15 @@ mod steps;
 mod switches;
 mod throttle;
 
-pub use builder::{BuildError, PresetBuilder};
+pub use build_error::BuildError;
+pub use builder::PresetBuilder;
+pub use caches::Caches;
 #[cfg(feature = "http")]
 pub use explain::InExtensions;
-pub use explain::{Explain, NoReport, OnReport, Report};
+pub use explain::{CacheUse, Explain, NoReport, OnReport, Report};
 pub use handle::OperationHandle;
 pub use held::Held;
-pub use judge::{Custom, Judge};
+pub use judge::{Custom, IntoJudge, Judge, Keyed, WithCache};
 pub use keys::KeyedState;
 pub use layer::ResilienceLayer;
 pub(crate) use machines::Machines;

@@ -36,8 +36,12 @@ pub(crate) struct CallSettings {
     pub(crate) circuit: Option<breaker::Scope>,
     /// How the rate limit is asked; `None`: it is off.
     pub(crate) rate: Option<RateSettings>,
+    /// Whether the cache is to be asked.
+    pub(crate) cache: bool,
     /// Whether the concurrency limiter is on.
     pub(crate) concurrency: bool,
+    /// Whether attempts move its limit.
+    pub(crate) adaptive: bool,
     /// Which stages keep their state by key.
     pub(crate) keyed: KeyedStages,
     /// When the outcome is known.
@@ -102,7 +106,9 @@ impl From<&OperationConfig> for Settings {
                 waits: config.rate_limit.on_limit == rate::OnLimit::Wait && !shadow.has(Stage::RateLimit),
                 tokens: config.model_limits.tokens_per_minute.is_some(),
             }),
+            cache: config.cache.enabled,
             concurrency: config.concurrency.enabled,
+            adaptive: config.concurrency.enabled && config.concurrency.adaptive.is_some(),
             keyed: KeyedStages::from(config),
             outcome_at: config.classify.outcome_at,
             may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,

@@ -340,6 +340,9 @@ where
     if call.circuit_in(breaker::Scope::Attempt) && !call.is_undecided(verdict) {
         call.judge_circuit(verdict);
     }
+    if call.settings.adaptive && !call.is_undecided(verdict) {
+        call.record_attempt(verdict);
+    }
     if let Some(class) = verdict.provider_class {
         call.shared.machines.operation.provider_error(class);
     }

@@ -44,12 +44,12 @@ impl<J, K, A, R> Call<J, K, A, R> {
     pub(super) fn is_between(&self) -> bool {
         fence(Ordering::Acquire);
         let present = self.shared.machines.switches.0.load(Ordering::Relaxed);
-        !self.started && self.switches.is_some_and(|seen| seen != present)
+        !self.started && !self.is_admitted && self.switches != present
     }
 
     /// The call is admitted, whatever is switched until it is made.
     pub(super) fn admit(&mut self) {
-        self.switches = None;
+        self.is_admitted = true;
     }
 
     /// Gives everything back and begins anew under the present settings; only the fallback stays, because what it needs was kept at the beginning.
@@ -58,7 +58,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
         self.leave_circuit(Outcome::Ignored, None);
         self.release();
         let (switches, settings, attempts, timeout) = taken(&self.shared.machines);
-        self.switches = Some(switches);
+        self.switches = switches;
         self.settings = CallSettings { fallback: self.settings.fallback, ..settings };
         self.drop_keys();
         self.attempts = attempts;

@@ -119,7 +119,7 @@ pub fn near(one: Duration, other: Duration) -> bool {
 pub struct Reports(Arc<Mutex<Vec<Explain>>>);
 
 impl Reports {
-    pub fn keeper(&self) -> impl Fn(&Explain) + Clone + Send + Sync + 'static {
+    pub fn keeper(&self) -> impl Fn(&Explain) + Clone + Send + Sync + use<> {
         let kept = Arc::clone(&self.0);
         move |explain: &Explain| lock(&kept).push(explain.clone())
     }

@@ -3,15 +3,20 @@
 use serde_json::{Value as Json, json};
 use tower_rampart::{
     Classify, OperationConfig, PresetBuilder, RequestInfo, ResilienceConfig, ResilienceLayer, TokenEstimate, Verdict,
-    fallback::Value, pipeline::Custom, retry::Cloned,
+    cache::ByKey,
+    fallback::Value,
+    pipeline::{Custom, WithCache},
+    retry::Cloned,
 };
 use tower_rampart_config::{Capabilities, Capability};
 use tower_rampart_core::classify::Method;
 
 use crate::{
+    caches::{follower, kept, kept_for_long, stale},
     common::{Fault, judge},
     limits::{
-        a_minute_later, at_once, fallback, half_accepted, in_ten_seconds, of_a_hundred, queue, queue_wait, second_call,
+        a_minute_later, at_once, fallback, half_accepted, in_ten_seconds, limit_before_a_fast_service,
+        limit_before_a_refusing_service, limit_before_two_servers, of_a_hundred, queue, queue_wait, second_call,
         ten_at_once, timeouts, tokens_of_a_call,
     },
     traffic::{
@@ -21,8 +26,11 @@ use crate::{
     },
 };
 
-/// The pipeline of all rows; its fallback answers 99.
-pub type Layer = ResilienceLayer<Custom<ByRequest>, Cloned, Value<usize>>;
+/// The pipeline of all rows; its fallback answers 99, and every request is a key.
+pub type Layer = ResilienceLayer<WithCache<Custom<ByRequest>, ByKey<Key, u32, usize>>, Cloned, Value<usize>>;
+
+/// By which the cache keeps answers.
+type Key = fn(&u32) -> Option<u32>;
 
 /// Requests from 1000 on are POST; all state 10 tokens.
 #[derive(Debug, Clone, Copy)]
@@ -127,6 +135,7 @@ pub fn build(document: &str) -> Layer {
         .capabilities(Capabilities::function().with(Capability::Http).with(Capability::TokensPerMinute))
         .seed(9)
         .classifier(ByRequest)
+        .cache((|request| Some(*request)) as Key)
         .fallback_value(99)
         .build()
         .unwrap()
@@ -164,6 +173,7 @@ const INSTANT: &str =
 const POOR: &str = r#"{"retry": {"max_attempts": 3, "backoff": {"base": 0}, "budget": {"min_per_second": 0, "ratio": 0.5}},
     "circuit_breaker": {"enabled": false}}"#;
 const SPREAD: &str = r#"{"retry": {"jitter": {"kind": "additive"}}}"#;
+const CACHED: &str = r#"{"retry": {"max_attempts": 1}, "cache": {}}"#;
 const OVERLOADED: &str =
     r#"{"retry": {"max_attempts": 1}, "circuit_breaker": {"enabled": false}, "throttle": {"minimum_calls": 5}}"#;
 const SHARED: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {}}"#;
@@ -171,6 +181,8 @@ const FIRST_CLASS: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {
 const THIRD_CLASS: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {"default": "sheddable_plus"}}"#;
 const LAST_CLASS: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {"default": "sheddable"}}"#;
 const FULL: &str = r#"{"concurrency": {"max_inflight": 1, "queue_size": 5}}"#;
+const MOVING: &str = r#"{"concurrency": {"max_inflight": 8, "adaptive": {"algorithm": "aimd", "max": 10}},
+    "retry": {"max_attempts": 1}, "circuit_breaker": {"enabled": false}}"#;
 
 /// All fields that the pipeline runs on.
 pub const ROWS: &[Row] = &[
@@ -276,6 +288,15 @@ pub const ROWS: &[Row] = &[
     row("concurrency.max_inflight", ["2", "4"], queue, ["2 running, 5 waiting", "4 running, 5 waiting"]).beside(FULL),
     row("concurrency.queue_size", ["0", "3"], queue, ["1 running, 0 waiting", "1 running, 3 waiting"]).beside(FULL),
     row("concurrency.queue_timeout", [r#""3s""#, r#""8s""#], queue_wait, ["3000", "8000"]).beside(FULL),
+    row(
+        "concurrency.adaptive.algorithm",
+        [r#""aimd""#, r#""vegas""#],
+        limit_before_two_servers,
+        ["10 at most", "4 at most"],
+    )
+    .beside(MOVING),
+    row("concurrency.adaptive.min", ["2", "5"], limit_before_a_refusing_service, ["2", "5"]).beside(MOVING),
+    row("concurrency.adaptive.max", ["12", "20"], limit_before_a_fast_service, ["12", "20"]).beside(MOVING),
     // throttle
     row("throttle.enabled", ["false", "true"], of_a_hundred, ["all", "some"]).beside(OVERLOADED),
     row("throttle.ratio", ["1", "4"], half_accepted, ["some", "all"]).beside(OVERLOADED),
@@ -294,6 +315,12 @@ pub const ROWS: &[Row] = &[
     // timeout
     row("timeout.attempt", [r#""2s""#, r#""6s""#], timeouts, ["attempt 2000", "attempt 6000"]).beside(ONCE),
     row("timeout.total", [r#""4s""#, r#""12s""#], timeouts, ["total 4000", "total 12000"]),
+    // cache
+    row("cache.enabled", ["true", "false"], kept, ["1 1 2 1", "1 2 3 4"]).beside(ONCE),
+    row("cache.ttl", [r#""2s""#, r#""20s""#], kept_for_long, ["1 2", "1 1"]).beside(CACHED),
+    row("cache.max_entries", ["1", "5"], kept, ["1 1 2 3", "1 1 2 1"]).beside(CACHED),
+    row("cache.stale_if_error", [r#""0s""#, r#""1m""#], stale, ["error", "1"]).beside(CACHED),
+    row("cache.max_wait", [r#""2s""#, r#""8s""#], follower, ["2000", "8000"]).beside(CACHED),
     // fallback
     row("fallback.enabled", ["false", "true"], fallback, ["error error", "99 error"]).beside(ONCE),
     row("fallback.on_permanent", ["false", "true"], fallback, ["99 error", "99 99"])

@@ -115,6 +115,69 @@ pub fn fallback(layer: Layer) -> BoxFuture<'static, String> {
     .boxed()
 }
 
+/// Keeps twelve callers busy for a while, and gives the limit after each second of it.
+async fn press<S>(layer: &Layer, service: &S, length: u64) -> Vec<u32>
+where
+    S: tower::Service<u32, Response = usize, Error = Error<Fault>, Future: Send> + Clone + Send + Sync + 'static,
+{
+    let callers: Vec<_> = (0..12)
+        .map(|_| {
+            let service = service.clone();
+            tokio::spawn(async move {
+                loop {
+                    drop(call(&service, 0).await);
+                    tokio::time::sleep(ms(1)).await;
+                }
+            })
+        })
+        .collect();
+    let mut limits = Vec::new();
+    for _ in 0..length {
+        pass(secs(1)).await;
+        limits.push(layer.handle().signals().max_inflight.unwrap());
+    }
+    callers.iter().for_each(tokio::task::JoinHandle::abort);
+    limits
+}
+
+/// Where the limit on calls comes to before two servers, behind which calls queue.
+pub fn limit_before_two_servers(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let servers = std::sync::Arc::new(tokio::sync::Semaphore::new(2));
+        let service = layer.layer(tower::service_fn(move |_| {
+            let servers = std::sync::Arc::clone(&servers);
+            async move {
+                let _server = servers.acquire().await.unwrap();
+                tokio::time::sleep(ms(10)).await;
+                Ok::<usize, Fault>(1)
+            }
+        }));
+        let limits = press(&layer, &service, 40).await.split_off(20);
+        let most = limits.iter().max().unwrap();
+        format!("{most} at most")
+    }
+    .boxed()
+}
+
+/// Where the limit comes to before a service that has too much to do.
+pub fn limit_before_a_refusing_service(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let backend = Backend::always(Reply::rate_limited(None).after(ms(5)));
+        let limits = press(&layer, &layer.layer(backend), 10).await;
+        limits.last().unwrap().to_string()
+    }
+    .boxed()
+}
+
+/// Where the limit comes to before a service that bears everything.
+pub fn limit_before_a_fast_service(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let limits = press(&layer, &layer.layer(Backend::always(Reply::Ok.after(ms(5)))), 30).await;
+        limits.last().unwrap().to_string()
+    }
+    .boxed()
+}
+
 /// Whether a hundred calls are made, of which the service takes on those that `accepts` names.
 async fn made(layer: &Layer, accepts: fn(u32) -> bool) -> &'static str {
     let backend = Backend::new();

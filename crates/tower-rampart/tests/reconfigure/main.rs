@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test fails by panicking")]
 
+mod caches;
 #[path = "../common/mod.rs"]
 mod common;
 mod fields;
@@ -43,7 +44,7 @@ async fn each_field_changes_what_traffic_meets_at_start_and_after_reconfigure() 
 #[test]
 fn every_field_that_the_pipeline_runs_on_is_in_the_table() {
     // The pipeline of functions does not run on these: HTTP hosts do, and stages that come later.
-    let elsewhere = ["http.", "classify.", "cache.", "hedge.", "chaos.", "nested_retry."];
+    let elsewhere = ["http.", "classify.", "hedge.", "chaos.", "nested_retry."];
     let reserved = [
         "fallback.targets",
         // HTTP hosts read headers: tests/http_guards.rs.
@@ -60,9 +61,12 @@ fn every_field_that_the_pipeline_runs_on_is_in_the_table() {
         "concurrency.max_keys",
         // HTTP hosts follow the headers.
         "rate_limit.learn_from_headers",
-        "concurrency.adaptive.algorithm",
-        "concurrency.adaptive.min",
-        "concurrency.adaptive.max",
+        // Answers of HTTP hosts have sizes and headers: tests/cache/http.rs.
+        "cache.max_bytes",
+        "cache.max_body_bytes",
+        "cache.key_headers",
+        "cache.model_api",
+        "cache.ignore_fields",
         // Set by the strategy's numbers, each of which has a row.
         "default_strategy",
     ];

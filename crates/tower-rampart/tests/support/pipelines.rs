@@ -105,6 +105,20 @@ pub(crate) fn pipeline_by_call() -> Subject {
     plain(Scopes { overrides: "{}", ..Scopes::default() })
 }
 
+/// A cache in front of every stage, in which no answer is ever there.
+pub(crate) fn pipeline_with_cache() -> Subject {
+    let scopes = Scopes { overrides: r#"{"cache": {"max_entries": 3}}"#, ..Scopes::default() };
+    let (builder, _registry) = builder(scopes.overrides);
+    let layer = builder.cache(super::subjects::each_its_own()).build().unwrap();
+    let handle = layer.handle();
+    let audited = handle.clone();
+    subject_of(layer, &handle, scopes).audited(move |account| {
+        audit(&audited, scopes, account);
+        let stats = audited.snapshot().cache.expect("the stage is on");
+        assert_eq!((stats.misses, stats.hits, stats.coalesced), (account.polled, 0, 0));
+    })
+}
+
 /// The circuit and the rate limit look at attempts.
 pub(crate) fn pipeline_by_attempt() -> Subject {
     let overrides = r#"{"circuit_breaker": {"scope": "attempt"}, "rate_limit": {"scope": "attempt"}}"#;
@@ -120,6 +134,14 @@ pub(crate) fn pipeline_with_attempt_tokens() -> Subject {
 /// Calls wait for permits.
 pub(crate) fn pipeline_that_queues() -> Subject {
     let overrides = r#"{"concurrency": {"queue_size": 8}}"#;
+    let mut subject = plain(Scopes { overrides, waits: true, ..Scopes::default() });
+    subject.queues = true;
+    subject
+}
+
+/// Attempts move the limit, and calls wait for permits.
+pub(crate) fn pipeline_that_adapts() -> Subject {
+    let overrides = r#"{"concurrency": {"queue_size": 8, "adaptive": {"algorithm": "vegas", "min": 3, "max": 4}}}"#;
     let mut subject = plain(Scopes { overrides, waits: true, ..Scopes::default() });
     subject.queues = true;
     subject

@@ -1,11 +1,21 @@
 //! The layers that stand alone, as subjects. The whole pipeline is in `pipelines`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tower::{Layer, ServiceExt};
 use tower_rampart::{
-    CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, PriorityLayer, RateLimitLayer, RetryLayer,
-    ThrottleLayer, TimeoutLayer, breaker, concurrency, priority::Priority, rate_limit, retry, throttle,
+    AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer,
+    PriorityLayer, RateLimitLayer, RetryLayer, ThrottleLayer, TimeoutLayer,
+    adaptive_concurrency::{Adaptive, Algorithm},
+    breaker, cache, concurrency,
+    priority::Priority,
+    rate_limit, retry, throttle,
 };
 
 use super::{
@@ -154,6 +164,19 @@ pub(crate) fn concurrency_limit_that_queues() -> Subject {
     concurrency_limit(8)
 }
 
+/// A limit that moves, by calls that are judged; it stays at four, where the checks expect it.
+pub(crate) fn adaptive_concurrency_limit() -> Subject {
+    let mut config = concurrency::Config::new(4);
+    config.adaptive = Some(Adaptive::new(Algorithm::Gradient2).between(4, 4));
+    let layer = AdaptiveConcurrencyLayer::builder().config(config).timeout(Duration::from_secs(1)).build().unwrap();
+    let [audited, inflight] = [(); 2].map(|()| layer.handle());
+    Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |_| assert_eq!((audited.inflight(), audited.queued()), (0, 0), "a permit or a place was lost"),
+    )
+    .inflight(move || inflight.inflight().into())
+}
+
 /// A timeout; it has no books.
 pub(crate) fn timeout() -> Subject {
     let layer = TimeoutLayer::attempt(Duration::from_secs(1)).unwrap();
@@ -225,4 +248,26 @@ pub(crate) fn fallback_services() -> Subject {
     subject.failing = Failing::FallsBack;
     subject.spare = Some(Arc::clone(&spare));
     subject
+}
+
+/// A key of its own for every request, so that each is answered for itself.
+pub(super) fn each_its_own() -> impl Fn(&u32) -> Option<u64> + Send + Sync + 'static {
+    let next = AtomicU64::new(0);
+    move |_: &u32| Some(next.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A cache of few answers, in which none is ever there.
+pub(crate) fn cache_that_misses() -> Subject {
+    let mut config = cache::Config::default();
+    config.max_entries = 3;
+    let layer = CacheLayer::builder(each_its_own()).config(config).build().unwrap();
+    let handle = layer.handle();
+    Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |account| {
+            let stats = handle.stats();
+            assert_eq!((stats.misses, stats.hits, stats.coalesced), (account.made, 0, 0));
+            assert!(stats.entries <= 3, "{stats:?}");
+        },
+    )
 }

@@ -22,7 +22,7 @@ pub use self::error::BodyError;
 pub(crate) use self::judge::FrameJudge;
 use self::watch::Watch;
 pub(super) use self::{judge::is_event_stream, model::is_plain};
-use super::HttpSettings;
+use super::{HttpSettings, cache::Tee};
 use crate::{error::BoxError, pipeline::Held};
 
 /// The body of an answer that came through an HTTP pipeline.
@@ -82,6 +82,8 @@ pub struct ResponseBody<B> {
     last: Option<Box<Last>>,
     pub(super) origin: Option<Origin>,
     watch: Option<Pin<Box<Watch>>>,
+    /// Copies what goes by, if it is to be kept. Last, so that whoever makes the call in its place finds free what it held.
+    tee: Option<Box<Tee>>,
 }
 
 #[pin_project(project = FormProjection)]
@@ -129,7 +131,7 @@ impl<B> ResponseBody<B> {
     }
 
     const fn of(form: Form<B>) -> Self {
-        Self { form, first: None, last: None, origin: None, watch: None }
+        Self { form, first: None, last: None, origin: None, watch: None, tee: None }
     }
 
     pub(crate) fn with_origin(mut self, origin: Origin) -> Self {
@@ -151,6 +153,11 @@ impl<B> ResponseBody<B> {
     /// Fails.
     pub(crate) fn of_error(error: BoxError) -> Self {
         Self { last: Some(Box::new(Last::Error(error))), ..Self::empty() }
+    }
+
+    /// Copies what goes by to where it is kept.
+    pub(super) fn copy_to(&mut self, tee: Tee) {
+        self.tee = Some(Box::new(tee));
     }
 
     pub(crate) fn origin(&self) -> Option<&Origin> {
@@ -204,6 +211,43 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
+    fn poll_watched(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.as_mut().project().watch {
+            None => return self.poll_unwatched(cx),
+            Some(watch) if watch.is_overdue() => {
+                let overdue = self.end().map(Watch::abandon);
+                return Poll::Ready(overdue);
+            }
+            Some(watch) => watch.as_mut().enter(),
+        }
+        let polled = self.as_mut().poll_unwatched(cx);
+        let is_over = self.is_end_stream();
+        let this = self.as_mut().project();
+        let watch = this.watch.as_mut().expect("only this function ends the watch");
+        watch.as_mut().leave();
+        match &polled {
+            Poll::Pending => {
+                let kind = ready!(watch.as_mut().poll_time(cx));
+                return Poll::Ready(self.end().map(|watch| watch.expire(kind)));
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                if watch.as_mut().saw(frame) || is_over {
+                    watch.as_mut().finish();
+                    *this.watch = None;
+                }
+            }
+            Poll::Ready(Some(Err(error))) => {
+                watch.as_mut().fail(error);
+                *this.watch = None;
+            }
+            Poll::Ready(None) => {
+                watch.as_mut().finish();
+                *this.watch = None;
+            }
+        }
+        polled
+    }
+
     fn poll_unwatched(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut this = self.project();
         if let Some(data) = this.first.take() {
@@ -239,40 +283,12 @@ where
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.as_mut().project().watch {
-            None => return self.poll_unwatched(cx),
-            Some(watch) if watch.is_overdue() => {
-                let overdue = self.end().map(Watch::abandon);
-                return Poll::Ready(overdue);
-            }
-            Some(watch) => watch.as_mut().enter(),
+        let frame = ready!(self.as_mut().poll_watched(cx));
+        if let Some(tee) = self.as_mut().project().tee.take() {
+            let is_over = self.is_end_stream();
+            *self.project().tee = tee.saw(frame.as_ref(), is_over);
         }
-        let polled = self.as_mut().poll_unwatched(cx);
-        let is_over = self.is_end_stream();
-        let this = self.as_mut().project();
-        let watch = this.watch.as_mut().expect("only this function ends the watch");
-        watch.as_mut().leave();
-        match &polled {
-            Poll::Pending => {
-                let kind = ready!(watch.as_mut().poll_time(cx));
-                return Poll::Ready(self.end().map(|watch| watch.expire(kind)));
-            }
-            Poll::Ready(Some(Ok(frame))) => {
-                if watch.as_mut().saw(frame) || is_over {
-                    watch.as_mut().finish();
-                    *this.watch = None;
-                }
-            }
-            Poll::Ready(Some(Err(error))) => {
-                watch.as_mut().fail(error);
-                *this.watch = None;
-            }
-            Poll::Ready(None) => {
-                watch.as_mut().finish();
-                *this.watch = None;
-            }
-        }
-        polled
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

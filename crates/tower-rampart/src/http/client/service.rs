@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -17,6 +17,7 @@ use crate::{
     fallback::{Fallback, NoFallback},
     http::{
         HttpSettings, Inspect, ReplayBody, ResponseBody, StandbyService,
+        cache::HasBody,
         live::{Configured, InBody, Replaying},
         model::BodyLength,
     },
@@ -104,6 +105,9 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let settings = self.shared.machines.http.load();
         let mut request = request.map(|body| ReplayBody::new(body, settings.replay_max_bytes));
+        if matches!(*request.method(), Method::GET | Method::HEAD) && !request.body().is_end_stream() {
+            request.extensions_mut().insert(HasBody);
+        }
         if settings.limits_tokens
             && let Some(length) = request.body().size_hint().exact()
         {

@@ -75,6 +75,8 @@ impl<S: fmt::Debug, A, J, R> fmt::Debug for StandbyService<S, A, J, R> {
 impl<S, A, J, R, Q, P> Service<Request<ReplayBody<Q>>> for StandbyService<S, A, J, R>
 where
     S: Service<Request<ReplayBody<Q>>, Response = Response<P>> + Clone,
+    Q: Body<Data = Bytes> + Unpin,
+    Q::Error: Into<BoxError>,
     P: Body<Data = Bytes>,
     P::Error: Into<BoxError>,
     J: Judge<Request<ReplayBody<Q>>, Response<ResponseBody<P>>, S::Error>,

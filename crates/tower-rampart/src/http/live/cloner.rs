@@ -1,11 +1,19 @@
 //! The cloners: a client's keeps requests for further attempts, a server's keeps none; both tell the service behind how much time is left.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use http::{HeaderMap, Request};
+use http_body::Body;
 
 use crate::{
     CloneRequest,
+    error::BoxError,
     http::{
         Deadline, HttpSettings, ReplayBody, ReplayCloner,
         deadline::GRPC_TIMEOUT,
@@ -32,7 +40,20 @@ impl fmt::Debug for Replaying {
     }
 }
 
-impl<B> CloneRequest<Request<ReplayBody<B>>> for Replaying {
+impl<B> CloneRequest<Request<ReplayBody<B>>> for Replaying
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    fn poll_body(
+        &self,
+        request: &Request<ReplayBody<B>>,
+        cx: &mut Context<'_>,
+        read: &mut dyn FnMut(Option<&[u8]>),
+    ) -> Poll<()> {
+        request.body().poll_whole(cx, read)
+    }
+
     fn clone_request(&self, request: &Request<ReplayBody<B>>) -> Option<Request<ReplayBody<B>>> {
         ReplayCloner::new().try_clone(request)
     }

@@ -2,14 +2,18 @@
 
 use std::{convert::Infallible, error::Error as StdError, fmt, marker::PhantomData, sync::Arc};
 
+use bytes::Bytes;
 use http::{Extensions, HeaderMap, Request, Response, StatusCode};
+use http_body::Body;
 use tower_rampart_config::Profile;
 use tower_rampart_core::{Classify, RequestInfo, Stage, Verdict};
 
 use crate::{
     classify::{Auto, Boxed, Given, Typed},
     error::{BoxError, BoxedError},
-    http::{HttpSettings, NotReplayable, PeekedError, PeekedTrailers, ResponseBody, model::BodyLength},
+    http::{
+        HttpSettings, NotReplayable, PeekedError, PeekedTrailers, ResponseBody, cache::HttpCache, model::BodyLength,
+    },
     pipeline::{Custom, Judge, Machines},
 };
 
@@ -22,12 +26,13 @@ use crate::{
 /// implement [`std::error::Error`] from boxed ones; the compiler infers it.
 pub struct Configured<M = Typed> {
     machines: Arc<Machines>,
+    cache: HttpCache,
     marker: PhantomData<fn() -> M>,
 }
 
 impl<M> Configured<M> {
     fn new(machines: &Arc<Machines>) -> Self {
-        Self { machines: Arc::clone(machines), marker: PhantomData }
+        Self { machines: Arc::clone(machines), cache: HttpCache::new(machines), marker: PhantomData }
     }
 
     fn read<B>(&self, request: &Request<B>) -> RequestInfo {
@@ -114,8 +119,18 @@ impl<M> fmt::Debug for Configured<M> {
 
 // Without this the compiler would speak of the bound below, which cannot say how to cure it.
 #[diagnostic::do_not_recommend]
-impl<Q, B, E: StdError + 'static> Judge<Request<Q>, Response<ResponseBody<B>>, E> for Configured<Typed> {
+impl<Q, B, E> Judge<Request<Q>, Response<ResponseBody<B>>, E> for Configured<Typed>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    E: StdError + 'static,
+{
     type Error = E;
+    type Cache = HttpCache;
+
+    fn cache(&self) -> &HttpCache {
+        &self.cache
+    }
 
     fn request(&self, request: &Request<Q>) -> RequestInfo {
         self.info(request)
@@ -137,8 +152,17 @@ impl<Q, B, E: StdError + 'static> Judge<Request<Q>, Response<ResponseBody<B>>, E
     }
 }
 
-impl<Q, B> Judge<Request<Q>, Response<ResponseBody<B>>, BoxError> for Configured<Boxed> {
+impl<Q, B> Judge<Request<Q>, Response<ResponseBody<B>>, BoxError> for Configured<Boxed>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
     type Error = BoxedError;
+    type Cache = HttpCache;
+
+    fn cache(&self) -> &HttpCache {
+        &self.cache
+    }
 
     fn request(&self, request: &Request<Q>) -> RequestInfo {
         self.info(request)
@@ -169,9 +193,16 @@ pub struct Judged<C> {
 
 impl<C, Q, B, E> Judge<Request<Q>, Response<ResponseBody<B>>, E> for Judged<C>
 where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
     C: Classify<Request<Q>, Response<ResponseBody<B>>, E>,
 {
     type Error = E;
+    type Cache = HttpCache;
+
+    fn cache(&self) -> &HttpCache {
+        &self.configured.cache
+    }
 
     fn request(&self, request: &Request<Q>) -> RequestInfo {
         let mut info = self.configured.info(request);

@@ -1,0 +1,63 @@
+//! How a limiter's limit is moved by what becomes of attempts, and what stays of it through a reload. The machine is `adaptive`.
+
+use super::{Algorithm, Config, Controller, Limiter, Sample, limit::Cold};
+use crate::sync::{Ordering, lock};
+
+impl Limiter {
+    /// Whether samples move the limit.
+    #[inline]
+    pub fn is_adaptive(&self) -> bool {
+        self.adaptive.load(Ordering::Relaxed)
+    }
+
+    /// What moves the limit; `None` if nothing does.
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        lock(&self.cold).config.adaptive.map(|it| it.algorithm)
+    }
+
+    /// Takes an attempt in that has ended, by a call that still holds its permit. Moves the limit within its bounds; who waits is served at once where it grows.
+    ///
+    /// What it costs is the queue's mutex and some arithmetic; it allocates nothing. Where nothing moves the limit it does nothing.
+    pub fn record(&self, sample: &Sample) {
+        if !self.is_adaptive() {
+            return;
+        }
+        let mut cold = lock(&self.cold);
+        if !cold.config.enabled {
+            return;
+        }
+        let before = self.max_inflight();
+        let inflight = self.inflight();
+        let limit = cold.controller.as_mut().map_or(before, |it| it.record(sample, inflight));
+        self.max_inflight.store(limit, Ordering::Relaxed);
+        if limit <= before || cold.queue.is_empty() {
+            return;
+        }
+        // One by one, so that nobody is woken under the lock and no list of them is made.
+        while let Some(granted) = self.hand_over(&mut cold) {
+            drop(cold);
+            granted.wake();
+            cold = lock(&self.cold);
+        }
+    }
+}
+
+impl Config {
+    /// What moves the limit, at its beginning.
+    pub(super) fn controller(&self) -> Option<Box<Controller>> {
+        self.adaptive.map(|it| Box::new(Controller::new(it, self.max_inflight)))
+    }
+}
+
+impl Cold {
+    /// Runs on another configuration. Gives the limit: what was learnt stays, unless another `max_inflight` says where to begin.
+    pub(super) fn adopt(&mut self, config: Config) -> u32 {
+        let begins = config.max_inflight != self.config.max_inflight;
+        match (&mut self.controller, config.adaptive) {
+            (Some(controller), Some(adaptive)) if !begins => controller.reconfigure(adaptive),
+            (controller, _) => *controller = config.controller(),
+        }
+        self.config = config;
+        self.controller.as_ref().map_or(config.max_inflight, |it| it.limit())
+    }
+}
