@@ -70,6 +70,9 @@ struct Totals {
     retries: u64,
     fallbacks: u64,
     opens: u64,
+    /// What stages in shadow would have refused and let wait.
+    would_refuse: u64,
+    would_queue: u64,
 }
 
 impl Observed {
@@ -106,6 +109,8 @@ impl Totals {
             retries: counted.retries,
             fallbacks: counted.fallbacks,
             opens,
+            would_refuse: counted.would_refuse.iter().map(|(_, count)| count).sum(),
+            would_queue: counted.would_queue.iter().map(|(_, count)| count).sum(),
         }
     }
 }

@@ -132,9 +132,17 @@ impl Breaker {
     }
 
     #[inline(never)]
-    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
     fn try_acquire_open(&self, word: Word, now: impl Now) -> Result<Permit, Refused> {
-        let answer = match word.state() {
+        let answer = self.ask_open(word, now);
+        if answer.is_err() {
+            self.counters.reject();
+        }
+        answer
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    pub(super) fn ask_open(&self, word: Word, now: impl Now) -> Result<Permit, Refused> {
+        match word.state() {
             State::ForcedOpen => Err(Refused { state: State::ForcedOpen, retry_after: None }),
             State::Open => {
                 let now = now.now();
@@ -144,11 +152,7 @@ impl Breaker {
                 }
             }
             _ => self.try_acquire_locked(now.now()),
-        };
-        if answer.is_err() {
-            self.counters.reject();
         }
-        answer
     }
 
     fn try_acquire_locked(&self, now: Timestamp) -> Result<Permit, Refused> {
@@ -332,7 +336,7 @@ impl Breaker {
     }
 
     #[inline]
-    fn word(&self) -> Word {
+    pub(super) fn word(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
     }
 
