@@ -141,7 +141,6 @@ pub(crate) fn has_fallback(config: &OperationConfig) -> bool {
     !answer.targets.is_empty() || answer.status.is_some() || answer.body.is_some()
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 pub(crate) fn is_zero<N: Copy + Into<u64>>(number: &N) -> bool {
     (*number).into() == 0
 }

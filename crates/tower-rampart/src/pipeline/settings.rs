@@ -28,6 +28,7 @@ pub(crate) struct Settings {
 
 /// What a call needs to know beside the machines: taken once, when it begins, so that it never mixes old and new values.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one stage is on")]
 pub(crate) struct CallSettings {
     /// The limits of time in force.
     pub(crate) timeout: Limits,
