@@ -55,6 +55,8 @@ pub(crate) enum Kind {
     /// A header's name.
     Header,
     Headers,
+    /// Names of members of JSON objects, whose case counts.
+    Members,
     /// What keys state.
     Key,
     /// Numbers above 0 by key.
@@ -131,6 +133,7 @@ impl Kind {
     fn list(&self, items: &[Node]) -> Read {
         match self {
             Self::Headers => Self::items(items, |it| header(it).ok_or("a header name")).map(Value::Texts),
+            Self::Members => Self::items(items, |it| member(it).ok_or("the name of a member")).map(Value::Texts),
             Self::Targets => Self::items(items, |it| target(it).ok_or("an http:// or https:// URL")).map(Value::Texts),
             Self::WordList(words) => {
                 let word = |node: &Node| words.iter().copied().find(|it| Some(*it) == text(node));
@@ -292,6 +295,10 @@ fn is_key(text: &str) -> bool {
 
 fn header(node: &Node) -> Option<String> {
     text(node).filter(|it| is_header(it)).map(str::to_ascii_lowercase)
+}
+
+fn member(node: &Node) -> Option<String> {
+    text(node).filter(|it| !it.is_empty()).map(str::to_owned)
 }
 
 fn target(node: &Node) -> Option<String> {

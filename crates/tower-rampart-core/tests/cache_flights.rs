@@ -138,11 +138,87 @@ fn who_gives_up_goes_alone_unless_something_came_at_the_last_moment() {
     let leader = visit(&cache, "a");
     let [mut first, mut second, mut third] = [(); 3].map(|()| visit(&cache, "a"));
     assert_eq!(first.until(), START.after(Duration::from_secs(2)));
-    assert!(first.give_up().is_none() && !first.follows());
+    assert!(first.give_up(START).is_none() && !first.follows());
     drop(leader);
-    assert!(second.give_up().is_none() && !second.follows(), "it was to lead, and does");
+    assert!(second.give_up(START).is_none() && !second.follows(), "it was to lead, and does");
     land(second, 3);
-    assert_eq!(third.give_up().map(|it| *it.value), Some(3));
+    assert_eq!(third.give_up(START).map(|it| *it.value), Some(3));
+}
+
+#[test]
+fn answer_of_who_gave_up_goes_to_those_who_still_wait_for_a_leader_that_is_stuck() {
+    let cache = cache(|_| {});
+    let leader = visit(&cache, "a");
+    let [mut first, mut second] = [(); 2].map(|()| visit(&cache, "a"));
+    assert!(first.give_up(START).is_none());
+    land(first, 3);
+    assert_eq!(value(poll(&mut second)), Some(3));
+    assert_eq!(hit(&cache, "a", START), Some(3));
+    let ended = START.after(Duration::from_secs(60));
+    let Look::Visit(mut third) = cache.look(&"a", ended) else { panic!("its time is over") };
+    assert!(third.follows(), "the leader is still under way");
+    leader.land(Arc::new(4), 1, Keep::of(&Config::default()), ended);
+    assert_eq!(value(poll(&mut third)), Some(4));
+}
+
+#[test]
+fn who_gives_up_finds_an_answer_that_is_fresh_again() {
+    let cache = cache(|_| {});
+    land(visit(&cache, "a"), 6);
+    let mut config = cache.config();
+    config.ttl = Duration::from_millis(10);
+    cache.reconfigure(config, START).unwrap();
+    let now = Timestamp::from_millis(20);
+    let [leader, mut waits] = [(); 2].map(|()| match cache.look(&"a", now) {
+        Look::Visit(visit) => visit,
+        Look::Hit(found) => panic!("{found:?} is fresh"),
+    });
+    config.ttl = Duration::from_secs(60);
+    cache.reconfigure(config, now).unwrap();
+    assert_eq!(waits.give_up(now).map(|it| *it.value), Some(6));
+    assert_eq!(cache.stats().read().coalesced, 1);
+    drop(leader);
+}
+
+#[test]
+fn what_was_asked_for_before_a_clear_is_not_kept_after_it() {
+    let cache = cache(|_| {});
+    let leader = visit(&cache, "a");
+    let mut follower = visit(&cache, "a");
+    cache.clear();
+    land(leader, 1);
+    assert_eq!(value(poll(&mut follower)), Some(1), "it had asked before too");
+    let mut led = visit(&cache, "a");
+    assert!(!led.follows(), "nothing is kept");
+    let [mut alone, other] = [(); 2].map(|()| visit(&cache, "a"));
+    cache.clear();
+    led.release();
+    assert!(value(poll(&mut alone)).is_none());
+    land(alone, 2);
+    assert_eq!(hit(&cache, "a", START), Some(2), "its own call has begun after the clear");
+    drop((led, other));
+    let before = visit(&cache, "b");
+    let mut config = cache.config();
+    for enabled in [false, true] {
+        config.enabled = enabled;
+        cache.reconfigure(config, START).unwrap();
+    }
+    land(before, 3);
+    assert_eq!(hit(&cache, "b", START), None, "the stage was off meanwhile");
+}
+
+#[test]
+fn answer_that_is_withdrawn_stands_in_for_nothing_any_more() {
+    let cache = cache(|config| config.stale_if_error = Duration::from_secs(60));
+    land(visit(&cache, "a"), 1);
+    let ended = START.after(Duration::from_secs(60));
+    let Look::Visit(mut leader) = cache.look(&"a", ended) else { panic!("its time is over") };
+    let Look::Visit(mut follower) = cache.look(&"a", ended) else { panic!("its time is over") };
+    assert!(leader.stale(ended).is_some());
+    leader.withdraw();
+    assert!(leader.stale(ended).is_none());
+    assert!(value(poll(&mut follower)).is_none() && !follower.follows());
+    assert_eq!((cache.stats().read().entries, cache.stats().read().bytes), (0, 0));
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn answer_reaches_a_follower_or_whoever_gives_up_at_that_moment() {
         let cache = Cache::new(Config::default()).unwrap();
         let (leader, mut follower) = (visit(&cache), visit(&cache));
         let there = interleavings::spawn(move || leader.land(Arc::new(7), 0, Keep::of(&Config::default()), NOW));
-        let given = follower.give_up().map(|it| *it.value);
+        let given = follower.give_up(NOW).map(|it| *it.value);
         there.join().unwrap();
         assert!(given.is_none_or(|it| it == 7) && !follower.follows());
         assert!(matches!(cache.look(&1, NOW), Look::Hit(found) if *found.value == 7));

@@ -9,6 +9,7 @@ use std::{
     convert::Infallible,
     future::{Future, pending, ready},
     io,
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -21,6 +22,7 @@ use hosts::{
     Never, NoBody, Pieces, Script, answer, balanced, body, counted, data, get, grpc, ms, pieces, secs, text, trailers,
 };
 use http::{Method, Request, Response, StatusCode, header};
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, util::BoxCloneService};
 use tower_rampart::{
@@ -56,6 +58,15 @@ impl Handler {
 /// A body of a request that cannot be cloned, nor polled.
 #[derive(Debug)]
 struct Upload;
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        panic!("a request's body is its handler's")
+    }
+}
 
 impl<Q> Service<Request<Q>> for Handler {
     type Response = Response<NoBody>;

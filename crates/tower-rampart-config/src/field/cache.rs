@@ -55,7 +55,7 @@ pub(super) static FIELDS: &[Field] = &[
     .needs(|value| (*value == Value::Bool(true)).then_some(Capability::ModelApiProfile)),
     Field::new(
         "cache.ignore_fields",
-        Kind::Headers,
+        Kind::Members,
         "The members of such a request that do not tell answers apart.",
         slot!(http_cache.ignore_fields),
     )

@@ -81,6 +81,9 @@ fn edges(kind: Kind) -> Vec<(String, bool)> {
         Kind::Statuses => vec![inside("[]".into()), inside("[100, 999]".into()), outside("503".into())],
         Kind::Methods => vec![inside("\"all\"".into()), inside("[\"POST\"]".into()), outside("\"some\"".into())],
         Kind::Headers => vec![inside("[\"grpc-timeout\"]".into()), outside("\"grpc-timeout\"".into())],
+        Kind::Members => {
+            vec![inside("[\"Seed x\", \"seed\"]".into()), outside("\"user\"".into())]
+        }
         Kind::Targets => vec![inside("[\"http://a:1/b\"]".into()), outside("\"http://a\"".into())],
         Kind::Matchers => vec![inside("[\"rate_limited\", 503, 14, \"UNAVAILABLE\"]".into()), outside("\"x\"".into())],
         Kind::Header => vec![inside("\"x-attempt\"".into()), outside("\"x attempt\"".into())],

@@ -26,6 +26,7 @@ impl Kind {
             Self::WordList(_) => "a list",
             Self::Header => "a header name",
             Self::Headers => "a list of header names",
+            Self::Members => "a list of names of members",
             Self::Key => "one of authority, route, operation, client_ip, header:NAME",
             Self::KeyLimits { .. } => "an object of numbers by key",
             Self::Methods => "\"idempotent\", \"all\" or a list of HTTP methods",

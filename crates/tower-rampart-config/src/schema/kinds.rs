@@ -51,6 +51,7 @@ pub(super) fn schema(kind: Kind) -> Json {
         Kind::Text => json!({ "type": "string", "maxLength": Limits::text().characters }),
         Kind::Header => text(format!("^{TOKEN}+$")),
         Kind::Headers => list(&text(format!("^{TOKEN}+$"))),
+        Kind::Members => list(&json!({ "type": "string", "minLength": 1, "maxLength": Limits::text().characters })),
         Kind::Key => text(format!("^(authority|route|operation|client_ip|header:{TOKEN}+)$")),
         Kind::KeyLimits { max } => json!({
             "type": "object",

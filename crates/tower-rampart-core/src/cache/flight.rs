@@ -87,9 +87,9 @@ impl<V> Flight<V> {
         self.0.pop_first().map(|(_, place)| place)
     }
 
-    /// All have the answer, or go on by themselves without one: whom to wake.
-    pub(super) fn end(self, found: Option<&Found<V>>) -> Vec<Waker> {
+    /// All have the answer, or go on by themselves without one: whom to wake. Nobody is left.
+    pub(super) fn end(&mut self, found: Option<&Found<V>>) -> Vec<Waker> {
         let next = || found.map_or(State::Alone, |found| State::Given(found.clone()));
-        self.0.into_values().filter_map(|place| place.becomes(next())).collect()
+        mem::take(&mut self.0).into_values().filter_map(|place| place.becomes(next())).collect()
     }
 }

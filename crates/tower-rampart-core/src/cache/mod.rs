@@ -12,11 +12,15 @@
 //! | lands an answer | have it |
 //! | is dropped | the one that waits longest leads on |
 //! | has an answer that cannot be kept, or a fault | all go on by themselves: what could not be shared is not waited for twice |
+//! | is slow, and another call lands an answer meanwhile | have that one; the leader goes on by itself |
 //!
 //! An answer whose time is over stands in for a fault for [`Config::stale_if_error`] more (RFC 5861, section 4).
 //!
+//! An answer that is withdrawn by a newer one which is not kept stands in for nothing any more. What was fetched for before the cache was cleared or switched off goes to those who wait
+//! for it and is not kept.
+//!
 //! The bound is exact: the answer that was used longest ago goes first, after those whose time is over. That order holds for the whole cache, so it has one short
-//! lock, which nothing is cloned, dropped or woken under.
+//! lock. Keys are hashed, compared, cloned and dropped under it; answers are neither cloned nor dropped there, and nobody is woken.
 //!
 //! # Examples
 //! ```

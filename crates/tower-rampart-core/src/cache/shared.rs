@@ -29,6 +29,8 @@ struct Inner<K, V> {
     /// The keys that somebody fetches.
     flights: HashMap<K, Flight<V>>,
     next: u64,
+    /// How often everything was let go.
+    generation: u64,
 }
 
 /// What a look into the cache comes to.
@@ -58,7 +60,7 @@ impl<K: Eq + Hash + Clone, V> Cache<K, V> {
 
     /// A cache that runs on what `config` holds, which whoever replaces it has checked, and counts into `stats`. Tell it of changes by [`Bounded::fit`].
     pub fn with(config: Arc<ConfigCell<Config>>, stats: Arc<Stats>) -> Arc<Self> {
-        let inner = Inner { store: Store::default(), flights: HashMap::new(), next: 0 };
+        let inner = Inner { store: Store::default(), flights: HashMap::new(), next: 0, generation: 0 };
         Arc::new(Self { inner: Mutex::new(inner), config, stats })
     }
 
@@ -83,14 +85,18 @@ impl<K: Eq + Hash + Clone, V> Cache<K, V> {
         &self.stats
     }
 
-    /// Lets go every answer. Flights go on.
+    /// Lets go every answer. Flights go on, for those who wait: what was asked for before is not kept.
     pub fn clear(&self) {
         let mut inner = lock(&self.inner);
-        let before = inner.store.held();
-        let gone = std::mem::take(&mut inner.store);
-        self.stats.holds(before, (0, 0));
+        let gone = self.empty(&mut inner);
         drop(inner);
         drop(gone);
+    }
+
+    fn empty(&self, inner: &mut Inner<K, V>) -> Store<K, V> {
+        inner.generation += 1;
+        self.stats.holds(inner.store.held(), (0, 0));
+        std::mem::take(&mut inner.store)
     }
 
     /// Looks for the answer of a key. Whatever the configuration says of being off is the caller's business.
@@ -103,9 +109,10 @@ impl<K: Eq + Hash + Clone, V> Cache<K, V> {
             return Look::Hit(found);
         }
         let place = inner.take_off(key, !config.max_wait.is_zero());
+        let generation = inner.generation;
         drop(inner);
         self.stats.missed();
-        Look::Visit(Visit::new(self, key, place, now.after(config.max_wait)))
+        Look::Visit(Visit::new(self, key, place, now.after(config.max_wait), generation))
     }
 
     pub(super) fn stale(&self, key: &K, now: Timestamp) -> Option<Found<V>> {
@@ -115,15 +122,22 @@ impl<K: Eq + Hash + Clone, V> Cache<K, V> {
         Some(found)
     }
 
-    /// Keeps an answer, and gives it to all who wait for it if `leads`.
-    pub(super) fn land(&self, key: &K, value: Arc<V>, bytes: u64, keep: Keep, now: Timestamp, leads: bool) {
-        let config = self.config();
-        let found = Found { value, since: now, fresh_until: now.after(keep.fresh.min(config.ttl)) };
+    /// How often everything was let go.
+    pub(super) fn generation(&self) -> u64 {
+        lock(&self.inner).generation
+    }
+
+    /// Keeps an answer that was asked for in a generation, and gives it to all who wait for it.
+    pub(super) fn land(&self, key: &K, value: Arc<V>, (bytes, keep): (u64, Keep), now: Timestamp, by: By) {
         let mut gone = Vec::new();
         let mut inner = lock(&self.inner);
+        // Under the lock, so that nothing is kept after whoever switched the stage off has emptied it.
+        let config = self.config();
+        let found = Found { value, since: now, fresh_until: now.after(keep.fresh.min(config.ttl)) };
         let before = inner.store.held();
         let mut evictions = 0;
-        if config.enabled {
+        let is_current = inner.generation == by.generation;
+        if config.enabled && is_current {
             gone = inner.store.put(key, found.clone(), bytes, keep.stale, &config);
             gone.extend(std::iter::from_fn(|| inner.store.dead(&config, now)).take(SWEEP));
             while let Some((entry, evicted)) = inner.store.over(&config, now) {
@@ -132,7 +146,14 @@ impl<K: Eq + Hash + Clone, V> Cache<K, V> {
             }
         }
         self.stats.holds(before, inner.store.held());
-        let woken = inner.end(key, leads, Some(&found));
+        let woken = match by.leads {
+            true => inner.end(key, Some(&found)),
+            // The flight stays: it is the leader's, who is still under way.
+            false if is_current => {
+                inner.flights.get_mut(key).map(|flight| flight.end(Some(&found))).unwrap_or_default()
+            }
+            false => Vec::new(),
+        };
         drop(inner);
         self.stats.evicted(evictions);
         drop(gone);
@@ -141,7 +162,19 @@ impl<K: Eq + Hash + Clone, V> Cache<K, V> {
 
     /// Nobody is given the leader's answer.
     pub(super) fn release(&self, key: &K) {
-        let woken = lock(&self.inner).end(key, true, None);
+        let woken = lock(&self.inner).end(key, None);
+        wake(woken);
+    }
+
+    /// What was kept for a key is no longer so, and nobody is given the newer answer.
+    pub(super) fn withdraw(&self, key: &K, leads: bool) {
+        let mut inner = lock(&self.inner);
+        let before = inner.store.held();
+        let gone = inner.store.remove(key);
+        self.stats.holds(before, inner.store.held());
+        let woken = if leads { inner.end(key, None) } else { Vec::new() };
+        drop(inner);
+        drop(gone);
         wake(woken);
     }
 
@@ -151,27 +184,38 @@ impl<K: Eq + Hash + Clone, V> Cache<K, V> {
         wake(woken);
     }
 
-    /// A call waits no longer. What it was given before comes back; if it was to lead, it does.
-    pub(super) fn leave(&self, key: &K, number: u64, place: &Place<V>) -> State<V> {
+    /// A call waits no longer. What it was given before comes back, or what is there `now` all the same; if it was to lead, it does.
+    pub(super) fn leave(&self, key: &K, number: u64, place: &Place<V>, now: Option<Timestamp>) -> State<V> {
         let mut inner = lock(&self.inner);
         // Under the lock, so that nobody hands over to a place that is left.
-        let state = place.leave();
+        let mut state = place.leave();
         if matches!(state, State::Waiting(_))
             && let Some(flight) = inner.flights.get_mut(key)
         {
             flight.leave(number);
         }
+        let mut waker = None;
+        if let (Some(now), State::Waiting(waiting)) = (now, &mut state) {
+            waker = waiting.take();
+            if let Some(found) = inner.store.fresh(key, &self.config(), now) {
+                state = State::Given(found);
+            }
+        }
         drop(inner);
+        drop(waker);
         state
     }
 
     fn fit_now(&self, now: Timestamp) {
-        let config = self.config();
-        if !config.enabled {
-            return self.clear();
-        }
         let mut gone = Vec::new();
         let mut inner = lock(&self.inner);
+        let config = self.config();
+        if !config.enabled {
+            let gone = self.empty(&mut inner);
+            drop(inner);
+            drop(gone);
+            return;
+        }
         let before = inner.store.held();
         let mut evictions = 0;
         while let Some((entry, evicted)) = inner.store.over(&config, now) {
@@ -183,6 +227,14 @@ impl<K: Eq + Hash + Clone, V> Cache<K, V> {
         self.stats.evicted(evictions);
         drop(gone);
     }
+}
+
+/// Who lands an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct By {
+    pub(super) leads: bool,
+    /// In which generation it was asked for.
+    pub(super) generation: u64,
 }
 
 fn wake(woken: impl IntoIterator<Item = Waker>) {
@@ -222,9 +274,9 @@ impl<K: Eq + Hash + Clone, V> Inner<K, V> {
         None
     }
 
-    fn end(&mut self, key: &K, leads: bool, found: Option<&Found<V>>) -> Vec<Waker> {
-        let flight = if leads { self.flights.remove(key) } else { None };
-        flight.map(|flight| flight.end(found)).unwrap_or_default()
+    /// The leader's end.
+    fn end(&mut self, key: &K, found: Option<&Found<V>>) -> Vec<Waker> {
+        self.flights.remove(key).map(|mut flight| flight.end(found)).unwrap_or_default()
     }
 }
 

@@ -157,6 +157,12 @@ impl<K: Eq + Hash + Clone, V> Store<K, V> {
         gone
     }
 
+    /// Takes the answer of a key.
+    pub(super) fn remove(&mut self, key: &K) -> Option<Entry<K, V>> {
+        let slot = *self.index.get(key)?;
+        Some(self.take(slot))
+    }
+
     /// Takes the next that has to go for the bounds to hold: one whose time is over, else the one used longest ago. Whether it was evicted before its time.
     pub(super) fn over(&mut self, config: &Config, now: Timestamp) -> Option<(Entry<K, V>, bool)> {
         let is_over = self.index.len() > config.max_entries as usize || self.bytes > u64::from(config.max_bytes);

@@ -10,7 +10,7 @@ use std::{
 use super::{
     Cache, Config, Found, Keep,
     flight::{Place, State},
-    shared::TakeOff,
+    shared::{By, TakeOff},
 };
 use crate::Timestamp;
 
@@ -23,6 +23,8 @@ pub struct Visit<K: Eq + Hash + Clone, V> {
     key: K,
     role: Role<V>,
     until: Timestamp,
+    /// When the call began that it is for, as the cache counts.
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -35,13 +37,13 @@ enum Role<V> {
 }
 
 impl<K: Eq + Hash + Clone, V> Visit<K, V> {
-    pub(super) fn new(cache: &Arc<Cache<K, V>>, key: &K, place: TakeOff<V>, until: Timestamp) -> Self {
+    pub(super) fn new(cache: &Arc<Cache<K, V>>, key: &K, place: TakeOff<V>, until: Timestamp, generation: u64) -> Self {
         let role = match place {
             TakeOff::Leads => Role::Leads,
             TakeOff::Follows(number, place) => Role::Follows(number, place),
             TakeOff::Alone => Role::Alone,
         };
-        Self { cache: Arc::clone(cache), key: key.clone(), role, until }
+        Self { cache: Arc::clone(cache), key: key.clone(), role, until, generation }
     }
 
     /// The configuration of the cache.
@@ -66,10 +68,10 @@ impl<K: Eq + Hash + Clone, V> Visit<K, V> {
         Poll::Ready(self.becomes(state))
     }
 
-    /// Waits no longer. What came at the last moment is given out all the same.
-    pub fn give_up(&mut self) -> Option<Found<V>> {
+    /// Waits no longer. What came at the last moment is given out all the same, and so is an answer that is fresh `now`, whoever fetched it.
+    pub fn give_up(&mut self, now: Timestamp) -> Option<Found<V>> {
         let Role::Follows(number, place) = &self.role else { return None };
-        let state = self.cache.leave(&self.key, *number, place);
+        let state = self.cache.leave(&self.key, *number, place, Some(now));
         self.becomes(state)
     }
 
@@ -83,15 +85,26 @@ impl<K: Eq + Hash + Clone, V> Visit<K, V> {
                 return Some(found);
             }
         };
+        // Its own call begins now.
+        self.generation = self.cache.generation();
         None
     }
 
     /// Keeps the answer that was fetched, of `bytes` bytes, and gives it to all who wait for it.
     pub fn land(mut self, value: Arc<V>, bytes: u64, keep: Keep, now: Timestamp) {
-        let leads = matches!(self.role, Role::Leads);
+        let by = By { leads: matches!(self.role, Role::Leads), generation: self.generation };
         // Its role is over before anybody is woken.
         self.role = Role::Alone;
-        self.cache.land(&self.key, value, bytes, keep, now, leads);
+        self.cache.land(&self.key, value, (bytes, keep), now, by);
+    }
+
+    /// The answer that was fetched is not to be kept, and says that the one before it holds no longer: that one goes, and those who wait go on by themselves.
+    pub fn withdraw(&mut self) {
+        let leads = matches!(self.role, Role::Leads);
+        if leads {
+            self.role = Role::Alone;
+        }
+        self.cache.withdraw(&self.key, leads);
     }
 
     /// The answer that was fetched cannot be shared: those who wait go on by themselves.
@@ -111,7 +124,7 @@ impl<K: Eq + Hash + Clone, V> Visit<K, V> {
 impl<K: Eq + Hash + Clone, V> Drop for Visit<K, V> {
     fn drop(&mut self) {
         if let Role::Follows(number, place) = &self.role
-            && matches!(self.cache.leave(&self.key, *number, place), State::Leads)
+            && matches!(self.cache.leave(&self.key, *number, place, None), State::Leads)
         {
             self.role = Role::Leads;
         }

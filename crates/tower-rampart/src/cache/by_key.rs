@@ -13,6 +13,7 @@ use tower_rampart_core::{
 };
 
 use super::{Caching, Look, Visit};
+use crate::clock;
 
 /// Answers of any type, by any key.
 pub struct ByKey<F, K, V> {
@@ -77,7 +78,7 @@ where
     }
 
     fn give_up(&mut self) -> Option<V> {
-        copy(cache::Visit::give_up(self))
+        copy(cache::Visit::give_up(self, clock::now()))
     }
 
     fn keep(self, answer: &mut V, now: Timestamp) {
@@ -87,6 +88,10 @@ where
 
     fn release(mut self) {
         cache::Visit::release(&mut self);
+    }
+
+    fn withdraw(mut self) {
+        cache::Visit::withdraw(&mut self);
     }
 
     fn stale(&mut self, now: Timestamp) -> Option<V> {

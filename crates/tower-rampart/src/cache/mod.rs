@@ -6,6 +6,7 @@
 //! | nobody fetches it | the call is made, and its answer is kept if it is a success |
 //! | somebody fetches it | the call waits for that answer, at most [`Config::max_wait`]; then it is made |
 //! | the call comes to a fault, and an answer past its time is there | that one stands in, for [`Config::stale_if_error`] (RFC 5861) |
+//! | the call comes to an answer that is neither a success nor such a fault | it is given out, and what was kept before goes |
 //!
 //! One call fetches an answer for all that ask meanwhile. If it is dropped, the one that waits longest goes on in its place; if it fails, or its answer cannot be kept,
 //! those who wait go on by themselves, for an error has no copies. None of them is charged for another.
@@ -98,6 +99,9 @@ pub trait Visit<Res> {
     /// The call has no answer that could be kept.
     fn release(self);
 
+    /// The call has an answer that is no success and no fault of whoever gave it: what was kept before holds no longer.
+    fn withdraw(self);
+
     /// The answer that may stand in for the fault which the call has come to.
     fn stale(&mut self, now: Timestamp) -> Option<Res>;
 }
@@ -111,6 +115,7 @@ pub(crate) fn stand_in<Res>(visit: Option<&mut impl Visit<Res>>, verdict: &Verdi
 pub(crate) fn end<Res, E>(visit: impl Visit<Res>, result: &mut Result<Res, E>, verdict: &Verdict) {
     match result {
         Ok(answer) if verdict.class == Class::Success => visit.keep(answer, clock::now()),
+        Ok(_) if !may_stand_in(verdict) => visit.withdraw(),
         _ => visit.release(),
     }
 }
@@ -150,6 +155,10 @@ impl<Res> Visit<Res> for NoVisit {
     }
 
     fn release(self) {
+        match self {}
+    }
+
+    fn withdraw(self) {
         match self {}
     }
 

@@ -47,7 +47,7 @@ pub struct PresetBuilder<J = Auto, K = Cloned, A = NoFallback, R = NoReport> {
     /// The owner of the configuration, where the pipeline follows one.
     live: Option<Resilience>,
     /// What it will have, while its host makes ready for that.
-    next: Weak<ResilienceConfig>,
+    pub(crate) next: Weak<ResilienceConfig>,
     registry: Option<Registry>,
     seed: Option<u64>,
     capabilities: Capabilities,

@@ -11,7 +11,7 @@ use tower_rampart::{
 
 use crate::{
     common::{pass, settle},
-    hosts::{Feed, NoBody, Pieces, Script, answer, balanced, body, data, ms, pieces, secs, text, trailers},
+    hosts::{Feed, NoBody, Pieces, Script, answer, balanced, body, data, ms, next, pieces, secs, text, trailers},
 };
 
 const DOCUMENT: &str =
@@ -24,7 +24,8 @@ struct Shop {
     sent: u32,
 }
 
-const NUMBERS: [&str; 12] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"];
+const NUMBERS: [&str; 17] =
+    ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17"];
 
 impl Shop {
     fn new(over: &str) -> Self {
@@ -112,6 +113,11 @@ async fn requests_that_ask_for_something_else_pass() {
         ("authorization", "Bearer x"),
         ("cookie", "a=b"),
         ("proxy-authorization", "Basic x"),
+        ("x-api-key", "k"),
+        ("api-key", "k"),
+        ("x-goog-api-key", "k"),
+        ("x-auth-token", "k"),
+        ("x-amz-security-token", "k"),
         ("range", "bytes=0-1"),
         ("if-none-match", "\"x\""),
         ("if-modified-since", "Sat, 21 Nov 2026 00:00:00 GMT"),
@@ -127,6 +133,8 @@ async fn requests_that_ask_for_something_else_pass() {
     }
     let with_key = r#"{"cache": {"key_headers": ["authorization", "x-tenant"]}}"#;
     assert!(Shop::keeps(with_key, || get(&[("authorization", "Bearer x")]), 200, &[]).await);
+    let api_key = r#"{"cache": {"key_headers": ["x-api-key"]}}"#;
+    assert!(Shop::keeps(api_key, || get(&[("x-api-key", "k")]), 200, &[]).await);
     assert!(!Shop::keeps(with_key, || get(&[("authorization", "Bearer x"), ("cookie", "a=b")]), 200, &[]).await);
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
         let request = || Request::builder().method(method).uri("/").body(NoBody::new()).unwrap();
@@ -190,6 +198,14 @@ async fn answers_to_different_questions_are_kept_apart() {
             of("http://a.test/x", &[("accept", "text/html")]),
             of("http://a.test/x", &[("accept-encoding", "text/html")]),
             of("http://a.test/x", &[("accept", "text/html"), ("accept-language", "de")]),
+            of("http://a.test/x", &[("x-forwarded-host", "b")]),
+            of("http://a.test/x", &[("x-forwarded-proto", "b")]),
+            of("http://a.test/x", &[("x-forwarded-port", "b")]),
+            of("http://a.test/x", &[("x-forwarded-prefix", "b")]),
+            of("http://a.test/x", &[("forwarded", "b")]),
+            of("http://a.test/x", &[("x-original-url", "b")]),
+            of("http://a.test/x", &[("x-rewrite-url", "b")]),
+            of("http://a.test/x", &[("x-http-method-override", "b")]),
         ]
     };
     for (number, question) in NUMBERS.iter().zip(questions()) {
@@ -243,6 +259,147 @@ async fn stale_answer_stands_in_for_errors_unless_it_forbids_that() {
         assert_eq!((told.as_str(), said.as_str()), ("", "3"), "it blames the request");
         let snapshot = balanced(&shop.handle());
         assert_eq!((snapshot.success, snapshot.failure), if stands_in { (3, 0) } else { (2, 1) });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_the_origin_has_withdrawn_stands_in_for_nothing() {
+    for (status, headers, stands_in) in [
+        (503, &[][..], true),
+        (410, &[], false),
+        (404, &[], false),
+        (200, &[("cache-control", "no-store")], false),
+        (200, &[("cache-control", "private")], false),
+        (200, &[("content-length", "999999999")], false),
+    ] {
+        let mut shop = Shop::new(r#"{"cache": {"stale_if_error": "1m"}}"#);
+        shop.ask(get(&[]), 200, &[]).await;
+        pass(secs(12)).await;
+        shop.ask(get(&[]), status, headers).await;
+        let (_, said) = shop.ask(get(&[]), 503, &[]).await;
+        assert_eq!(said, if stands_in { "1" } else { "3" }, "{status} {headers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_as_old_as_can_be_said_is_not_kept() {
+    for (age, kept) in [("99999999999", false), ("4294967296", false), ("9", true), ("x", true)] {
+        let headers = [("cache-control", "max-age=60"), ("age", age)];
+        assert_eq!(Shop::keeps("{}", || get(&[]), 200, &headers).await, kept, "{age}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn values_of_one_header_are_not_those_of_another() {
+    let keyed = |name: &str| format!(r#"{{"cache": {{"key_headers": ["{name}"]}}}}"#);
+    let mut shop = Shop::new(&keyed("x-a"));
+    assert_eq!(shop.ask(get(&[("x-a", "1")]), 200, &[]).await.1, "1");
+    let mut config = (*shop.handle().config()).clone();
+    config.http_cache.key_headers = vec!["x-b".to_owned()];
+    shop.handle().reconfigure(config).unwrap();
+    assert_eq!(shop.ask(get(&[("x-b", "1")]), 200, &[]).await.1, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_whose_reader_stops_after_the_last_byte_that_was_stated_is_kept() {
+    for (headers, kept) in
+        [(&[("content-length", "7")][..], true), (&[], false), (&[("content-length", "7"), ("trailer", "x")], false)]
+    {
+        let shop = Shop::new("{}");
+        let (feed, response) = fed(&shop, headers).await;
+        feed.send(data("one "));
+        feed.send(data("two"));
+        let mut body = response.into_body();
+        assert!(next(&mut body).is_some() && next(&mut body).is_some() && !http_body::Body::is_end_stream(&body));
+        drop(body);
+        assert_eq!(shop.handle().snapshot().cache.unwrap().entries == 1, kept, "{headers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_that_has_ended_before_what_was_stated_is_not_kept() {
+    let layer: ClientLayer = PresetBuilder::from_json(DOCUMENT).unwrap().http_client().unwrap();
+    for (stated, kept) in [("5", 0), ("0", 1)] {
+        let answers = tower::service_fn(move |_: Request<tower_rampart::http::ReplayBody<NoBody>>| async move {
+            let response = Response::builder().header("content-length", stated);
+            Ok::<_, std::io::Error>(response.body(Full::<Bytes>::default()).unwrap())
+        });
+        drop(layer.layer(answers).oneshot(get(&[])).await.unwrap());
+        assert_eq!(layer.handle().snapshot().cache.unwrap().entries, kept, "{stated}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_that_share_an_operation_share_no_answers() {
+    let registry = tower_rampart::Registry::new();
+    let layer = || -> ServerLayer {
+        PresetBuilder::from_json(r#"{"cache": {}}"#).unwrap().registry(&registry).http_server().unwrap()
+    };
+    let (one, other) = (layer(), layer());
+    let script = Script::new(["1", "2"].map(|it| answer(200, body([data(it)]))));
+    for (layer, number) in [(&one, "1"), (&other, "2"), (&one.clone(), "1"), (&other, "2")] {
+        let service = layer.layer(script.clone()).clone();
+        let response = service.oneshot(Request::get("/").body(String::new()).unwrap()).await.unwrap();
+        assert_eq!(text(response.into_body()).await.unwrap(), number);
+    }
+    assert_eq!(one.handle().snapshot().cache.unwrap().entries, 2, "they share its bounds and numbers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn server_passes_a_get_whose_body_may_say_something() {
+    let layer: ServerLayer = PresetBuilder::from_json(r#"{"cache": {}}"#).unwrap().http_server().unwrap();
+    let script = Script::new(["1", "2"].map(|it| answer(200, body([data(it)]))));
+    for number in ["1", "2"] {
+        let request = Request::get("/").version(http::Version::HTTP_2).body(body([data("question")])).unwrap();
+        let response = layer.layer(script.clone()).oneshot(request).await.unwrap();
+        assert_eq!(text(response.into_body()).await.unwrap(), number);
+    }
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test(start_paused = true)]
+async fn routers_that_are_nested_elsewhere_share_no_answers() {
+    use axum::{Router, body::Body, routing::get};
+
+    let layer: ServerLayer = PresetBuilder::from_json(r#"{"cache": {}}"#).unwrap().http_server().unwrap();
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counted = std::sync::Arc::clone(&calls);
+    let handler = move || {
+        let number = 1 + counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        std::future::ready(number.to_string())
+    };
+    let inner = Router::new().route("/x", get(handler)).layer(layer);
+    let router = Router::new().nest("/a", inner.clone()).nest("/b", inner.clone()).nest("/of/{tenant}", inner);
+    for (path, number) in
+        [("/a/x", "1"), ("/b/x", "2"), ("/a/x", "1"), ("/of/1/x", "3"), ("/of/2/x", "4"), ("/of/2/x", "5")]
+    {
+        let response = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(text(response.into_body()).await.unwrap(), number, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_to_a_model_are_told_apart_by_version_and_account() {
+    let model = r#"{"classify": {"profile": "model_api"}, "cache": {"model_api": true}}"#;
+    let shop = Shop::new(model);
+    let service = shop.layer.layer(shop.script.clone());
+    let ask = async |name: Option<&'static str>, value, number| {
+        shop.script.push(Ok(answer(200, body([data(number)]))));
+        let mut request = question(r#"{"model": "m"}"#);
+        if let Some(name) = name {
+            request.headers_mut().insert(name, http::HeaderValue::from_static(value));
+        }
+        text(asked(&service, request).await.into_body()).await.unwrap()
+    };
+    assert_eq!((ask(None, "", "1").await, ask(None, "", "2").await), ("1".into(), "1".into()));
+    let names = ["anthropic-version", "anthropic-beta", "openai-organization", "openai-project"];
+    let mut seen = vec!["1".to_owned()];
+    for (name, numbers) in names.into_iter().zip(NUMBERS[2..].chunks(2)) {
+        for (value, number) in ["a", "b"].into_iter().zip(numbers) {
+            let said = ask(Some(name), value, number).await;
+            assert!(!seen.contains(&said), "{name}: {value}");
+            seen.push(said);
+        }
     }
 }
 
@@ -436,10 +593,10 @@ async fn servers_keep_what_their_handlers_answer() {
     let script = Script::new([answer(200, body([data("hello")]))]);
     let service = layer.layer(script.clone());
     for _ in 0..3 {
-        let response = service.clone().oneshot(Request::get("/").body(()).unwrap()).await.unwrap();
+        let response = service.clone().oneshot(Request::get("/").body(String::new()).unwrap()).await.unwrap();
         assert_eq!(text(response.into_body()).await.unwrap(), "hello", "a hit takes no token");
     }
-    let post = service.oneshot(Request::post("/").body(()).unwrap()).await.unwrap();
+    let post = service.oneshot(Request::post("/").body(String::new()).unwrap()).await.unwrap();
     assert_eq!((post.status().as_u16(), script.requests().len()), (429, 1));
 }
 
@@ -470,6 +627,14 @@ async fn fields_of_model_apis_take_effect_at_start_and_on_reload() {
             let said = [ask(&shop, one, "1").await, ask(&shop, other, "2").await, ask(&shop, one, "3").await];
             assert_eq!(said, *sees, "{document} after {at_start}");
         }
+    }
+    let shop = Shop::new(&document(true, r#"["Seed"]"#));
+    for (body, number, sees) in [
+        (r#"{"model": "m", "Seed": 1}"#, "1", "1"),
+        (r#"{"model": "m", "Seed": 2}"#, "2", "1"),
+        (r#"{"model": "m", "seed": 2}"#, "3", "2"),
+    ] {
+        assert_eq!(ask(&shop, body, number).await, sees, "the case of a member counts: {body}");
     }
     for (document, sees) in &sees {
         let shop = Shop::new(document);

@@ -167,7 +167,7 @@ impl<B> ResponseBody<B> {
     /// Copies what goes by to where it is kept. What ends with trailers or an error is not kept.
     pub(super) fn copy_to(&mut self, tee: Tee) {
         if self.has_last() {
-            tee.let_go();
+            tee.let_go(false);
         } else {
             self.aside = Some(Box::new(Aside::Copy(tee)));
         }
@@ -275,7 +275,8 @@ where
         {
             match seen {
                 Seen::Whole => tee.land(),
-                Seen::Enough => tee.let_go(),
+                Seen::Another => tee.let_go(true),
+                Seen::Broken => tee.let_go(false),
             }
         }
     }

@@ -60,8 +60,10 @@ fn varies_by_key(headers: &HeaderMap, rules: &Rules) -> bool {
 
 /// How long others have kept it.
 fn age(headers: &HeaderMap) -> Duration {
-    let stated = headers.get(AGE).and_then(|it| it.to_str().ok()).and_then(|it| it.trim().parse::<u32>().ok());
-    Duration::from_secs(stated.unwrap_or(0).into())
+    let stated = headers.get(AGE).and_then(|it| it.to_str().ok()).map(str::trim);
+    let digits = stated.filter(|it| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit()));
+    // One that is too large is as old as can be said (RFC 9111, section 1.2.2).
+    Duration::from_secs(digits.map_or(0, |it| it.parse::<u32>().unwrap_or(u32::MAX).into()))
 }
 
 /// What `Expires` leaves, by the clock of who said so; zero if it says nothing that could be read.

@@ -19,7 +19,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub struct Canonical {
     /// Its JSON: members in order, no white space, numbers as they are.
     pub text: String,
-    /// Whether it asks for a stream, which is another answer than a whole one, whatever else is the same.
+    /// Whether it asks for a stream, by a member `stream` other than `false` and `null`, which is another answer than a whole one, whatever else is the same.
     pub is_stream: bool,
 }
 
@@ -41,7 +41,7 @@ pub struct Canonical {
 /// ```
 pub fn canonical_request(body: &[u8], ignored: &[String]) -> Option<Canonical> {
     let Members(mut members) = serde_json::from_slice(body).ok()?;
-    let is_stream = members.get("stream").is_some_and(|value| value == "true");
+    let is_stream = members.get("stream").is_some_and(|value| !matches!(value.as_str(), "false" | "null"));
     for name in ignored {
         members.remove(name);
     }
@@ -195,7 +195,12 @@ mod tests {
     fn streams_are_told_from_whole_answers() {
         let is_stream = |body: &str| canonical_request(body.as_bytes(), &["stream".to_owned()]).map(|it| it.is_stream);
         assert_eq!(is_stream(r#"{"stream": true}"#), Some(true));
-        assert_eq!(is_stream(r#"{"stream": false}"#), Some(false));
+        for asks in ["1", "\"true\"", "[]", "{}"] {
+            assert_eq!(is_stream(&format!("{{\"stream\": {asks}}}")), Some(true), "{asks}");
+        }
+        for does_not in ["false", "null"] {
+            assert_eq!(is_stream(&format!("{{\"stream\": {does_not}}}")), Some(false), "{does_not}");
+        }
         assert_eq!(is_stream("{}"), Some(false));
     }
 }

@@ -1,7 +1,7 @@
 //! Which requests may be answered by what was kept. What of answers may be kept is in `answer`.
 
 use http::{
-    HeaderName, Method, Request,
+    Extensions, HeaderName, Method, Request,
     header::{
         AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
         IF_UNMODIFIED_SINCE, PROXY_AUTHORIZATION, RANGE, TRANSFER_ENCODING, UPGRADE,
@@ -15,10 +15,19 @@ use crate::http::is_grpc;
 const PARTIAL: [HeaderName; 7] =
     [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, UPGRADE];
 
-/// Headers that say who asks.
-const CREDENTIALS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+/// Headers that say who asks, those of the usual APIs among them.
+const CREDENTIALS: [HeaderName; 8] = [
+    AUTHORIZATION,
+    COOKIE,
+    PROXY_AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+    HeaderName::from_static("x-auth-token"),
+    HeaderName::from_static("x-amz-security-token"),
+];
 
-/// The request has a body that is no part of its key: in the extensions of a GET or HEAD that a client sends so.
+/// The request has a body, or may have one, that is no part of its key: in the extensions of such a GET or HEAD.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HasBody;
 
@@ -30,6 +39,10 @@ pub(super) fn is_cacheable<B>(request: &Request<B>, rules: &Rules) -> bool {
         Method::POST => rules.model_api.is_some(),
         _ => return false,
     };
+    if nested(request.extensions()).is_some_and(|path| path.contains('{')) {
+        // What stood in its place is gone from the URL.
+        return false;
+    }
     if PARTIAL.iter().any(|name| headers.contains_key(name))
         || CREDENTIALS.iter().any(|name| headers.contains_key(name) && !rules.keys_by(name))
         || is_grpc(headers)
@@ -47,6 +60,17 @@ pub(super) fn is_cacheable<B>(request: &Request<B>, rules: &Rules) -> bool {
         || headers.get(CONTENT_LENGTH).is_some_and(|it| it != "0")
         || request.extensions().get::<HasBody>().is_some();
     !has_body
+}
+
+/// Where the router is nested that a request has come to, which is no part of its URL any more.
+#[cfg(feature = "axum")]
+pub(super) fn nested(extensions: &Extensions) -> Option<&str> {
+    extensions.get::<axum::extract::NestedPath>().map(axum::extract::NestedPath::as_str)
+}
+
+#[cfg(not(feature = "axum"))]
+pub(super) fn nested(_extensions: &Extensions) -> Option<&str> {
+    None
 }
 
 fn is_json(content_type: &[u8]) -> bool {

@@ -41,6 +41,13 @@ pub(super) enum Use {
     Stale,
 }
 
+/// A value of its own: one that was read off a connection holds on to the whole buffer that it was read into.
+fn copy(value: &HeaderValue) -> HeaderValue {
+    let mut copy = HeaderValue::from_bytes(value.as_bytes()).expect("it was a value before");
+    copy.set_sensitive(value.is_sensitive());
+    copy
+}
+
 /// An answer.
 #[derive(Debug)]
 pub(super) struct Stored {
@@ -55,7 +62,8 @@ pub(super) struct Stored {
 impl Stored {
     /// The head of an answer, without its body yet.
     pub(super) fn new<B>(response: &Response<B>, age: Duration) -> Self {
-        let mut headers = response.headers().clone();
+        let mut headers: HeaderMap =
+            response.headers().iter().map(|(name, value)| (name.clone(), copy(value))).collect();
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
             .iter()
@@ -78,10 +86,18 @@ impl Stored {
         (self, bytes as u64)
     }
 
-    /// Whether a body of so many bytes is all of it.
+    /// Whether a body of so many bytes may be all of it.
     pub(super) fn is_whole(&self, length: usize) -> bool {
-        let stated = self.headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<usize>().ok());
-        stated.is_none_or(|stated| stated == length)
+        self.stated().is_none_or(|stated| stated == length)
+    }
+
+    /// Whether it says that its body has so many bytes.
+    pub(super) fn states(&self, length: usize) -> bool {
+        self.stated() == Some(length)
+    }
+
+    fn stated(&self) -> Option<usize> {
+        self.headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok())
     }
 
     /// The same for one request.
@@ -103,5 +119,25 @@ impl Stored {
         };
         headers.append(CACHE_STATUS, HeaderValue::try_from(text).expect("it is ASCII without controls"));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_copies_that_stay_sensitive() {
+        let buffer = Bytes::from(b"x: secret".repeat(1000));
+        let mut value = HeaderValue::from_maybe_shared(buffer.slice(3..9)).expect("a value");
+        value.set_sensitive(true);
+        let mut response = Response::new(());
+        response.headers_mut().append("x-a", value);
+        response.headers_mut().append("x-a", HeaderValue::from_static("two"));
+        let stored = Stored::new(&response, Duration::ZERO);
+        drop(response);
+        assert!(buffer.is_unique(), "nothing holds on to the buffer");
+        let values: Vec<_> = stored.headers.get_all("x-a").iter().map(HeaderValue::is_sensitive).collect();
+        assert_eq!(values, [true, false]);
     }
 }

@@ -23,11 +23,18 @@ pub(crate) struct Tee {
     began: Timestamp,
     body: Vec<u8>,
     max_bytes: usize,
+    /// Whether all has been seen with the last byte that was stated, whether or not the body then says so: its reader may not ask again.
+    ends_as_stated: bool,
 }
 
 impl Tee {
     pub(super) fn new(visit: Visit<Key, Stored>, head: Stored, keep: Keep, now: Timestamp, max_bytes: usize) -> Self {
-        Self { visit, head, keep, began: now, body: Vec::new(), max_bytes }
+        Self { visit, head, keep, began: now, body: Vec::new(), max_bytes, ends_as_stated: false }
+    }
+
+    pub(super) fn ends_as_stated(mut self, ends: bool) -> Self {
+        self.ends_as_stated = ends;
+        self
     }
 
     /// Looks at a frame, and whether it is known to be the last. `None`: there is more to see.
@@ -37,18 +44,16 @@ impl Tee {
             Some(Ok(frame)) => match frame.data_ref() {
                 Some(data) => &data[..],
                 // Trailers are not kept, and an answer without them is another.
-                None => return Some(Seen::Enough),
+                None => return Some(Seen::Another),
             },
-            Some(Err(_)) => return Some(Seen::Enough),
+            Some(Err(_)) => return Some(Seen::Broken),
         };
         if data.len() > self.max_bytes - self.body.len() {
-            return Some(Seen::Enough);
+            return Some(Seen::Another);
         }
         self.body.extend_from_slice(data);
-        if frame.is_some() && !is_over {
-            return None;
-        }
-        Some(if self.head.is_whole(self.body.len()) { Seen::Whole } else { Seen::Enough })
+        let is_over = frame.is_none() || is_over || (self.ends_as_stated && self.head.states(self.body.len()));
+        is_over.then(|| if self.head.is_whole(self.body.len()) { Seen::Whole } else { Seen::Broken })
     }
 
     /// Keeps the answer, with the body that was seen.
@@ -56,13 +61,17 @@ impl Tee {
         let now = clock::now();
         let took = now.since(self.began);
         let keep = Keep { fresh: self.keep.fresh.saturating_sub(took), ..self.keep };
-        let (answer, bytes) = self.head.with_body(self.body.into(), took);
+        let (answer, bytes) = self.head.with_body(self.body.into_boxed_slice().into(), took);
         self.visit.land(Arc::new(answer), bytes, keep, now);
     }
 
-    /// The answer is not kept: those who wait for it go on by themselves.
-    pub(crate) fn let_go(mut self) {
-        self.visit.release();
+    /// The answer is not kept: those who wait for it go on by themselves. If it is `another` that came whole or might have, it takes the place of the one before it all the same.
+    pub(crate) fn let_go(mut self, another: bool) {
+        if another {
+            self.visit.withdraw();
+        } else {
+            self.visit.release();
+        }
     }
 }
 
@@ -71,8 +80,10 @@ impl Tee {
 pub(crate) enum Seen {
     /// All of the answer.
     Whole,
-    /// That it is not to be kept.
-    Enough,
+    /// That it is not to be kept: it is too long, or has trailers.
+    Another,
+    /// That it has broken off, or has not the length that it states.
+    Broken,
 }
 
 impl fmt::Debug for Tee {

@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header::CONTENT_LENGTH};
+use http::{
+    Response, StatusCode,
+    header::{CONTENT_LENGTH, TRAILER},
+};
 use http_body::Body;
 use tower_rampart_core::{
     Timestamp,
@@ -66,7 +69,8 @@ where
     }
 
     fn give_up(&mut self) -> Option<Response<ResponseBody<B>>> {
-        self.0.visit.give_up().map(|found| answered(&found, clock::now(), Use::Coalesced))
+        let now = clock::now();
+        self.0.visit.give_up(now).map(|found| answered(&found, now, Use::Coalesced))
     }
 
     fn keep(self, response: &mut Response<ResponseBody<B>>, now: Timestamp) {
@@ -77,12 +81,20 @@ where
         let is_bodyless = is_head || response.status() == StatusCode::NO_CONTENT;
         let is_too_long = !is_bodyless && stated.is_some_and(|length| length > rules.max_body_bytes as u64);
         let Some((keep, age)) = terms.filter(|_| !is_too_long) else {
-            visit.release();
+            // What comes now is newer than what was kept, which the origin may just have withdrawn.
+            visit.withdraw();
             return;
         };
-        let tee = Tee::new(visit, Stored::new(response, age), keep, now, rules.max_body_bytes);
+        let head = Stored::new(response, age);
+        let is_over = is_bodyless || response.body().is_end_stream();
+        if is_over && !is_bodyless && !head.is_whole(0) {
+            visit.release();
+            return;
+        }
+        let has_trailers = response.headers().contains_key(TRAILER);
+        let tee = Tee::new(visit, head, keep, now, rules.max_body_bytes).ends_as_stated(!has_trailers);
         response.headers_mut().append(CACHE_STATUS, MISS);
-        if is_bodyless || response.body().is_end_stream() {
+        if is_over {
             tee.land();
         } else {
             response.body_mut().copy_to(tee);
@@ -91,6 +103,10 @@ where
 
     fn release(mut self) {
         self.0.visit.release();
+    }
+
+    fn withdraw(mut self) {
+        self.0.visit.withdraw();
     }
 
     fn stale(&mut self, now: Timestamp) -> Option<Response<ResponseBody<B>>> {

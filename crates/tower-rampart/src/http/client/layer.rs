@@ -155,8 +155,9 @@ impl<J, A, R> PresetBuilder<J, Cloned, A, R> {
         J: HttpJudge<J2>,
     {
         let served = served().filter(|it| *it != Capability::ClientIp);
+        let is_rebuilt = self.next.strong_count() > 0;
         let shared = self.serving(served).shared(Role::Any, |judge, _, machines| {
-            (judge.into_judge(&Of(Arc::clone(machines))), Replaying::new(machines))
+            (judge.into_judge(&Of { machines: Arc::clone(machines), is_rebuilt }), Replaying::new(machines))
         })?;
         Ok(ClientLayer { shared: Arc::new(shared.reporting(InBody)), peek_timeout: DEFAULT_PEEK_TIMEOUT })
     }

@@ -31,8 +31,9 @@ pub struct Configured<M = Typed> {
 }
 
 impl<M> Configured<M> {
-    fn new(machines: &Arc<Machines>) -> Self {
-        Self { machines: Arc::clone(machines), cache: HttpCache::new(machines), marker: PhantomData }
+    fn new(of: &sealed::Of) -> Self {
+        let cache = HttpCache::new(&of.machines, of.is_rebuilt);
+        Self { machines: Arc::clone(&of.machines), cache, marker: PhantomData }
     }
 
     fn read<B>(&self, request: &Request<B>) -> RequestInfo {
@@ -107,7 +108,8 @@ pub(super) fn error(settings: &HttpSettings, error: &(dyn StdError + 'static)) -
 
 impl<M> Clone for Configured<M> {
     fn clone(&self) -> Self {
-        Self::new(&self.machines)
+        // The same layer.
+        Self { machines: Arc::clone(&self.machines), cache: self.cache.clone(), marker: PhantomData }
     }
 }
 
@@ -239,9 +241,14 @@ pub(crate) mod sealed {
     #[expect(unnameable_types, reason = "it seals a trait")]
     pub trait Sealed {}
 
-    /// Whose configuration it goes by.
+    /// What it is made for.
     #[derive(Debug)]
-    pub struct Of(pub(crate) Arc<Machines>);
+    pub struct Of {
+        /// Whose configuration it goes by.
+        pub(crate) machines: Arc<Machines>,
+        /// Whether its host builds its pipelines anew for each change.
+        pub(crate) is_rebuilt: bool,
+    }
 }
 
 impl sealed::Sealed for Auto {}
@@ -249,12 +256,12 @@ impl<C> sealed::Sealed for Given<C> {}
 
 impl<M> HttpJudge<Configured<M>> for Auto {
     fn into_judge(self, of: &sealed::Of) -> Configured<M> {
-        Configured::new(&of.0)
+        Configured::new(of)
     }
 }
 
 impl<C> HttpJudge<Judged<C>> for Given<Custom<C>> {
     fn into_judge(self, of: &sealed::Of) -> Judged<C> {
-        Judged { configured: Configured::new(&of.0), classifier: self.0.0 }
+        Judged { configured: Configured::new(of), classifier: self.0.0 }
     }
 }

@@ -128,7 +128,7 @@ impl<A, J, R> ServerLayer<A, J, R> {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let layer: ServerLayer = ServerLayer::from_preset("production")?;
-    /// let service = ServiceBuilder::new().layer(layer.expose_handle()).service_fn(|request: Request<()>| async move {
+    /// let service = ServiceBuilder::new().layer(layer.expose_handle()).service_fn(|request: Request<String>| async move {
     ///     let inflight = request.extensions().get::<OperationHandle>().map(|it| it.signals().current_inflight);
     ///     Ok::<_, Infallible>(Response::new(Full::<bytes::Bytes>::from(format!("{inflight:?}"))))
     /// });
@@ -159,10 +159,9 @@ impl<J, A, R> PresetBuilder<J, Cloned, A, R> {
     where
         J: HttpJudge<J2>,
     {
-        let shared = self
-            .without_cloning()
-            .serving(served())
-            .shared(Role::Server, |judge, _, machines| (judge.into_judge(&Of(Arc::clone(machines))), Once))?;
+        let shared = self.without_cloning().serving(served()).shared(Role::Server, |judge, _, machines| {
+            (judge.into_judge(&Of { machines: Arc::clone(machines), is_rebuilt: false }), Once)
+        })?;
         Ok(ServerLayer { shared: Arc::new(shared.reporting(InBody)), manner: Manner::default() })
     }
 }

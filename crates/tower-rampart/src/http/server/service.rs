@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -21,6 +21,7 @@ use crate::{
     fallback::{Fallback, NoFallback},
     http::{
         Inspect, ResponseBody,
+        cache::HasBody,
         live::{Configured, InBody, Once},
     },
     pipeline::{Judge, NoReport, OperationHandle, Report, Shared, future::ResponseFuture},
@@ -69,6 +70,7 @@ impl<S: fmt::Debug, A, J, R> fmt::Debug for ServerService<S, A, J, R> {
 impl<S, A, J, R, Q, P> Service<Request<Q>> for ServerService<S, A, J, R>
 where
     S: Service<Request<Q>, Response = Response<P>> + Clone,
+    Q: Body,
     P: Body<Data = Bytes>,
     P::Error: Into<BoxError>,
     J: Judge<Request<Q>, Response<ResponseBody<P>>, S::Error>,
@@ -94,6 +96,9 @@ where
         }
         if is_preflight(&request) {
             return ServerFuture::passing(inner, request);
+        }
+        if matches!(*request.method(), Method::GET | Method::HEAD) && !request.body().is_end_stream() {
+            request.extensions_mut().insert(HasBody);
         }
         let form = RefusalForm::of(request.headers());
         let inner = Inspect::new(inner, self.shared.machines.http.load(), self.manner.peek_timeout);
