@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tower_rampart::{ResilienceConfig, registry::OperationSnapshot};
-use tower_rampart_core::{breaker, registry::HedgeSnapshot, signals::Signals};
+use tower_rampart_core::{Stage, breaker, registry::HedgeSnapshot, signals::Signals};
 
 use crate::{
     api::Api,
@@ -45,6 +45,10 @@ pub(crate) struct Metrics {
     pub(crate) last_success: Option<Moment>,
     /// Calls that each stage refused.
     pub(crate) rejections: BTreeMap<&'static str, u64>,
+    /// Calls that stages in shadow would have refused, by stage; those that would have refused none are not there.
+    pub(crate) would_refuse: BTreeMap<&'static str, u64>,
+    /// Calls that stages in shadow would have let wait.
+    pub(crate) would_queue: BTreeMap<&'static str, u64>,
     /// Answered calls by class.
     pub(crate) classes: BTreeMap<&'static str, u64>,
     /// Limits of time that ran out, by kind.
@@ -99,6 +103,11 @@ pub(crate) struct Latency {
     pub(crate) max_ms: f64,
 }
 
+/// The stages that did so at all.
+fn by_stage(counts: &[(Stage, u64)]) -> BTreeMap<&'static str, u64> {
+    counts.iter().filter(|(_, count)| *count > 0).map(|(stage, count)| (stage.as_str(), *count)).collect()
+}
+
 impl Metrics {
     pub(crate) fn of(it: &OperationSnapshot, present: Present) -> Self {
         let changes = |of: fn(&breaker::Snapshot) -> u64| it.breaker.as_ref().map_or(0, of);
@@ -121,6 +130,8 @@ impl Metrics {
             last_failure: it.last_failure.map(|at| present.of(at)),
             last_success: it.last_success.map(|at| present.of(at)),
             rejections: it.rejected.iter().map(|(stage, count)| (stage.as_str(), *count)).collect(),
+            would_refuse: by_stage(&it.would_refuse),
+            would_queue: by_stage(&it.would_queue),
             classes: it.classes.iter().map(|(class, count)| (class.as_str(), *count)).collect(),
             timeouts: it.timeouts.iter().map(|(kind, count)| (kind.as_str(), *count)).collect(),
             retry_stops: it.stopped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),

@@ -43,6 +43,15 @@ async fn answer_that_is_split_or_no_answer_is_a_502() {
 }
 
 #[tokio::test]
+async fn head_of_a_body_that_breaks_at_once_is_heard() {
+    for _ in 0..20 {
+        let got = through("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\nxyz\r\n").await;
+        assert_eq!(statuses(&got), [200], "{got:?}");
+        assert!(got.contains("x-a: b\r\n") && !got.contains("\r\n0\r\n"), "{got:?}");
+    }
+}
+
+#[tokio::test]
 async fn bytes_behind_an_answer_are_not_passed_on() {
     let second = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     for answer in [
@@ -55,6 +64,7 @@ async fn bytes_behind_an_answer_are_not_passed_on() {
         let got = through(answer.as_str()).await;
         assert_eq!(statuses(&got), [200], "{answer:?} became {got:?}");
         assert!(!got.contains("evil") && got.contains("ok"), "{answer:?} became {got:?}");
+        assert!(!got.contains("99"), "{answer:?} became {got:?}");
     }
 }
 

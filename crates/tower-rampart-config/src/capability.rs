@@ -139,7 +139,13 @@ impl Capabilities {
 
     /// A plain function or a generic service.
     pub const fn function() -> Self {
-        Self::none().with(Capability::CloneRequest).with(Capability::Fallback).with(Capability::Hedge)
+        Self::none()
+            .with(Capability::CloneRequest)
+            .with(Capability::Fallback)
+            .with(Capability::Hedge)
+            .with(Capability::Shadow)
+            .with(Capability::Throttle)
+            .with(Capability::Priority)
     }
 
     /// Adds a capability.

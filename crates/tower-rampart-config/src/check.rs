@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// Pairs of which the first must not exceed the second.
-const ORDERED: [(&str, &str); 7] = [
+const ORDERED: [(&str, &str); 10] = [
+    ("priority.shares.critical", "priority.shares.critical_plus"),
+    ("priority.shares.sheddable_plus", "priority.shares.critical"),
+    ("priority.shares.sheddable", "priority.shares.sheddable_plus"),
     ("retry.backoff.min", "retry.backoff.max"),
     ("circuit_breaker.recovery_timeout", "circuit_breaker.recovery_timeout_max"),
     ("circuit_breaker.minimum_calls", "circuit_breaker.window.size"),
@@ -64,6 +67,7 @@ pub(crate) fn check_operation(
     found.extend(judge.key_limits());
     found.extend(judge.slow_calls());
     found.extend(judge.hedge());
+    found.extend(judge.priority());
     if found.is_empty() {
         found.extend(judge.machines());
     }
@@ -122,6 +126,7 @@ impl Judge<'_> {
             let exceeds = match (&least, &most) {
                 (Value::Integer(least), Value::Integer(most)) => least > most,
                 (Value::Duration(least), Value::Duration(most)) => least > most,
+                (Value::Number(least), Value::Number(most)) => least > most,
                 _ => false,
             };
             if !exceeds {
@@ -269,6 +274,20 @@ impl Judge<'_> {
         )
     }
 
+    /// Shares of a room that there is not.
+    fn priority(&self) -> Option<Violation> {
+        if !self.config.priority.enabled || self.config.concurrency.enabled {
+            return None;
+        }
+        let place = self.place("priority.enabled");
+        let place = place.strip_suffix(".enabled").unwrap_or(&place);
+        let message = format!("priority needs a concurrency limit, of which it hands out shares{}", self.whose());
+        Some(
+            Violation::new(place, ViolationCode::CrossField, message)
+                .suggest("Add concurrency with max_inflight, or remove priority"),
+        )
+    }
+
     /// The last word is the machines' own.
     fn machines(&self) -> Option<Violation> {
         let config = &self.config;
@@ -279,6 +298,8 @@ impl Judge<'_> {
             .and_then(|()| config.rate_limit.check())
             .and_then(|()| config.model_limits.check())
             .and_then(|()| config.concurrency.check())
+            .and_then(|()| config.throttle.check())
+            .and_then(|()| config.priority.check())
             .and_then(|()| config.timeout.check())
             .and_then(|()| config.cache.check())
             .and_then(|()| config.hedge.check())

@@ -4,6 +4,7 @@ mod answers;
 mod breaker;
 mod cache;
 mod flat;
+mod guards;
 mod hedge;
 mod later;
 mod limits;
@@ -174,7 +175,7 @@ const fn max_keys(path: &'static str, target: Target) -> Field {
 
 /// All fields.
 pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
-    let groups: [&'static [Field]; 9] = [
+    let groups: [&'static [Field]; 10] = [
         flat::FIELDS,
         breaker::FIELDS,
         retry::FIELDS,
@@ -182,6 +183,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
         answers::FIELDS,
         cache::FIELDS,
         hedge::FIELDS,
+        guards::FIELDS,
         later::FIELDS,
         monitoring::FIELDS,
     ];

@@ -49,6 +49,8 @@ pub(crate) enum Kind {
         max: Duration,
     },
     Words(&'static [&'static str]),
+    /// A list of some of these words.
+    WordList(&'static [&'static str]),
     Text,
     /// A header's name.
     Header,
@@ -130,6 +132,11 @@ impl Kind {
         match self {
             Self::Headers => Self::items(items, |it| header(it).ok_or("a header name")).map(Value::Texts),
             Self::Targets => Self::items(items, |it| target(it).ok_or("an http:// or https:// URL")).map(Value::Texts),
+            Self::WordList(words) => {
+                let word = |node: &Node| words.iter().copied().find(|it| Some(*it) == text(node));
+                Self::items(items, |it| word(it).ok_or_else(|| format!("one of {}", words.join(", "))))
+                    .map(Value::WordList)
+            }
             Self::Statuses => {
                 Self::items(items, |it| status(it).ok_or("an HTTP status between 100 and 999")).map(Value::Statuses)
             }
@@ -148,7 +155,10 @@ impl Kind {
         }
     }
 
-    fn items<T>(items: &[Node], read: impl Fn(&Node) -> Result<T, &'static str>) -> Result<Vec<T>, Vec<Problem>> {
+    fn items<T, E: std::fmt::Display>(
+        items: &[Node],
+        read: impl Fn(&Node) -> Result<T, E>,
+    ) -> Result<Vec<T>, Vec<Problem>> {
         let (mut values, mut problems) = (Vec::new(), Vec::new());
         for (index, item) in items.iter().enumerate() {
             match (item, read(item)) {

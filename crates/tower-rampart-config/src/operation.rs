@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tower_rampart_core::{breaker, cache, concurrency, fallback, hedge, rate, retry, timeout};
+use tower_rampart_core::{
+    breaker, cache, concurrency, fallback, hedge, priority, rate, retry, shadow, throttle, timeout,
+};
 
 use crate::{KeysConfig, field::Field, print, value::Value};
 
@@ -52,13 +54,21 @@ pub struct HttpConfig {
     pub deadline_headers: Vec<String>,
     /// The request header that tells the service behind the number of the attempt. Default: none.
     pub attempt_header: Option<String>,
+    /// The request header that states how important a call is, `priority.header` in the document. Default: none.
+    pub priority_header: Option<String>,
     /// Proxies whose forwarding headers are believed where the client's address is a key, 0 to 1 000 000. Default: 0.
     pub trusted_hops: u32,
 }
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { replay_max_bytes: 65_536, deadline_headers: Vec::new(), attempt_header: None, trusted_hops: 0 }
+        Self {
+            replay_max_bytes: 65_536,
+            deadline_headers: Vec::new(),
+            attempt_header: None,
+            priority_header: None,
+            trusted_hops: 0,
+        }
     }
 }
 
@@ -134,6 +144,12 @@ pub struct OperationConfig {
     pub http: HttpConfig,
     /// How answers are judged.
     pub classify: ClassifyConfig,
+    /// Shedding by importance; off unless the document has it.
+    pub priority: priority::Config,
+    /// Client throttling; off unless the document has it.
+    pub throttle: throttle::Config,
+    /// Which stages only evaluate what they would do; none unless the document says so.
+    pub shadow: shadow::Config,
     /// The fields of stages that no host serves yet, by path.
     pub(crate) reserved: BTreeMap<&'static str, Value>,
 }
@@ -148,6 +164,10 @@ impl Default for OperationConfig {
         cache.enabled = false;
         let mut hedge = hedge::Config::default();
         hedge.enabled = false;
+        let mut priority = priority::Config::default();
+        priority.enabled = false;
+        let mut throttle = throttle::Config::default();
+        throttle.enabled = false;
         Self {
             circuit_breaker: breaker::Config::default(),
             retry: retry::Config::default(),
@@ -163,6 +183,9 @@ impl Default for OperationConfig {
             keys: KeysConfig::default(),
             http: HttpConfig::default(),
             classify: ClassifyConfig::default(),
+            priority,
+            throttle,
+            shadow: shadow::Config::default(),
             reserved: BTreeMap::new(),
         }
     }

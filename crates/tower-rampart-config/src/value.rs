@@ -4,12 +4,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value as Json;
 use tower_rampart_core::{
-    ClassKind, Code,
+    ClassKind, Code, Stage,
     breaker::{HalfOpenPolicy, Matcher, Scope, Window},
     classify::Method,
     concurrency,
+    priority::Priority,
     rate::{Algorithm, OnLimit},
     retry::{JitterKind, Methods},
+    shadow::Stages,
 };
 
 use crate::{
@@ -28,6 +30,7 @@ pub(crate) enum Value {
     /// `"off"`, where a duration could stand.
     Off,
     Word(&'static str),
+    WordList(Vec<&'static str>),
     Text(String),
     Texts(Vec<String>),
     Statuses(Vec<u16>),
@@ -79,6 +82,7 @@ impl Value {
             Self::Duration(value) => Json::from(duration::format(*value)),
             Self::Off => Json::from("off"),
             Self::Word(word) => Json::from(*word),
+            Self::WordList(words) => Json::from(words.clone()),
             Self::Text(text) => Json::from(text.as_str()),
             Self::Texts(texts) => Json::from(texts.clone()),
             Self::Statuses(statuses) => Json::from(statuses.clone()),
@@ -148,6 +152,7 @@ slots! {
     Vec<Matcher>: Value::Matchers(it) => Some(it.clone()), it => Some(Value::Matchers(it.clone()));
     BTreeMap<String, f64>: Value::KeyLimits(it) => Some(it.clone()), it => Some(Value::KeyLimits(it.clone()));
     KeySource: Value::Text(it) => KeySource::parse(it), it => Some(Value::Text(it.to_string()));
+    Stages: Value::WordList(it) => Some(Stage::ALL.into_iter().filter(|stage| it.contains(&stage.as_str())).collect()), it => Some(Value::WordList(it.iter().map(Stage::as_str).collect()));
     Methods: Value::Methods(it) => Some(*it), it => Some(Value::Methods(*it));
 }
 
@@ -216,5 +221,6 @@ words! {
     concurrency::Algorithm { Aimd = "aimd", Vegas = "vegas", Gradient2 = "gradient2" }
     OnLimit { Reject = "reject", Wait = "wait" }
     OutcomeAt { Headers = "headers", EndOfBody = "end_of_body" }
+    Priority { CriticalPlus = "critical_plus", Critical = "critical", SheddablePlus = "sheddable_plus", Sheddable = "sheddable" }
     Profile { Http = "http", Grpc = "grpc", ModelApi = "model_api" }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::priority::Priority;
+
 /// What an answer or an error says about the service behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -317,6 +319,8 @@ pub struct RequestInfo {
     pub ends_with_body: bool,
     /// The tokens of a model API that the call may use; without a word on it, a limit on tokens takes one.
     pub tokens: Option<TokenEstimate>,
+    /// How important the call is, where the request says so.
+    pub priority: Option<Priority>,
 }
 
 /// How many tokens of a model API a call may use, its answer included: what a limit on tokens reserves until the real number is known.
@@ -331,7 +335,15 @@ pub enum TokenEstimate {
 
 impl Default for RequestInfo {
     fn default() -> Self {
-        Self { idempotent: true, method: None, cost: 1, time_left: None, ends_with_body: false, tokens: None }
+        Self {
+            idempotent: true,
+            method: None,
+            cost: 1,
+            time_left: None,
+            ends_with_body: false,
+            tokens: None,
+            priority: None,
+        }
     }
 }
 

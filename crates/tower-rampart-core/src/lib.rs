@@ -15,15 +15,18 @@ pub mod hedge;
 pub mod invalid;
 pub mod keyed;
 pub mod outcome;
+pub mod priority;
 mod queue;
 mod random;
 pub mod rate;
 pub mod registry;
 pub mod rejection;
 pub mod retry;
+pub mod shadow;
 pub mod signals;
 mod stripes;
 mod sync;
+pub mod throttle;
 pub mod timeout;
 
 pub use classify::{Class, ClassKind, Classify, Code, ProviderClass, RequestInfo, TokenEstimate, Verdict};

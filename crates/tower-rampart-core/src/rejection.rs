@@ -1,9 +1,11 @@
 //! A refusal as data: who refused, why, and how long to wait. The error enum that carries it to callers is `tower_rampart::Error`.
 
+mod guards;
 mod wording;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+pub use self::guards::{Shed, Throttled};
 use self::wording::{Counting, PerKey, Wait};
 use crate::{Class, Verdict, breaker::State, rate::Unit};
 
@@ -27,11 +29,15 @@ pub enum Stage {
     Cache,
     /// The hedging stage.
     Hedge,
+    /// Client throttling.
+    Throttle,
+    /// Shedding by priority.
+    Priority,
 }
 
 impl Stage {
     /// All stages, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::CircuitBreaker,
         Self::Retry,
         Self::RateLimit,
@@ -40,6 +46,8 @@ impl Stage {
         Self::Fallback,
         Self::Cache,
         Self::Hedge,
+        Self::Throttle,
+        Self::Priority,
     ];
 
     /// The name used in JSON, metrics and messages.
@@ -53,6 +61,8 @@ impl Stage {
             Self::Fallback => "fallback",
             Self::Cache => "cache",
             Self::Hedge => "hedge",
+            Self::Throttle => "throttle",
+            Self::Priority => "priority",
         }
     }
 }
@@ -85,6 +95,12 @@ pub enum Rejection {
     /// A chain of fallback services has no enabled member.
     #[error(transparent)]
     NoEnabledTargets(NoEnabledTargets),
+    /// The service behind refuses too much, so that some calls are not made.
+    #[error(transparent)]
+    Throttled(Throttled),
+    /// More important calls need the room that is left.
+    #[error(transparent)]
+    Shed(Shed),
 }
 
 /// The circuit breaker admits no call now.
@@ -265,6 +281,8 @@ impl Rejection {
             Self::Overloaded(it) => &it.operation,
             Self::Timeout(it) => &it.operation,
             Self::NoEnabledTargets(it) => &it.operation,
+            Self::Throttled(it) => &it.operation,
+            Self::Shed(it) => &it.operation,
         }
     }
 
@@ -276,6 +294,8 @@ impl Rejection {
             Self::Overloaded(_) => Stage::Concurrency,
             Self::Timeout(_) => Stage::Timeout,
             Self::NoEnabledTargets(_) => Stage::Fallback,
+            Self::Throttled(_) => Stage::Throttle,
+            Self::Shed(_) => Stage::Priority,
         }
     }
 
@@ -285,7 +305,7 @@ impl Rejection {
             Self::CircuitOpen(it) => it.retry_after,
             Self::RateLimited(it) => it.retry_after,
             Self::Overloaded(it) => it.retry_after,
-            Self::Timeout(_) | Self::NoEnabledTargets(_) => None,
+            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) | Self::Shed(_) => None,
         }
     }
 
@@ -304,9 +324,11 @@ impl Rejection {
                     None => verdict.with_retry(false),
                 }
             }
-            Self::CircuitOpen(_) | Self::Overloaded(_) | Self::NoEnabledTargets(_) => {
-                Verdict::new(Class::Ignored).with_retry(false).with_fallback(true).not_processed()
-            }
+            Self::CircuitOpen(_)
+            | Self::Overloaded(_)
+            | Self::NoEnabledTargets(_)
+            | Self::Throttled(_)
+            | Self::Shed(_) => Verdict::new(Class::Ignored).with_retry(false).with_fallback(true).not_processed(),
         }
     }
 }

@@ -97,7 +97,10 @@ impl From<&OperationSnapshot> for Signals {
         });
         let rate = it.rate.map(|rate| it.tokens.map_or(1.0, |tokens| tokens.health()).min(rate.health()));
         let concurrency = it.concurrency.map(|concurrency| concurrency.health());
-        let parts = [circuit, rate, concurrency];
+        // What only evaluates says nothing of what becomes of calls.
+        let live = |stage, health: Option<f64>| health.filter(|_| !it.shadow.has(stage));
+        let parts =
+            [live(Stage::CircuitBreaker, circuit), live(Stage::RateLimit, rate), live(Stage::Concurrency, concurrency)];
         let present = parts.iter().flatten().count();
         let health_score = if present == 0 { 1.0 } else { parts.iter().flatten().sum::<f64>() / present as f64 };
         Self {
@@ -144,11 +147,14 @@ impl Operation {
         let parts = self.parts();
         let fits = |wait: Duration| deadline.is_none_or(|deadline| now.after(wait) < deadline);
         let mut refusals = Vec::new();
-        if let Some(Err(refused)) = parts.running_breaker().map(|it| it.peek(now)) {
+        let is_live = |stage| !parts.shadow.has(stage);
+        let breaker = parts.running_breaker().filter(|_| is_live(Stage::CircuitBreaker));
+        if let Some(Err(refused)) = breaker.map(|it| it.peek(now)) {
             refusals.push(PreflightRefusal::new(Stage::CircuitBreaker, refused.retry_after, true));
         }
         let exceeded = [(parts.running_rate(), cost), (parts.running_tokens(), 1)]
             .into_iter()
+            .filter(|_| is_live(Stage::RateLimit))
             .filter_map(|(limiter, cost)| limiter.and_then(|it| Some((it, it.peek(cost, now).err()?))))
             // Who has to wait for both waits for the later one; never is later than any.
             .max_by_key(|(_, exceeded)| exceeded.retry_after.unwrap_or(Duration::MAX));
@@ -161,7 +167,7 @@ impl Operation {
                 refusals.push(PreflightRefusal::new(Stage::RateLimit, retry_after, retryable));
             }
         }
-        if parts.is_overloaded() {
+        if is_live(Stage::Concurrency) && parts.is_overloaded() {
             refusals.push(PreflightRefusal::new(Stage::Concurrency, Some(OVERLOAD_HINT), true));
         }
         if !fits(Duration::ZERO) {

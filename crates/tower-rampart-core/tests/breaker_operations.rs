@@ -175,6 +175,36 @@ fn new_rule_is_evaluated_with_the_next_outcome() {
 }
 
 #[test]
+fn new_rule_is_evaluated_with_the_next_success_of_a_time_window_too() {
+    let rules = |rate| {
+        config(|it| {
+            it.failure_threshold = 100;
+            it.failure_rate_threshold = Some(rate);
+            it.minimum_calls = 4;
+            it.window = Window::Time { size: ms(10_000) };
+        })
+    };
+    let breaker = Breaker::new("test", rules(0.9)).unwrap();
+    calls(&breaker, &[Success, Success, Failure, Success, Success]);
+    breaker.reconfigure(rules(0.1), at(6)).unwrap();
+    assert_eq!(breaker.state(at(6)), State::Closed);
+    call(&breaker, Success, 7);
+    assert_eq!(breaker.state(at(7)), State::Open, "one of six failed");
+}
+
+#[test]
+fn successes_that_were_only_counted_are_in_the_rates_of_an_open_circuit() {
+    let breaker = breaker(|it| {
+        it.failure_threshold = 100;
+        it.failure_rate_threshold = Some(0.9);
+        it.window = Window::Time { size: ms(10_000) };
+    });
+    calls(&breaker, &[Failure, Success, Success, Success]);
+    breaker.trip(at(5));
+    assert_eq!(breaker.snapshot(at(5)).failure_rate, 0.25);
+}
+
+#[test]
 fn lowered_half_open_limit_cannot_strand_a_round() {
     let rate = |calls| {
         config(|it| {

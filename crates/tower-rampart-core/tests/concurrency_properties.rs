@@ -13,7 +13,10 @@ use std::{
 };
 
 use proptest::prelude::*;
-use tower_rampart_core::concurrency::{Admission, Config, Limiter, Permit, Ticket};
+use tower_rampart_core::{
+    concurrency::{Admission, Config, Denied, Limiter, Permit, Ticket},
+    priority::Share,
+};
 
 #[derive(Default)]
 struct Wakes(AtomicUsize);
@@ -271,4 +274,48 @@ fn invalid_configuration_changes_nothing() {
     assert!(limiter.reconfigure(config(0, 0)).is_err());
     assert_eq!(limiter.config(), config(1, 0));
     assert!(Limiter::new("x", config(0, 0)).is_err());
+}
+
+proptest! {
+    /// The model counts who is in flight and who waits; a call of a share enters below its share of all places, else finds out whether there was room at all.
+    #[test]
+    fn calls_of_every_class_enter_as_the_model_says(
+        max in 1_u32..6,
+        places in 0_u32..6,
+        steps in prop::collection::vec((0_u32..=10, any::<bool>(), any::<bool>()), 1..80),
+    ) {
+        let limiter = Limiter::new("op", config(max, places)).expect("in range");
+        let (mut permits, mut tickets) = (Vec::new(), VecDeque::new());
+        for (tenths, may_wait, ends) in steps {
+            if ends {
+                if let Some(permit) = permits.pop() {
+                    limiter.release(permit);
+                    if let Some(ticket) = tickets.pop_front() {
+                        let Poll::Ready(permit) = poll(&limiter, &ticket) else { panic!("the head of the queue has it") };
+                        permits.push(permit);
+                    }
+                }
+                continue;
+            }
+            let room = f64::from(max + places);
+            let share = f64::from(tenths) / 10.0;
+            let within = if tenths == 0 { 0 } else { ((share * room + 1e-9).floor() as usize).max(1) };
+            let (inflight, waiting) = (permits.len(), tickets.len());
+            let is_free = inflight < max as usize && waiting == 0;
+            let has_room = may_wait && waiting < places as usize;
+            match limiter.enter_within(Share::new(share), may_wait) {
+                Ok(Admission::Granted(permit)) => {
+                    prop_assert!(is_free && inflight + waiting < within);
+                    permits.push(permit);
+                }
+                Ok(Admission::Queued(ticket)) => {
+                    prop_assert!(!is_free && has_room && inflight + waiting < within);
+                    tickets.push_back(ticket);
+                }
+                Err(Denied::Share) => prop_assert!((is_free || has_room) && inflight + waiting >= within),
+                Err(Denied::Full) => prop_assert!(!is_free && !has_room),
+            }
+            prop_assert_eq!((limiter.inflight() as usize, limiter.queued()), (permits.len(), tickets.len()));
+        }
+    }
 }

@@ -106,6 +106,26 @@ fn success_racing_an_opening_changes_nothing_of_it() {
 }
 
 #[test]
+fn call_racing_the_first_probe_is_never_told_to_wait_longer_than_the_recovery() {
+    interleavings::explore(None, || {
+        // Buckets of ten minutes, which outlast the recovery.
+        let mut long = config(0.5, 2);
+        long.window = Window::Time { size: Duration::from_secs(6000) };
+        let breaker = Arc::new(Breaker::new("boundary", long).unwrap());
+        call(&breaker, Outcome::Success, START);
+        breaker.trip(START);
+        let until = START.after(breaker.config().recovery_timeout);
+        let ask = move |it: &Breaker| {
+            if let Err(refused) = it.try_acquire(until) {
+                assert_eq!(refused.retry_after, None, "the recovery is over: {refused:?}");
+            }
+        };
+        race(&breaker, ask, ask);
+        assert_eq!(breaker.state(until), State::HalfOpen);
+    });
+}
+
+#[test]
 fn success_racing_a_reload_is_kept() {
     interleavings::explore(None, || {
         let breaker = steady(0.9, 9);

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use tower_rampart_core::{
     Rejection, Stage,
-    rejection::{CircuitOpen, Name, NoEnabledTargets, Overloaded, RateLimited, TimedOut},
+    rejection::{CircuitOpen, Name, NoEnabledTargets, Overloaded, RateLimited, Shed, Throttled, TimedOut},
 };
 
 /// A boxed error, as Tower's own middleware uses it.
@@ -32,6 +32,10 @@ pub enum Error<E> {
     Timeout(TimedOut),
     /// No fallback service is enabled.
     NoEnabledTargets(NoEnabledTargets),
+    /// The service behind refuses too much, so that some calls are not made.
+    Throttled(Throttled),
+    /// More important calls need the room that is left.
+    Shed(Shed),
     /// The fallback failed as well.
     FallbackFailed(FallbackFailed<E>),
     /// The inner service failed.
@@ -65,7 +69,7 @@ impl<E> Error<E> {
             Self::RateLimited(it) => it.retry_after,
             Self::Overloaded(it) => it.retry_after,
             Self::FallbackFailed(it) => it.error.retry_after(),
-            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Inner(_) => None,
+            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) | Self::Shed(_) | Self::Inner(_) => None,
         }
     }
 
@@ -77,6 +81,8 @@ impl<E> Error<E> {
             Self::Overloaded(it) => Some(&it.operation),
             Self::Timeout(it) => Some(&it.operation),
             Self::NoEnabledTargets(it) => Some(&it.operation),
+            Self::Throttled(it) => Some(&it.operation),
+            Self::Shed(it) => Some(&it.operation),
             Self::FallbackFailed(it) => Some(&it.operation),
             Self::Inner(_) => None,
         }
@@ -90,6 +96,8 @@ impl<E> Error<E> {
             Self::Overloaded(_) => Some(Stage::Concurrency),
             Self::Timeout(_) => Some(Stage::Timeout),
             Self::NoEnabledTargets(_) | Self::FallbackFailed(_) => Some(Stage::Fallback),
+            Self::Throttled(_) => Some(Stage::Throttle),
+            Self::Shed(_) => Some(Stage::Priority),
             Self::Inner(_) => None,
         }
     }
@@ -102,6 +110,8 @@ impl<E> Error<E> {
             Self::Overloaded(it) => it.clone().into(),
             Self::Timeout(it) => it.clone().into(),
             Self::NoEnabledTargets(it) => it.clone().into(),
+            Self::Throttled(it) => it.clone().into(),
+            Self::Shed(it) => it.clone().into(),
             Self::FallbackFailed(_) | Self::Inner(_) => return None,
         })
     }
@@ -119,6 +129,16 @@ impl<E> Error<E> {
     /// Whether the concurrency limiter refused.
     pub fn is_overloaded(&self) -> bool {
         matches!(self, Self::Overloaded(_))
+    }
+
+    /// Whether the throttle did not make the call.
+    pub fn is_throttled(&self) -> bool {
+        matches!(self, Self::Throttled(_))
+    }
+
+    /// Whether the call was shed for more important ones.
+    pub fn is_shed(&self) -> bool {
+        matches!(self, Self::Shed(_))
     }
 
     /// Whether an attempt or the whole call took too long.
@@ -155,6 +175,8 @@ impl<E> From<Rejection> for Error<E> {
             Rejection::Overloaded(it) => Self::Overloaded(it),
             Rejection::Timeout(it) => Self::Timeout(it),
             Rejection::NoEnabledTargets(it) => Self::NoEnabledTargets(it),
+            Rejection::Throttled(it) => Self::Throttled(it),
+            Rejection::Shed(it) => Self::Shed(it),
             // `Rejection` is non-exhaustive only for other crates' sake: this arm is for variants that a newer core would add.
             other => Self::NoEnabledTargets(NoEnabledTargets::new(other.operation().into())),
         }
@@ -170,6 +192,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             }
             Self::NoEnabledTargets(it) => return write!(f, "`{}` has no enabled fallback", it.operation),
             Self::FallbackFailed(it) => return write!(f, "fallback of `{}` failed: {}", it.operation, it.error),
+            Self::Throttled(it) => return write!(f, "`{}` refused by throttle ({} %)", it.operation, it.percent),
+            Self::Shed(it) => return write!(f, "`{}` refused by priority ({})", it.operation, it.priority),
             Self::CircuitOpen(it) => write!(f, "`{}` refused by circuit_breaker ({})", it.operation, it.state)?,
             Self::RateLimited(it) => write!(f, "`{}` refused by rate_limit", it.operation)?,
             Self::Overloaded(it) => write!(f, "`{}` refused by concurrency", it.operation)?,
@@ -190,6 +214,8 @@ impl<E: StdError + 'static> StdError for Error<E> {
             Self::Overloaded(it) => it,
             Self::Timeout(it) => it,
             Self::NoEnabledTargets(it) => it,
+            Self::Throttled(it) => it,
+            Self::Shed(it) => it,
             Self::FallbackFailed(it) => match &it.original {
                 Some(original) => &**original,
                 None => &*it.error,

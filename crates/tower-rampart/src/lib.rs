@@ -19,7 +19,7 @@
 //! |---|---|
 //! | everything, from a preset or a JSON document | [`ResilienceLayer`], [`PresetBuilder`] |
 //! | a plain async function protected | [`Resilience`] |
-//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`AdaptiveConcurrencyLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`CacheLayer`], [`HedgeLayer`] |
+//! | single stages, stacked by hand | [`CircuitBreakerLayer`], [`RetryLayer`], [`RateLimitLayer`], [`ConcurrencyLimitLayer`], [`AdaptiveConcurrencyLayer`], [`TimeoutLayer`], [`FallbackLayer`], [`CacheLayer`], [`HedgeLayer`], [`ThrottleLayer`], [`PriorityLayer`] |
 //! | gRPC clients and servers of tonic protected | `tonic`, with the feature of that name |
 //! | the configuration replaced while calls flow | [`reload`] |
 //! | the numbers | [`Registry`] |
@@ -54,6 +54,8 @@ pub mod key;
 mod payment;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
+#[cfg(feature = "priority")]
+pub mod priority;
 #[cfg(feature = "rate-limit")]
 pub mod rate_limit;
 pub mod registry;
@@ -61,6 +63,8 @@ pub mod registry;
 pub mod reload;
 #[cfg(feature = "retry")]
 pub mod retry;
+#[cfg(feature = "throttle")]
+pub mod throttle;
 #[cfg(feature = "timeout")]
 pub mod timeout;
 #[cfg(any(
@@ -93,16 +97,20 @@ pub use fallback::FallbackLayer;
 pub use hedge::HedgeLayer;
 #[cfg(feature = "pipeline")]
 pub use pipeline::{BuildError, Explain, OperationHandle, PresetBuilder, ResilienceLayer};
+#[cfg(feature = "priority")]
+pub use priority::PriorityLayer;
 #[cfg(feature = "rate-limit")]
 pub use rate_limit::RateLimitLayer;
 pub use registry::Registry;
 #[cfg(feature = "retry")]
 pub use retry::RetryLayer;
+#[cfg(feature = "throttle")]
+pub use throttle::ThrottleLayer;
 #[cfg(feature = "timeout")]
 pub use timeout::TimeoutLayer;
 #[cfg(feature = "pipeline")]
 pub use tower_rampart_config::{OperationConfig, Preset, ResilienceConfig, Strategy};
 pub use tower_rampart_core::{
     Class, ClassKind, Classify, Code, InvalidConfig, Outcome, ProviderClass, Rejection, RequestInfo, Stage, Timestamp,
-    TokenEstimate, Verdict, rejection,
+    TokenEstimate, Verdict, rejection, shadow,
 };

@@ -10,14 +10,14 @@ use tower::{Layer, Service, ServiceExt, util::ServiceFn};
 use tower_rampart::{
     AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error,
     FallbackLayer, HedgeLayer, Preset, PresetBuilder, RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer,
-    TimeoutLayer, Verdict,
+    ThrottleLayer, TimeoutLayer, Verdict,
     adaptive_concurrency::{Adaptive, Algorithm},
     breaker, cache,
     classify::Given,
     concurrency, hedge,
     key::Key,
     pipeline::Custom,
-    rate_limit, retry,
+    rate_limit, retry, throttle,
 };
 use tower_rampart_config::{Capabilities, Capability};
 
@@ -46,7 +46,8 @@ const EVERY_STAGE: &str = r#"{
     "retry": {"max_attempts": 3, "budget": {"ratio": 0.2, "min_per_second": 10}},
     "rate_limit": {"limit": 1000000, "period": "1s", "burst_size": 1000000},
     "concurrency": {"max_inflight": 1000, "queue_size": 1000},
-    "timeout": {"attempt": "1s", "total": "5s"}
+    "timeout": {"attempt": "1s", "total": "5s"},
+    "throttle": {"enabled": true}
 }"#;
 
 fn every_stage(overrides: &str) -> PresetBuilder {
@@ -99,6 +100,10 @@ fn overloaded(answer: &Result<u64, Error<io::Error>>) -> bool {
     answer.as_ref().is_err_and(Error::is_overloaded)
 }
 
+fn shed(answer: &Result<u64, Error<io::Error>>) -> bool {
+    answer.as_ref().is_err_and(Error::is_shed)
+}
+
 async fn successes(table: &mut Vec<(&'static str, u64)>) {
     let wide = rate_limit::Config::per_second(1_000_000.0);
     let mut waiting = wide;
@@ -128,6 +133,8 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
     count(table, "timeout", TimeoutLayer::attempt(Duration::from_secs(1)).unwrap().layer(inner()), answered).await;
     let hedged = hedge::Config::percentile(95.0);
     count(table, "hedge", HedgeLayer::new(hedged).unwrap().layer(inner()), answered).await;
+    let throttle: ThrottleLayer = ThrottleLayer::new(throttle::Config::default()).unwrap();
+    count(table, "throttle", throttle.layer(inner()), answered).await;
     count(table, "fallback", FallbackLayer::builder().value(1).build().layer(inner()), answered).await;
     let hit = |_: &u64| Some(());
     count(table, "cache, hit", CacheLayer::new(cache::Config::default(), hit).unwrap().layer(inner()), answered).await;
@@ -232,7 +239,23 @@ async fn by_keys(table: &mut Vec<(&'static str, u64)>) {
     count(table, "every stage by key, rate used up", layer.layer(plain()), rate_limited).await;
 }
 
+/// A throttle that has seen nothing but refusals refuses nearly all: those that it does not are refused by the service.
+async fn throttled(table: &mut Vec<(&'static str, u64)>) {
+    let layer = ThrottleLayer::builder()
+        .seed(7)
+        .classifier(|_: Result<&u64, &Error<io::Error>>| Class::Unavailable { retry_after: None })
+        .build()
+        .unwrap();
+    let mut service = layer.layer(inner());
+    while layer.handle().read().requests < 10_000 {
+        drop(service.ready().await.unwrap().call(1).await);
+    }
+    count(table, "throttle refuses", service, |_| true).await;
+    assert!(layer.handle().read().share > 0.9);
+}
+
 async fn refusals(table: &mut Vec<(&'static str, u64)>) {
+    throttled(table).await;
     let breaker = CircuitBreakerLayer::new(breaker::Config::default()).unwrap();
     breaker.handle().force_open();
     count(table, "circuit_breaker refuses", breaker.layer(inner()), circuit_open).await;
@@ -256,9 +279,20 @@ async fn refusals(table: &mut Vec<(&'static str, u64)>) {
         layer.handle().breaker().force_open();
         count(table, name, layer.layer(plain()), circuit_open).await;
     }
+    let shadowed = r#"{"rate_limit": {"limit": 1, "period": "24h", "burst_size": 1}, "shadow": {"enabled": true}}"#;
+    let layer = every_stage(shadowed).build().unwrap();
+    layer.handle().breaker().force_open();
+    count(table, "every stage in shadow would refuse", layer.layer(plain()), answered).await;
+
     let layer = every_stage(r#"{"rate_limit": {"limit": 1, "period": "24h", "burst_size": 1}}"#).build().unwrap();
     assert!(layer.layer(plain()).oneshot(1).await.is_ok());
     count(table, "every stage, rate used up", layer.layer(plain()), rate_limited).await;
+
+    let none = r#"{"priority": {"shares": {"critical": 0, "sheddable_plus": 0, "sheddable": 0}}}"#;
+    let layer = every_stage(none).build().unwrap();
+    count(table, "every stage, shed", layer.layer(plain()), shed).await;
+    let layer = every_stage(r#"{"priority": {"enabled": true}}"#).build().unwrap();
+    count(table, "every stage, by priority", layer.layer(plain()), answered).await;
 
     let layer = every_stage(r#"{"concurrency": {"max_inflight": 1, "queue_size": 0}}"#).build().unwrap();
     let held = tokio_test::task::spawn(

@@ -10,8 +10,9 @@ use std::{
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_rampart::{
     CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer, OperationHandle, OperationRunner,
-    PresetBuilder, RateLimitLayer, Registry, Rejection, Resilience, ResilienceLayer, RetryLayer, TimeoutLayer, breaker,
-    classify::DefaultClassifier, concurrency, fallback, hedge, pipeline, rate_limit, retry, timeout,
+    PresetBuilder, RateLimitLayer, Registry, Rejection, Resilience, ResilienceLayer, RetryLayer, ThrottleLayer,
+    TimeoutLayer, breaker, classify::DefaultClassifier, concurrency, fallback, hedge, pipeline, rate_limit, retry,
+    timeout,
 };
 
 type Answer = Ready<Result<u32, Error<io::Error>>>;
@@ -70,6 +71,7 @@ fn layers_are_shared_between_threads() {
     shared::<RetryLayer>();
     shared::<RateLimitLayer>();
     shared::<ConcurrencyLimitLayer>();
+    shared::<ThrottleLayer>();
     shared::<TimeoutLayer>();
     shared::<HedgeLayer>();
     shared::<FallbackLayer<fallback::Value<u32>>>();

@@ -51,6 +51,8 @@ contract!(
     subjects::adaptive_concurrency_limit,
     subjects::hedge,
     subjects::timeout,
+    subjects::throttle,
+    subjects::priority,
     subjects::fallback_value,
     subjects::fallback_function,
     subjects::fallback_services,
@@ -68,6 +70,8 @@ contract!(
     pipelines::pipeline_with_cache,
     pipelines::pipeline_that_hedges,
     pipelines::pipeline_that_hedges_by_attempt,
+    pipelines::pipeline_in_shadow,
+    pipelines::pipeline_with_priority,
 );
 
 #[cfg(feature = "http")]

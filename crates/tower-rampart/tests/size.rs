@@ -5,7 +5,8 @@ use std::{future::Ready, io, mem::size_of, time::Duration};
 use tower::{Layer, Service, util::ServiceFn};
 use tower_rampart::{
     AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer,
-    RateLimitLayer, ResilienceLayer, RetryLayer, TimeoutLayer, breaker, cache, concurrency, hedge, rate_limit, retry,
+    RateLimitLayer, ResilienceLayer, RetryLayer, ThrottleLayer, TimeoutLayer, breaker, cache, concurrency, hedge,
+    rate_limit, retry, throttle,
 };
 
 /// What the whole pipeline may add to the inner future, in bytes.
@@ -34,6 +35,7 @@ fn the_pipelines_future_keeps_its_budget() {
         ("rate_limit", added(&RateLimitLayer::new(rate_limit::Config::default()).unwrap())),
         ("concurrency", added(&ConcurrencyLimitLayer::new(concurrency::Config::default()).unwrap())),
         ("adaptive", added(&AdaptiveConcurrencyLayer::new(concurrency::Config::default()).unwrap())),
+        ("throttle", added(&ThrottleLayer::new(throttle::Config::default()).unwrap())),
         ("timeout", added(&TimeoutLayer::attempt(Duration::from_secs(1)).unwrap())),
         ("hedge", added(&HedgeLayer::new(hedge::Config::default()).unwrap())),
         ("fallback", added(&FallbackLayer::builder().value(1).build())),

@@ -3,6 +3,7 @@
 
 use std::{
     error::Error as _,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -22,8 +23,20 @@ pub(crate) struct AnswerBody {
     inner: Inner,
     /// Whether what goes wrong with it is told in trailers.
     is_grpc: bool,
+    broken: Broken,
     /// Held only to be dropped with the body.
     _in_flight: Option<InFlight>,
+}
+
+/// Where a body is that breaks before anything of it came. The connection would end with the head still in its buffer, and the client would not hear what
+/// the upstream answered: so the error waits for one more poll, before which the head is written.
+#[derive(Debug)]
+enum Broken {
+    NotYet,
+    // NotYet => Waits: the first that came is an error
+    Waits(BodyError),
+    // Waits => Told; NotYet => Told: something came, and the head with it
+    Told,
 }
 
 #[derive(Debug)]
@@ -34,12 +47,12 @@ enum Inner {
 
 impl AnswerBody {
     pub(crate) fn new(inner: ResponseBody<Incoming>) -> Self {
-        Self { inner: Inner::Pipeline(inner), is_grpc: false, _in_flight: None }
+        Self { inner: Inner::Pipeline(inner), is_grpc: false, broken: Broken::NotYet, _in_flight: None }
     }
 
     /// One of the management API's.
     pub(crate) fn of_admin(inner: axum::body::Body) -> Self {
-        Self { inner: Inner::Admin(inner), is_grpc: false, _in_flight: None }
+        Self { inner: Inner::Admin(inner), is_grpc: false, broken: Broken::NotYet, _in_flight: None }
     }
 
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
@@ -77,10 +90,23 @@ impl Body for AnswerBody {
             Inner::Pipeline(inner) => inner,
             Inner::Admin(inner) => return Pin::new(inner).poll_frame(cx).map_err(Into::into),
         };
+        if let Broken::Waits(_) = this.broken
+            && let Broken::Waits(error) = mem::replace(&mut this.broken, Broken::Told)
+        {
+            return Poll::Ready(Some(Err(error.into())));
+        }
         Poll::Ready(match ready!(Pin::new(inner).poll_frame(cx)) {
             // Nothing comes after an error, so these are its last words.
             Some(Err(error)) if this.is_grpc && !is_reset(&error) => Some(Ok(Frame::trailers(grpc_trailers(&error)))),
-            frame => frame.map(|it| it.map_err(Into::into)),
+            Some(Err(error)) if matches!(this.broken, Broken::NotYet) => {
+                this.broken = Broken::Waits(error);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            frame => {
+                this.broken = Broken::Told;
+                frame.map(|it| it.map_err(Into::into))
+            }
         })
     }
 

@@ -64,7 +64,7 @@ pub(crate) struct Running {
     /// Ends upgraded connections.
     end: watch::Sender<bool>,
     listeners: JoinSet<()>,
-    /// Aborted when dropped.
+    /// Aborted when dropped; the thread that follows the configuration ends because nobody holds `stop` any more.
     followers: JoinSet<()>,
 }
 
@@ -162,7 +162,8 @@ impl Running {
             let (runtime, mut stop) = (Handle::current(), self.stop.subscribe());
             self.followers.spawn_blocking(move || {
                 // An error says that whoever could stop it is gone.
-                runtime.block_on(select(maintained, pin!(stop.wait_for(|stop| *stop))));
+                // Asked first whether it is over: the runtime's clock may be gone then.
+                runtime.block_on(select(pin!(stop.wait_for(|stop| *stop)), maintained));
             });
         }
     }

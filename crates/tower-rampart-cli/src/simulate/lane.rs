@@ -55,10 +55,12 @@ struct Patience {
 
 impl Patience {
     fn of(config: &OperationConfig) -> Self {
-        let total = config.timeout.total.is_some();
+        // In shadow they end nothing.
+        let ends = !config.shadow.shadowed().has(Stage::Timeout);
+        let total = ends && config.timeout.total.is_some();
         Self {
             // A copy may be answered where the first is not.
-            in_attempt: total || config.timeout.attempt.is_some() || config.hedge.enabled,
+            in_attempt: total || (ends && config.timeout.attempt.is_some()) || config.hedge.enabled,
             // Who waits for another's answer waits no longer than the cache allows.
             in_queue: total || config.concurrency.queue_timeout.is_some() || config.cache.enabled,
         }

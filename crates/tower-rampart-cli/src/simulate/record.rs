@@ -70,6 +70,9 @@ struct Totals {
     retries: u64,
     fallbacks: u64,
     opens: u64,
+    /// What stages in shadow would have refused and let wait.
+    would_refuse: u64,
+    would_queue: u64,
 }
 
 impl Observed {
@@ -106,6 +109,8 @@ impl Totals {
             retries: counted.retries,
             fallbacks: counted.fallbacks,
             opens,
+            would_refuse: counted.would_refuse.iter().map(|(_, count)| count).sum(),
+            would_queue: counted.would_queue.iter().map(|(_, count)| count).sum(),
         }
     }
 }
@@ -136,7 +141,6 @@ pub(crate) fn has_fallback(config: &OperationConfig) -> bool {
     !answer.targets.is_empty() || answer.status.is_some() || answer.body.is_some()
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 pub(crate) fn is_zero<N: Copy + Into<u64>>(number: &N) -> bool {
     (*number).into() == 0
 }

@@ -20,8 +20,5 @@ pub(super) static FIELDS: &[Field] = &[
     reserved("chaos.latency_rate", SHARE, "The share of calls that it is added to."),
     reserved("chaos.fault_rate", SHARE, "The share of calls that fail."),
     reserved("chaos.seed", COUNT_OR_ZERO, "The seed of the chance."),
-    stage!("throttle.enabled", Throttle),
-    stage!("priority.enabled", Priority),
-    stage!("shadow.enabled", Shadow),
     stage!("nested_retry.enabled", NestedRetry),
 ];

@@ -74,6 +74,10 @@ fn edges(kind: Kind) -> Vec<(String, bool)> {
             edges.push(outside("\"nonsense\"".into()));
             edges
         }
+        Kind::WordList(words) => {
+            let all: Vec<_> = words.iter().map(|it| format!("\"{it}\"")).collect();
+            vec![inside("[]".into()), inside(format!("[{}]", all.join(", "))), outside(all[0].clone())]
+        }
         Kind::Statuses => vec![inside("[]".into()), inside("[100, 999]".into()), outside("503".into())],
         Kind::Methods => vec![inside("\"all\"".into()), inside("[\"POST\"]".into()), outside("\"some\"".into())],
         Kind::Headers => vec![inside("[\"grpc-timeout\"]".into()), outside("\"grpc-timeout\"".into())],
@@ -115,6 +119,8 @@ fn machines_accept(config: &OperationConfig) -> bool {
         && config.rate_limit.check().is_ok()
         && config.model_limits.check().is_ok()
         && config.concurrency.check().is_ok()
+        && config.throttle.check().is_ok()
+        && config.priority.check().is_ok()
         && config.timeout.check().is_ok()
         && config.keys.check().is_ok()
 }
@@ -126,7 +132,7 @@ fn the_machines_draw_the_same_lines_as_the_table() {
     for field in all() {
         let Target::Slot { set, .. } = field.target else { continue };
         let section = field.path.split('.').next().expect("a path has a first part");
-        if !["circuit_breaker", "retry", "rate_limit", "concurrency", "timeout"].contains(&section) {
+        if !["circuit_breaker", "retry", "rate_limit", "concurrency", "timeout", "throttle"].contains(&section) {
             continue;
         }
         let (inside, outside) = match field.kind {

@@ -23,6 +23,7 @@ impl Kind {
             Self::Seconds { .. } => "a number of seconds",
             Self::Duration { .. } | Self::DurationOrOff { .. } => "a duration",
             Self::Words(_) | Self::Text => "text",
+            Self::WordList(_) => "a list",
             Self::Header => "a header name",
             Self::Headers => "a list of header names",
             Self::Key => "one of authority, route, operation, client_ip, header:NAME",
@@ -47,6 +48,7 @@ impl Kind {
                 format!(" between {} and {}", duration::format(*min), duration::format(*max))
             }
             Self::Words(words) => format!(", one of {}", words.join(", ")),
+            Self::WordList(words) => format!(" of some of {}", words.join(", ")),
             _ => String::new(),
         }
     }

@@ -47,6 +47,7 @@ pub(super) fn schema(kind: Kind) -> Json {
             schema
         }
         Kind::Words(words) => json!({ "enum": words }),
+        Kind::WordList(words) => list(&json!({ "enum": words })),
         Kind::Text => json!({ "type": "string", "maxLength": Limits::text().characters }),
         Kind::Header => text(format!("^{TOKEN}+$")),
         Kind::Headers => list(&text(format!("^{TOKEN}+$"))),

@@ -79,7 +79,9 @@ pub(crate) fn sound(flat: bool) -> Vec<(&'static str, Vec<Value>)> {
         ("cache.model_api", vec![json!(true)]),
         ("hedge", vec![json!({"delay": "50ms"}), json!({"percentile": 95.5}), json!({"max_hedges": 2})]),
         ("chaos", vec![json!({"latency": 1, "seed": 3})]),
-        ("throttle", vec![json!({})]),
+        ("throttle", vec![json!({}), json!({"ratio": 1.5, "window": "30s"}), json!({"enabled": false})]),
+        ("priority", vec![json!({"enabled": false}), json!({"enabled": false, "default": "sheddable"})]),
+        ("shadow", vec![json!({}), json!({"enabled": false}), json!({"stages": ["timeout", "rate_limit"]})]),
     ];
     numbers.into_iter().chain(rest).collect()
 }

@@ -80,7 +80,7 @@ impl Breaker {
     }
 
     fn command(&self, now: Timestamp, command: impl FnOnce(&mut Machine) -> Option<Change>) {
-        let mut core = lock(&self.core);
+        let mut core = self.settled();
         let change = command(&mut core.machine);
         self.publish(core, change, now);
     }

@@ -44,6 +44,7 @@ mod shared;
 mod snapshot;
 mod state;
 mod transition;
+mod uncounted;
 mod window;
 mod word;
 

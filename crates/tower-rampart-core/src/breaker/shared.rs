@@ -132,9 +132,17 @@ impl Breaker {
     }
 
     #[inline(never)]
-    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
     fn try_acquire_open(&self, word: Word, now: impl Now) -> Result<Permit, Refused> {
-        let answer = match word.state() {
+        let answer = self.ask_open(word, now);
+        if answer.is_err() {
+            self.counters.reject();
+        }
+        answer
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
+    pub(super) fn ask_open(&self, word: Word, now: impl Now) -> Result<Permit, Refused> {
+        match word.state() {
             State::ForcedOpen => Err(Refused { state: State::ForcedOpen, retry_after: None }),
             State::Open => {
                 let now = now.now();
@@ -144,11 +152,7 @@ impl Breaker {
                 }
             }
             _ => self.try_acquire_locked(now.now()),
-        };
-        if answer.is_err() {
-            self.counters.reject();
         }
-        answer
     }
 
     fn try_acquire_locked(&self, now: Timestamp) -> Result<Permit, Refused> {
@@ -332,7 +336,7 @@ impl Breaker {
     }
 
     #[inline]
-    fn word(&self) -> Word {
+    pub(super) fn word(&self) -> Word {
         Word(self.word.load(Ordering::Acquire))
     }
 
@@ -365,13 +369,14 @@ impl Breaker {
     /// Makes the machine's change seen, and keeps it for the observers; whether the caller has to tell them.
     pub(super) fn keep(&self, core: &mut Core, change: Option<Change>, now: Timestamp) -> bool {
         let machine = &core.machine;
-        if let Some(until) = machine.open_until().or_else(|| machine.steady_until()) {
+        let word = machine.word();
+        let steady = || if word.has(STEADY) { machine.steady_until() } else { None };
+        if let Some(until) = machine.open_until().or_else(steady) {
             // Read by all threads, like the word: both are written only if they say something new.
             if self.until() != until {
                 self.until.store(until.as_nanos(), Ordering::Release);
             }
         }
-        let word = machine.word();
         if self.word() != word {
             self.word.store(word.0, Ordering::Release);
         }

@@ -78,11 +78,11 @@ impl Window {
         }
     }
 
-    /// What it held when a call was last added.
-    pub(super) fn last_tally(&self) -> Tally {
+    /// When the bucket that is being filled began; `None` if there are no buckets.
+    pub(super) fn last_bucket(&self) -> Option<Timestamp> {
         match self {
-            Self::Count(window) => window.tally(),
-            Self::Time(window) => window.sum,
+            Self::Count(_) => None,
+            Self::Time(window) => Some(Timestamp::from_nanos(window.newest.saturating_mul(window.width))),
         }
     }
 

@@ -10,6 +10,7 @@ use std::{
 use super::{Config, Controller};
 use crate::{
     InvalidConfig,
+    priority::Share,
     queue::Queue,
     rejection::{Name, OverloadReason, Overloaded},
     sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering, lock},
@@ -57,6 +58,12 @@ pub(super) struct Cold {
     granted_below: u64,
 }
 
+impl Cold {
+    fn has_room(&self) -> bool {
+        self.queue.len() < self.config.queue_size as usize && self.config.queue_timeout != Some(Duration::ZERO)
+    }
+}
+
 /// The right to be in flight, given back with [`Limiter::release`].
 ///
 /// It is plain data without a drop of its own, so that a future can hold it beside the limiter; who loses it loses a permit.
@@ -88,6 +95,15 @@ pub enum Admission {
 pub struct Full {
     /// The limit at that moment.
     pub max_inflight: u32,
+}
+
+/// Why [`Limiter::enter_within`] admits no call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// No permit is free, and no place in the queue.
+    Full,
+    /// What is free lies beyond the share.
+    Share,
 }
 
 impl Limiter {
@@ -156,6 +172,12 @@ impl Limiter {
         taken.map(|_| Permit { counted: true }).map_err(|_| Full { max_inflight: max })
     }
 
+    /// Whether a call that finds no permit free could wait in the queue.
+    pub fn has_room(&self) -> bool {
+        let cold = lock(&self.cold);
+        cold.has_room()
+    }
+
     /// Whether [`Limiter::try_acquire`] would give a permit now.
     ///
     /// # Errors
@@ -193,21 +215,48 @@ impl Limiter {
     /// # Errors
     /// No permit is free and the queue has no room; with a `queue_timeout` of zero there is no queue.
     pub fn enqueue(&self) -> Result<Admission, Full> {
+        self.enter(Share::WHOLE, true).map_err(|_| Full { max_inflight: self.max_inflight() })
+    }
+
+    /// Takes a permit, or, if `may_wait`, a place in the queue, while fewer calls are in flight and waiting than this share of the permits and places that
+    /// there are.
+    ///
+    /// # Errors
+    /// No permit is free and the queue has no room, or what there is lies beyond the share.
+    pub fn enter_within(&self, share: Share, may_wait: bool) -> Result<Admission, Denied> {
+        let permits = share.of(self.max_inflight().into());
+        let taken = self.word.fetch_update(Ordering::Acquire, Ordering::Relaxed, |word| {
+            // While anybody waits the word is larger than any number of permits.
+            (word < permits && self.is_enabled()).then_some(word + 1)
+        });
+        if taken.is_ok() { Ok(Admission::Granted(Permit { counted: true })) } else { self.enter(share, may_wait) }
+    }
+
+    fn enter(&self, share: Share, may_wait: bool) -> Result<Admission, Denied> {
         let mut cold = lock(&self.cold);
         if !cold.config.enabled {
             return Ok(Admission::Granted(Permit { counted: false }));
         }
-        let max_inflight = self.max_inflight();
-        let has_room =
-            cold.queue.len() < cold.config.queue_size as usize && cold.config.queue_timeout != Some(Duration::ZERO);
+        let max_inflight = u64::from(self.max_inflight());
+        let (waiting, has_room) = (cold.queue.len() as u64, may_wait && cold.has_room());
+        let places = if cold.config.queue_timeout == Some(Duration::ZERO) { 0 } else { cold.config.queue_size };
+        let within = share.of(max_inflight + u64::from(places));
         // Taking the permit and saying that somebody waits is one step, so that no release slips between.
         let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            if word < u64::from(max_inflight) { Some(word + 1) } else { has_room.then_some(word | WAITERS) }
+            // The whole is no bound: after the limit was lowered more may be in flight than there is room, and the queue is still there.
+            if share < Share::WHOLE && u64::from(word as u32) + waiting >= within {
+                None
+            } else if word < max_inflight {
+                Some(word + 1)
+            } else {
+                has_room.then_some(word | WAITERS)
+            }
         });
         match before {
-            Ok(word) if word < u64::from(max_inflight) => Ok(Admission::Granted(Permit { counted: true })),
+            Ok(word) if word < max_inflight => Ok(Admission::Granted(Permit { counted: true })),
             Ok(_) => Ok(Admission::Queued(Ticket(cold.queue.push(())))),
-            Err(_) => Err(Full { max_inflight }),
+            Err(word) if word < max_inflight || has_room => Err(Denied::Share),
+            Err(_) => Err(Denied::Full),
         }
     }
 

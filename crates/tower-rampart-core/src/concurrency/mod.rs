@@ -8,4 +8,4 @@ mod moving;
 
 pub use adaptive::{Adaptive, Algorithm, Controller, Ended, Sample};
 pub use config::Config;
-pub use limit::{Admission, Full, Limiter, Permit, Ticket};
+pub use limit::{Admission, Denied, Full, Limiter, Permit, Ticket};

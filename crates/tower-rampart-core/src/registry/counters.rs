@@ -10,8 +10,10 @@ use crate::{
     cache::CacheSnapshot,
     clock::nanos,
     hedge::Counts,
+    priority::Priority,
     rejection::TimeoutKind,
     retry::StopReason,
+    shadow::WouldBe,
     stripes::{self, Stripes},
     sync::{AtomicU64, Ordering},
 };
@@ -30,6 +32,28 @@ pub(super) const TIMEOUTS: usize = TimeoutKind::ALL.len();
 /// The number of classes of errors of model APIs.
 pub(super) const PROVIDER_CLASSES: usize = ProviderClass::ALL.len();
 
+/// The stages whose refusals are counted by each thread for itself, as there may be one for each call.
+const OFTEN: [Stage; 7] = [
+    Stage::CircuitBreaker,
+    Stage::RateLimit,
+    Stage::Concurrency,
+    Stage::Timeout,
+    Stage::Throttle,
+    Stage::Priority,
+    Stage::Fallback,
+];
+
+/// The cells that fill the cache line.
+const CELLS: usize = 8;
+
+/// Where the refusals of a stage are counted by each thread for itself; `None`: all count in one place.
+fn often(stage: Stage) -> Option<usize> {
+    OFTEN.iter().position(|it| *it == stage)
+}
+
+/// The number of classes of importance.
+pub(super) const PRIORITIES: usize = Priority::ALL.len();
+
 /// The longest latency that enters the sum, so that one absurd value cannot turn it over: 24 h.
 const LONGEST: u64 = 24 * 60 * 60 * 1_000_000_000;
 
@@ -46,7 +70,7 @@ struct Stripe {
     /// Nanoseconds of the last success plus one; zero: never.
     last_success: AtomicU64,
     last_failure: AtomicU64,
-    rejected: [AtomicU64; STAGES],
+    rejected: [AtomicU64; CELLS],
 }
 
 /// What changes only when something goes wrong.
@@ -62,6 +86,13 @@ struct Rare {
     queue_time: AtomicU64,
     last_abandoned: AtomicU64,
     provider_errors: [AtomicU64; PROVIDER_CLASSES],
+    /// Refusals of the stages that hardly ever refuse.
+    rejected: [AtomicU64; STAGES],
+    /// Calls that were shed, by their class.
+    shed: [AtomicU64; PRIORITIES],
+    /// What stages in shadow would have refused, and what they would have let wait.
+    would_refuse: [AtomicU64; STAGES],
+    would_queue: [AtomicU64; STAGES],
 }
 
 /// The counters of one operation.
@@ -93,6 +124,9 @@ pub(super) struct Totals {
     pub(super) provider_errors: [u64; PROVIDER_CLASSES],
     pub(super) cache: CacheSnapshot,
     pub(super) hedges: Counts,
+    pub(super) shed: [u64; PRIORITIES],
+    pub(super) would_refuse: [u64; STAGES],
+    pub(super) would_queue: [u64; STAGES],
 }
 
 /// Reads a time that is kept plus one, so that zero can mean never.
@@ -137,7 +171,10 @@ impl Counters {
     }
 
     pub(super) fn rejected(&self, stage: Stage) {
-        count(&self.stripes.mine().rejected[stage as usize], 1);
+        match often(stage) {
+            Some(at) => count(&self.stripes.mine().rejected[at], 1),
+            None => count(&self.rare.rejected[stage as usize], 1),
+        }
     }
 
     #[inline]
@@ -168,6 +205,18 @@ impl Counters {
 
     pub(super) fn provider_error(&self, class: ProviderClass) {
         count(&self.rare.provider_errors[class as usize], 1);
+    }
+
+    pub(super) fn shed(&self, priority: Priority) {
+        count(&self.rare.shed[priority as usize], 1);
+    }
+
+    pub(super) fn shadowed(&self, stage: Stage, would_be: WouldBe) {
+        let counters = match would_be {
+            WouldBe::Refused => &self.rare.would_refuse,
+            WouldBe::Queued => &self.rare.would_queue,
+        };
+        count(&counters[stage as usize], 1);
     }
 
     pub(super) fn queued_for(&self, wait: Duration) {
@@ -206,11 +255,12 @@ impl Counters {
         totals.latency_sum = self.sum(|it| &it.latency_sum);
         totals.last_success = self.latest(|it| &it.last_success);
         totals.last_failure = self.latest(|it| &it.last_failure);
-        for (stage, sum) in totals.rejected.iter_mut().enumerate() {
-            *sum = self.sum(|it| &it.rejected[stage]);
-        }
         let rare = &self.rare;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        totals.rejected = Stage::ALL.map(|stage| match often(stage) {
+            Some(at) => self.sum(|it| &it.rejected[at]),
+            None => read(&rare.rejected[stage as usize]),
+        });
         totals.further_attempts = read(&rare.further_attempts);
         totals.retries = read(&rare.retries);
         totals.stops = std::array::from_fn(|it| read(&rare.stops[it]));
@@ -219,6 +269,9 @@ impl Counters {
         totals.queued = read(&rare.queued);
         totals.queue_time = read(&rare.queue_time);
         totals.provider_errors = std::array::from_fn(|it| read(&rare.provider_errors[it]));
+        totals.shed = std::array::from_fn(|it| read(&rare.shed[it]));
+        totals.would_refuse = std::array::from_fn(|it| read(&rare.would_refuse[it]));
+        totals.would_queue = std::array::from_fn(|it| read(&rare.would_queue[it]));
         totals.last_abandoned = moment(read(&rare.last_abandoned));
         totals
     }
@@ -289,6 +342,9 @@ impl Totals {
             provider_errors: each(&self.provider_errors, &baseline.provider_errors),
             cache: self.cache.since(&baseline.cache),
             hedges: self.hedges.since(&baseline.hedges),
+            shed: each(&self.shed, &baseline.shed),
+            would_refuse: each(&self.would_refuse, &baseline.would_refuse),
+            would_queue: each(&self.would_queue, &baseline.would_queue),
         }
     }
 }

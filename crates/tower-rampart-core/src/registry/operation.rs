@@ -21,10 +21,13 @@ use crate::{
     concurrency::Limiter,
     event::{Event, EventKind},
     hedge::Hedging,
+    priority::Priority,
     rate::RateLimiter,
     rejection::{Name, TimeoutKind},
     retry::{Budget, StopReason},
+    shadow::{Stages, WouldBe},
     sync::{AtomicU64, Mutex, Ordering, lock},
+    throttle::Throttle,
 };
 
 /// At most one rejection of an operation in this time becomes an event.
@@ -158,6 +161,16 @@ impl Operation {
         self.counters.provider_error(class);
     }
 
+    /// Counts the class of a call that was shed; count the refusal with [`rejected`](Self::rejected) as well.
+    pub fn shed(&self, priority: Priority) {
+        self.counters.shed(priority);
+    }
+
+    /// Counts what a stage in shadow would have done with a call that it let through.
+    pub fn shadowed(&self, stage: Stage, would_be: WouldBe) {
+        self.counters.shadowed(stage, would_be);
+    }
+
     /// Counts a call that waited in a queue, and how long.
     pub fn queued_for(&self, wait: Duration) {
         self.counters.queued_for(wait);
@@ -205,9 +218,19 @@ impl Operation {
         lock(&self.parts).hedging = Some(hedging);
     }
 
+    /// Shows this throttle as the operation's.
+    pub fn attach_throttle(&self, throttle: Arc<Throttle>) {
+        lock(&self.parts).throttle = Some(throttle);
+    }
+
     /// Says whether a stage keeps its state by key from now on. What is attached is then that of all keys without a place, and says nothing of a key.
     pub fn set_keyed(&self, stage: Stage, is_keyed: bool) {
         lock(&self.parts).set_keyed(stage, is_keyed);
+    }
+
+    /// Says which stages are in shadow from now on: they refuse nothing, and so speak against no call and no health.
+    pub fn set_shadow(&self, stages: Stages) {
+        lock(&self.parts).shadow = stages;
     }
 
     /// Whether a stage keeps its state by key.

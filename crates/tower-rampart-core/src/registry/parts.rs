@@ -9,6 +9,8 @@ use crate::{
     hedge::Hedging,
     rate::RateLimiter,
     retry::Budget,
+    shadow::Stages,
+    throttle::{Throttle, ThrottleSnapshot},
 };
 
 /// The machines that the layers of one operation attached.
@@ -23,8 +25,11 @@ pub(crate) struct Parts {
     pub(crate) concurrency: Option<Arc<Limiter>>,
     pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) hedging: Option<Arc<Hedging>>,
+    pub(crate) throttle: Option<Arc<Throttle>>,
     /// The stages whose state is kept by key, by their discriminants: what is here of them is that of all keys without a place.
     keyed: [bool; Stage::ALL.len()],
+    /// The stages that refuse nothing.
+    pub(crate) shadow: Stages,
 }
 
 /// What a rate limiter has left, of calls or of tokens of a model API.
@@ -168,6 +173,11 @@ impl Parts {
     /// How long an attempt may take now before a copy of it begins.
     pub(crate) fn read_hedge_delay(&self, now: Timestamp) -> Option<Duration> {
         self.hedging.as_deref().and_then(|it| it.delay(now))
+    }
+
+    /// What the throttle has seen.
+    pub(crate) fn read_throttle(&self, now: Timestamp) -> Option<ThrottleSnapshot> {
+        self.throttle.as_deref().filter(|it| it.is_enabled()).map(|it| it.read(now))
     }
 
     /// Retries that the budget would pay for now.

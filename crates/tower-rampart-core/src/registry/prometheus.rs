@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     Operation, Registry,
-    counters::Totals,
+    counters::{STAGES, Totals},
     parts::{ConcurrencySnapshot, RateSnapshot},
 };
 use crate::{
@@ -23,8 +23,11 @@ use crate::{
     clock::nanos,
     concurrency::Algorithm,
     hedge,
+    priority::Priority,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
+    shadow::Stages,
+    throttle::ThrottleSnapshot,
 };
 
 /// The bounds of the latency histogram: powers of two nanoseconds, 0.52 ms to 68.7 s.
@@ -50,6 +53,8 @@ struct Reading {
     budget: Option<f64>,
     cache: Option<CacheSnapshot>,
     hedge_delay: Option<Duration>,
+    shadow: Stages,
+    throttle: Option<ThrottleSnapshot>,
 }
 
 /// What is printed about one circuit: an operation's, or a named breaker of its own.
@@ -75,6 +80,8 @@ impl Reading {
             hedge_delay: parts.read_hedge_delay(now),
             cache: operation.cache().is_shown().then_some(totals.cache),
             totals,
+            shadow: parts.shadow,
+            throttle: parts.read_throttle(now),
         }
     }
 }
@@ -180,6 +187,25 @@ impl Encoder {
                 self.sample("rampart_rejections_total", &labels, it.totals.rejected[stage as usize]);
             }
         }
+        self.counter("rampart_shed_total", "Calls that were shed, by their priority.");
+        for it in readings {
+            for priority in Priority::ALL.into_iter().filter(|priority| it.totals.shed[*priority as usize] > 0) {
+                let labels = [("operation", &*it.operation), ("priority", priority.as_str())];
+                self.sample("rampart_shed_total", &labels, it.totals.shed[priority as usize]);
+            }
+        }
+        self.would_be(
+            readings,
+            "rampart_would_refuse_total",
+            "Calls that a stage in shadow would have refused.",
+            |it| &it.would_refuse,
+        );
+        self.would_be(
+            readings,
+            "rampart_would_queue_total",
+            "Calls that a stage in shadow would have let wait.",
+            |it| &it.would_queue,
+        );
         self.gauge("rampart_inflight", "Calls in flight.");
         self.each(readings, "rampart_inflight", |it| Some(it.totals.inflight()));
         self.counter("rampart_timeouts_total", "Limits of time that ran out, by kind.");
@@ -195,6 +221,19 @@ impl Encoder {
         self.each(readings, "rampart_queued_calls_total", |it| Some(it.totals.queued));
         self.counter("rampart_queue_seconds_total", "Time that calls waited in a queue.");
         self.each(readings, "rampart_queue_seconds_total", |it| Some(seconds(it.totals.queue_time)));
+    }
+
+    /// What stages in shadow would have done; a stage that never was in shadow has no series.
+    fn would_be(&mut self, readings: &[Reading], name: &str, help: &str, of: impl Fn(&Totals) -> &[u64; STAGES]) {
+        self.counter(name, help);
+        for it in readings {
+            for stage in Stage::ALL {
+                let count = of(&it.totals)[stage as usize];
+                if count > 0 || it.shadow.has(stage) {
+                    self.sample(name, &[("operation", &*it.operation), ("stage", stage.as_str())], count);
+                }
+            }
+        }
     }
 
     fn retries(&mut self, readings: &[Reading]) {
@@ -296,6 +335,8 @@ impl Encoder {
         }
         self.gauge("rampart_concurrency_queued", "Calls that wait for a permit.");
         self.each(readings, "rampart_concurrency_queued", |it| it.concurrency.map(|limit| limit.queued));
+        self.gauge("rampart_throttle_share", "Share of the calls that the throttle does not make.");
+        self.each(readings, "rampart_throttle_share", |it| it.throttle.map(|throttle| finite(throttle.share)));
     }
 
     fn caches(&mut self, readings: &[Reading]) {

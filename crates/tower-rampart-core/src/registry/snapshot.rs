@@ -11,8 +11,11 @@ use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp, breaker,
     cache::CacheSnapshot,
     hedge,
+    priority::Priority,
     rejection::{Name, TimeoutKind},
     retry::StopReason,
+    shadow::Stages,
+    throttle::ThrottleSnapshot,
 };
 
 /// Everything that a registry knows at one moment.
@@ -99,6 +102,14 @@ pub struct OperationSnapshot {
     pub hedges: HedgeSnapshot,
     /// Errors that a model API answered attempts with, by class, in the order of [`ProviderClass::ALL`].
     pub provider_errors: Vec<(ProviderClass, u64)>,
+    /// Calls that were shed, by their class, in the order of [`Priority::ALL`].
+    pub shed: Vec<(Priority, u64)>,
+    /// Calls that stages in shadow would have refused, in the order of [`Stage::ALL`].
+    pub would_refuse: Vec<(Stage, u64)>,
+    /// Calls that stages in shadow would have let wait, in the order of [`Stage::ALL`].
+    pub would_queue: Vec<(Stage, u64)>,
+    /// The stages that are in shadow now.
+    pub shadow: Stages,
     /// The latencies of the answered calls.
     pub latency: LatencySnapshot,
     /// Successes among successes and failures, 0 to 1; 1 if there were none.
@@ -123,6 +134,8 @@ pub struct OperationSnapshot {
     pub retry_budget: Option<f64>,
     /// The caches; `None` if the stage is off and never counted anything.
     pub cache: Option<CacheSnapshot>,
+    /// The throttle.
+    pub throttle: Option<ThrottleSnapshot>,
 }
 
 impl OperationSnapshot {
@@ -154,6 +167,10 @@ impl OperationSnapshot {
             queue_time: Duration::from_nanos(totals.queue_time),
             hedges: HedgeSnapshot { counts: totals.hedges, delay: parts.read_hedge_delay(now) },
             provider_errors: ProviderClass::ALL.map(|it| (it, totals.provider_errors[it as usize])).to_vec(),
+            shed: Priority::ALL.map(|it| (it, totals.shed[it as usize])).to_vec(),
+            would_refuse: Stage::ALL.map(|it| (it, totals.would_refuse[it as usize])).to_vec(),
+            would_queue: Stage::ALL.map(|it| (it, totals.would_queue[it as usize])).to_vec(),
+            shadow: parts.shadow,
             latency: LatencySnapshot::new(totals, latencies),
             success_rate: 1.0 - failure_rate,
             failure_rate,
@@ -166,6 +183,7 @@ impl OperationSnapshot {
             concurrency: parts.read_concurrency(),
             retry_budget: parts.read_budget(now),
             cache: None,
+            throttle: parts.read_throttle(now),
         }
     }
 }

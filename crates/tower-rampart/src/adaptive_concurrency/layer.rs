@@ -59,7 +59,7 @@ impl<S, C> Layer<S> for AdaptiveConcurrencyLayer<C> {
 
     fn layer(&self, inner: S) -> Self::Service {
         let limiter = Arc::clone(&self.shared.limiter);
-        ConcurrencyLimit::new(Sampled::new(inner, Arc::clone(&self.shared)), limiter)
+        ConcurrencyLimit::new(Sampled::new(inner, Arc::clone(&self.shared)), limiter, Arc::default())
     }
 }
 

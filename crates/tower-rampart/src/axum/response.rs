@@ -41,6 +41,8 @@ impl<E: IntoResponse> IntoResponse for Error<E> {
             Self::Overloaded(it) => response_of(it.into()),
             Self::Timeout(it) => response_of(it.into()),
             Self::NoEnabledTargets(it) => response_of(it.into()),
+            Self::Throttled(it) => response_of(it.into()),
+            Self::Shed(it) => response_of(it.into()),
         }
     }
 }

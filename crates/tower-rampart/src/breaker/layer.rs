@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
-use tower_rampart_core::{InvalidConfig, Stage, breaker::Breaker};
+use tower_rampart_core::{InvalidConfig, Stage, breaker::Breaker, shadow::Switch};
 
 use super::{CircuitBreaker, Config, Handle, Shared};
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
 /// Applies a circuit breaker to services; see the [module](super).
 pub struct CircuitBreakerLayer<C = DefaultClassifier> {
     shared: Arc<Shared<C>>,
+    shadow: Arc<Switch>,
 }
 
 impl<M> CircuitBreakerLayer<DefaultClassifier<M>> {
@@ -39,11 +40,24 @@ impl<C> CircuitBreakerLayer<C> {
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.shared.breaker))
     }
+
+    /// Puts the layer in shadow, or makes it live: in shadow it evaluates, counts what it would have done, and refuses nothing. See
+    /// [`shadow`](tower_rampart_core::shadow).
+    #[must_use]
+    pub fn shadow(self, on: bool) -> Self {
+        self.shadow.set(on);
+        self
+    }
+
+    /// Whether the layer is in shadow, and what it would have done; can be switched while calls flow.
+    pub fn shadow_switch(&self) -> &Switch {
+        &self.shadow
+    }
 }
 
 impl<C> Clone for CircuitBreakerLayer<C> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self { shared: Arc::clone(&self.shared), shadow: Arc::clone(&self.shadow) }
     }
 }
 
@@ -57,7 +71,7 @@ impl<S, C> Layer<S> for CircuitBreakerLayer<C> {
     type Service = CircuitBreaker<S, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        CircuitBreaker::new(inner, Arc::clone(&self.shared))
+        CircuitBreaker::new(inner, Arc::clone(&self.shared), Arc::clone(&self.shadow))
     }
 }
 
@@ -109,7 +123,8 @@ impl<C> Builder<C> {
         C: IntoClassifier<C2>,
     {
         let (breaker, classifier) = self.into_parts(false)?;
-        Ok(CircuitBreakerLayer { shared: Arc::new(Shared { breaker, classifier, per_key: false }) })
+        let shared = Arc::new(Shared { breaker, classifier, per_key: false });
+        Ok(CircuitBreakerLayer { shared, shadow: Arc::default() })
     }
 
     /// The circuit, which the registry knows from now on, and the classifier. `is_keyed`: it is that of all keys without a place.

@@ -10,6 +10,7 @@ use std::{
 use tower_rampart_core::{
     Classify, Outcome,
     breaker::{Refused, State},
+    shadow::{Switch, WouldBe},
 };
 use tower_service::Service;
 
@@ -26,11 +27,12 @@ pub struct CircuitBreaker<S, C = DefaultClassifier> {
     /// Whether `inner` was found ready since the last call. While the circuit is open it is not even asked.
     ready: bool,
     shared: Arc<Shared<C>>,
+    shadow: Arc<Switch>,
 }
 
 impl<S, C> CircuitBreaker<S, C> {
-    pub(crate) fn new(inner: S, shared: Arc<Shared<C>>) -> Self {
-        Self { inner, ready: false, shared }
+    pub(crate) fn new(inner: S, shared: Arc<Shared<C>>, shadow: Arc<Switch>) -> Self {
+        Self { inner, ready: false, shared, shadow }
     }
 
     /// The inner service.
@@ -51,7 +53,7 @@ impl<S, C> CircuitBreaker<S, C> {
 
 impl<S: Clone, C> Clone for CircuitBreaker<S, C> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), Arc::clone(&self.shared))
+        Self::new(self.inner.clone(), Arc::clone(&self.shared), Arc::clone(&self.shadow))
     }
 }
 
@@ -74,7 +76,7 @@ where
     /// Ready at once while the circuit refuses, so that a service that is never ready cannot hold up the refusal.
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.ready || self.shared.breaker.peek(clock::now).is_err() {
+        if self.ready || (self.shared.breaker.peek(clock::now).is_err() && !self.shadow.is_on()) {
             return Poll::Ready(Ok(()));
         }
         ready!(self.inner.poll_ready(cx))?;
@@ -85,17 +87,25 @@ where
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let ready = mem::take(&mut self.ready);
-        let permit = match self.shared.breaker.try_acquire(clock::now) {
-            Ok(permit) => permit,
-            Err(refused) => return ResponseFuture::refused(&self.shared, refused),
+        let mut permit = match self.shared.breaker.try_acquire_uncounted(clock::now) {
+            Ok(permit) => Some(permit),
+            // In shadow the call goes on without a permit, and its outcome is not told. One that found the circuit live when it asked for readiness, and
+            // so did not make the inner service ready, is refused as it was told then.
+            Err(_) if ready && self.shadow.is_on() => {
+                self.shadow.count(WouldBe::Refused);
+                None
+            }
+            Err(refused) => {
+                self.shared.breaker.count_refusal();
+                return ResponseFuture::refused(&self.shared, refused);
+            }
         };
-        if !ready {
+        if !ready && let Some(permit) = permit.take() {
             // The circuit refused when readiness was asked for and would admit now: the inner service was not made ready.
             self.shared.breaker.record(permit, Outcome::Ignored, None, clock::now);
             let refused = Refused { state: State::Open, retry_after: Some(Duration::ZERO) };
             return ResponseFuture::refused(&self.shared, refused);
         }
-        let mut permit = Some(permit);
         // Only looked at if something panics: the guard is made where it stays.
         let mut unwinding = Unwinding { shared: &self.shared, permit: &mut permit, outcome: Outcome::Abandoned };
         let info = self.shared.classifier.request(&request);

@@ -68,6 +68,11 @@ impl Held {
         Self { limiter, place: Some(place), per_key: false }
     }
 
+    /// A call that goes on without a permit.
+    pub(crate) fn nothing(limiter: Arc<Limiter>) -> Self {
+        Self { limiter, place: None, per_key: false }
+    }
+
     /// Says that the limiter is that of one key among many.
     pub(crate) fn per_key(mut self) -> Self {
         self.per_key = true;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tower_layer::Layer;
-use tower_rampart_core::{InvalidConfig, Stage, concurrency::Limiter};
+use tower_rampart_core::{InvalidConfig, Stage, concurrency::Limiter, shadow::Switch};
 
 use super::{ConcurrencyLimit, Config, Handle};
 use crate::registry::Registry;
@@ -12,6 +12,7 @@ use crate::registry::Registry;
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimitLayer {
     limiter: Arc<Limiter>,
+    shadow: Arc<Switch>,
 }
 
 impl ConcurrencyLimitLayer {
@@ -32,6 +33,19 @@ impl ConcurrencyLimitLayer {
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.limiter))
     }
+
+    /// Puts the layer in shadow, or makes it live: in shadow it evaluates, counts what it would have done, and refuses nothing. See
+    /// [`shadow`](tower_rampart_core::shadow).
+    #[must_use]
+    pub fn shadow(self, on: bool) -> Self {
+        self.shadow.set(on);
+        self
+    }
+
+    /// Whether the layer is in shadow, and what it would have done; can be switched while calls flow.
+    pub fn shadow_switch(&self) -> &Switch {
+        &self.shadow
+    }
 }
 
 /// Refuses a limit that moves: this layer does not look at answers.
@@ -49,7 +63,7 @@ impl<S> Layer<S> for ConcurrencyLimitLayer {
     type Service = ConcurrencyLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ConcurrencyLimit::new(inner, Arc::clone(&self.limiter))
+        ConcurrencyLimit::new(inner, Arc::clone(&self.limiter), Arc::clone(&self.shadow))
     }
 }
 
@@ -85,7 +99,7 @@ impl Builder {
     /// # Errors
     /// Names the field of the configuration that is out of its range.
     pub fn build(self) -> Result<ConcurrencyLimitLayer, InvalidConfig> {
-        Ok(ConcurrencyLimitLayer { limiter: self.into_limiter(false)? })
+        Ok(ConcurrencyLimitLayer { limiter: self.into_limiter(false)?, shadow: Arc::default() })
     }
 
     /// The limiter, which the registry knows from now on. `is_keyed`: it is that of all keys without a place.

@@ -6,7 +6,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use tower_rampart_core::concurrency::{Admission, Limiter};
+use tower_rampart_core::{
+    concurrency::{Admission, Limiter},
+    shadow::{Switch, WouldBe},
+};
 use tower_service::Service;
 
 use super::future::{Held, Place, ResponseFuture};
@@ -17,11 +20,12 @@ use crate::error::FromRejection;
 pub struct ConcurrencyLimit<S> {
     inner: S,
     limiter: Arc<Limiter>,
+    shadow: Arc<Switch>,
 }
 
 impl<S> ConcurrencyLimit<S> {
-    pub(crate) fn new(inner: S, limiter: Arc<Limiter>) -> Self {
-        Self { inner, limiter }
+    pub(crate) fn new(inner: S, limiter: Arc<Limiter>, shadow: Arc<Switch>) -> Self {
+        Self { inner, limiter, shadow }
     }
 
     /// The inner service.
@@ -55,7 +59,14 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let limiter = &self.limiter;
-        let admission = limiter.try_acquire().map(Admission::Granted).or_else(|_| limiter.enqueue());
+        let admission = match limiter.try_acquire() {
+            Ok(permit) => Ok(Admission::Granted(permit)),
+            Err(_) if self.shadow.is_on() => {
+                self.shadow.count(if limiter.has_room() { WouldBe::Queued } else { WouldBe::Refused });
+                return ResponseFuture::calling(self.inner.call(request), Held::nothing(Arc::clone(limiter)));
+            }
+            Err(_) => limiter.enqueue(),
+        };
         match admission {
             Ok(Admission::Granted(permit)) => {
                 let held = Held::new(Arc::clone(limiter), Place::Permit(permit));

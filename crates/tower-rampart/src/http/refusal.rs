@@ -69,6 +69,8 @@ fn weight(parameter: &str) -> Option<u32> {
 /// | concurrency limit | 503 | `Overloaded` |
 /// | timeout | 504 | `Timeout` |
 /// | no enabled target | 503 | `NoEnabledTargets` |
+/// | throttle | 503 | `Throttled` |
+/// | shedding by priority | 503 | `Shed` |
 ///
 /// `Retry-After` is whole seconds, rounded up, at least 1, where the time is known. `Cache-Control` is `no-store`. The body, as JSON:
 /// ```json
@@ -117,6 +119,8 @@ impl<'a> Refusal<'a> {
             Rejection::Overloaded(_) => "Overloaded",
             Rejection::Timeout(_) => "Timeout",
             Rejection::NoEnabledTargets(_) => "NoEnabledTargets",
+            Rejection::Throttled(_) => "Throttled",
+            Rejection::Shed(_) => "Shed",
             _ => "Rejected",
         }
     }
@@ -129,6 +133,8 @@ impl<'a> Refusal<'a> {
             Rejection::Overloaded(_) => "Too many calls in flight",
             Rejection::Timeout(_) => "Timed out",
             Rejection::NoEnabledTargets(_) => "No target enabled",
+            Rejection::Throttled(_) => "Throttled",
+            Rejection::Shed(_) => "Shed for more important calls",
             _ => "Rejected",
         }
     }
@@ -196,9 +202,10 @@ fn seconds_up(wait: Duration) -> u64 {
 mod tests {
     use tower_rampart_core::{
         breaker::State,
+        priority::Priority,
         rejection::{
-            CircuitOpen, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited, TimedOut,
-            TimeoutKind,
+            CircuitOpen, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited, Shed, Throttled,
+            TimedOut, TimeoutKind,
         },
     };
 
@@ -225,6 +232,8 @@ mod tests {
             (Overloaded::new("op".into(), OverloadReason::QueueFull, 4, wait).into(), 503, "Overloaded"),
             (TimedOut::new("op".into(), TimeoutKind::Total, Duration::from_secs(1)).into(), 504, "Timeout"),
             (NoEnabledTargets::new("op".into()).into(), 503, "NoEnabledTargets"),
+            (Throttled::new("op".into(), 40).into(), 503, "Throttled"),
+            (Shed::new("op".into(), Priority::Sheddable, 4).into(), 503, "Shed"),
         ] {
             let (response, body) = response(&rejection, "*/*");
             assert_eq!(response.status().as_u16(), status);

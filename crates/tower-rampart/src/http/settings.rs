@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_TYPE};
+use http::{Extensions, HeaderMap, HeaderName, StatusCode, header::CONTENT_TYPE};
 use tower_rampart_config::{OperationConfig, Profile};
-use tower_rampart_core::{TokenEstimate, rate::RateLimiter};
+use tower_rampart_core::{TokenEstimate, priority::Priority, rate::RateLimiter};
 
 use super::{
     GrpcClassifier, HttpClassifier, ModelApiClassifier, ReplayCloner,
@@ -35,6 +35,10 @@ pub(crate) struct HttpSettings {
     pub(crate) deadline_headers: Vec<HeaderName>,
     /// What is kept of answers.
     pub(crate) cache: Rules,
+    /// Whether calls are told apart by importance.
+    pub(super) by_priority: bool,
+    /// The header that states it.
+    pub(super) priority_header: Option<HeaderName>,
     /// By what the stages keep their state.
     pub(crate) keys: Keys,
     /// The most of a request body that is kept for another attempt, in bytes.
@@ -79,9 +83,25 @@ impl HttpSettings {
             cloner: ReplayCloner::new().attempt_header(config.http.attempt_header.as_ref().and_then(header)),
             deadline_headers,
             cache: Rules::new(config),
+            by_priority: config.priority.enabled,
+            priority_header: config.http.priority_header.as_ref().and_then(header),
             keys: Keys::new(config),
             replay_max_bytes: usize::try_from(config.http.replay_max_bytes).unwrap_or(usize::MAX),
         }
+    }
+
+    /// How important a request is: as an extension of it says, which is of this process, else as the header that the configuration names. A value that is none
+    /// of the four words, or not the only one, says nothing.
+    pub(super) fn priority(&self, headers: &HeaderMap, extensions: Option<&Extensions>) -> Option<Priority> {
+        if !self.by_priority {
+            return None;
+        }
+        let own = extensions.and_then(|it| it.get::<Priority>().copied());
+        own.or_else(|| {
+            let mut values = headers.get_all(self.priority_header.as_ref()?).iter();
+            let word = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
+            Priority::parse(word.trim_ascii())
+        })
     }
 
     /// The tokens of a model API that a request may use, where they are limited.

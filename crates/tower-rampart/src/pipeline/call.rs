@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc, time::Duration};
 
 use tower_rampart_core::{
-    Class, ClassKind, Outcome, Rejection, RequestInfo, Timestamp, Verdict, breaker, concurrency,
+    Class, ClassKind, Outcome, Rejection, RequestInfo, Stage, Timestamp, Verdict, breaker, concurrency,
     rejection::{Name, TimedOut, TimeoutKind},
     retry::{Attempts, StopReason},
 };
@@ -30,7 +30,7 @@ pub(crate) struct Call<J, K, A, R> {
     pub(crate) deadline: Option<Timestamp>,
     pub(crate) attempts: Attempts,
     pub(super) attempt_began: Timestamp,
-    /// When the attempt in flight has to end, and how long it had.
+    /// When the attempt in flight has to end, or would have to if the timeouts were not in shadow, and which limit that is.
     pub(crate) attempt_until: Option<(Timestamp, TimeoutKind)>,
     pub(crate) explain: Account,
     /// The machines that it asks in the place of its operation's, where these are kept by key.
@@ -109,6 +109,9 @@ impl<J, K, A, R> Call<J, K, A, R> {
             (Some(attempt), Some(total)) => Some(if attempt.0 < total.0 { attempt } else { total }),
             (limit, None) | (None, limit) => limit,
         };
+        if self.shadows(Stage::Timeout) {
+            self.attempt_until = self.would_end(now);
+        }
         if self.started {
             self.shared.machines.operation.retried();
         } else {
@@ -127,14 +130,16 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// When the attempt in flight has to end.
     pub(crate) fn attempt_ends(&self) -> Option<Timestamp> {
-        self.attempt_until.map(|(at, _)| at)
+        if self.shadows(Stage::Timeout) { self.deadline } else { self.attempt_until.map(|(at, _)| at) }
     }
 
     /// The end of the attempt's time, as an error.
     #[cold]
     pub(crate) fn attempt_timed_out(&self) -> Rejection {
         self.record_timeout();
-        self.timed_out(self.attempt_until.map_or(TimeoutKind::Attempt, |(_, kind)| kind))
+        let kind = self.attempt_until.map_or(TimeoutKind::Attempt, |(_, kind)| kind);
+        // In shadow only what the request itself states ends an attempt.
+        self.timed_out(if self.shadows(Stage::Timeout) { TimeoutKind::Total } else { kind })
     }
 
     /// Runs code of the inner service: a panic in it is a failure.
@@ -242,6 +247,9 @@ impl<J, K, A, R> Drop for Call<J, K, A, R> {
         self.release();
         self.return_keys();
         if mem::take(&mut self.started) {
+            if self.shadows(Stage::Timeout) {
+                self.judge_time();
+            }
             let now = clock::now();
             let operation = &self.shared.machines.operation;
             operation.attempts(self.explain.attempts);

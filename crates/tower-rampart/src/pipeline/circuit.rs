@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tower_rampart_core::{Outcome, Rejection, Timestamp, Verdict, breaker, rejection::CircuitOpen};
+use tower_rampart_core::{
+    Outcome, Rejection, Stage, Timestamp, Verdict, breaker, rejection::CircuitOpen, shadow::WouldBe,
+};
 
 use super::call::Call;
 use crate::clock;
@@ -16,12 +18,35 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes a permit of the circuit.
     #[inline]
     pub(crate) fn enter_circuit(&mut self, now: Timestamp) -> Result<(), Rejection> {
-        match self.breaker().try_acquire(now) {
+        match self.breaker().try_acquire_uncounted(now) {
             Ok(permit) => {
                 self.circuit = Some(permit);
                 Ok(())
             }
-            Err(refused) => Err(self.circuit_open(refused)),
+            Err(refused) => self.pass_circuit(refused),
+        }
+    }
+
+    /// The circuit refuses, which stops the call unless it is in shadow.
+    #[cold]
+    fn pass_circuit(&self, refused: breaker::Refused) -> Result<(), Rejection> {
+        if self.shadows(Stage::CircuitBreaker) {
+            self.would(Stage::CircuitBreaker, WouldBe::Refused);
+            return Ok(());
+        }
+        self.breaker().count_refusal();
+        Err(self.circuit_open(refused))
+    }
+
+    /// Whether the circuit would refuse a call now, so that it need not wait for anything else.
+    #[inline]
+    pub(super) fn foresee_circuit(&self, scope: breaker::Scope, now: Timestamp) -> Result<(), Rejection> {
+        if !self.circuit_in(scope) {
+            return Ok(());
+        }
+        match self.breaker().peek(now) {
+            Err(refused) if !self.shadows(Stage::CircuitBreaker) => Err(self.circuit_open(refused)),
+            _ => Ok(()),
         }
     }
 
@@ -59,6 +84,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     pub(crate) fn circuit_forbids_retry(&self, now: Timestamp) -> bool {
         match self.settings.circuit {
             None => false,
+            Some(_) if self.shadows(Stage::CircuitBreaker) => false,
             Some(breaker::Scope::Attempt) => self.breaker().peek(now).is_err(),
             // The call itself may be the half-open circuit's probe, and goes on then.
             Some(breaker::Scope::Call) => {

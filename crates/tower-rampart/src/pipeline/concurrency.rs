@@ -3,9 +3,11 @@
 use std::task::{Context, Poll};
 
 use tower_rampart_core::{
-    Rejection, Verdict,
-    concurrency::{self, Ended, Sample},
-    rejection::{OverloadReason, Overloaded},
+    Rejection, Stage, Verdict,
+    concurrency::{self, Denied, Ended, Sample},
+    priority::{Priority, Share},
+    rejection::{OverloadReason, Overloaded, Shed},
+    shadow::WouldBe,
 };
 
 use super::call::Call;
@@ -14,9 +16,16 @@ use crate::clock;
 impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes a permit of the concurrency limiter if one is free.
     pub(crate) fn take_permit(&mut self) -> Result<(), Rejection> {
+        if self.settings.priority.is_some() {
+            return self.enter_by_priority(false).map(|_| ());
+        }
         match self.limiter().try_acquire() {
             Ok(permit) => {
                 self.permit = Some(permit);
+                Ok(())
+            }
+            Err(_) if self.shadows(Stage::Concurrency) => {
+                self.pass_concurrency();
                 Ok(())
             }
             Err(_) => Err(self.overloaded(OverloadReason::QueueFull)),
@@ -26,9 +35,22 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes a permit of the concurrency limiter, or a place in its queue: `Ok(true)` if it was taken.
     #[inline]
     pub(crate) fn enter_concurrency(&mut self) -> Result<bool, Rejection> {
+        if self.settings.priority.is_some() {
+            return self.enter_by_priority(true);
+        }
+        self.enter_as_equal()
+    }
+
+    /// Does the same where all calls are of one importance.
+    #[inline]
+    fn enter_as_equal(&mut self) -> Result<bool, Rejection> {
         let limiter = self.limiter();
         if let Ok(permit) = limiter.try_acquire() {
             self.permit = Some(permit);
+            return Ok(true);
+        }
+        if self.shadows(Stage::Concurrency) {
+            self.pass_concurrency();
             return Ok(true);
         }
         match limiter.enqueue() {
@@ -42,6 +64,44 @@ impl<J, K, A, R> Call<J, K, A, R> {
             }
             Err(_) => Err(self.overloaded(OverloadReason::QueueFull)),
         }
+    }
+
+    /// Does the same within what the call's class may take; without `may_wait`, only a permit.
+    #[inline(never)]
+    fn enter_by_priority(&mut self, may_wait: bool) -> Result<bool, Rejection> {
+        let Some((priority, share)) = self.settings.priority.map(|it| it.of(self.info.priority)) else {
+            return self.enter_as_equal();
+        };
+        let is_shadow = self.shadows(Stage::Concurrency);
+        let limiter = self.limiter();
+        let mut admission = limiter.enter_within(share, may_wait && !is_shadow);
+        if admission == Err(Denied::Share) && self.shadows(Stage::Priority) {
+            self.would(Stage::Priority, WouldBe::Refused);
+            admission = self.limiter().enter_within(Share::WHOLE, may_wait && !is_shadow);
+        }
+        match admission {
+            Ok(concurrency::Admission::Granted(permit)) => {
+                self.permit = Some(permit);
+                Ok(true)
+            }
+            Ok(concurrency::Admission::Queued(ticket)) => {
+                self.queue_ticket = Some(ticket);
+                Ok(false)
+            }
+            Err(Denied::Share) => Err(self.shed(priority)),
+            Err(Denied::Full) if is_shadow => {
+                self.pass_concurrency();
+                Ok(true)
+            }
+            Err(Denied::Full) => Err(self.overloaded(OverloadReason::QueueFull)),
+        }
+    }
+
+    #[cold]
+    fn shed(&self, priority: Priority) -> Rejection {
+        self.shared.machines.operation.shed(priority);
+        let shed = Shed::new(self.name(), priority, self.limiter().max_inflight());
+        if self.own_limiter().is_some() { shed.per_key().into() } else { shed.into() }
     }
 
     #[cold]

@@ -355,6 +355,9 @@ where
                     held.finish(&verdict);
                 }
             }
+            if call.settings.throttle {
+                call.judge_throttle(&verdict);
+            }
             call.judge_circuit(&verdict);
             call.release();
             if let Some(visit) = this.visit.take() {

@@ -12,6 +12,7 @@ use tower_rampart_core::{
     rate::{self, Quota, RateLimiter},
     registry::Operation,
     retry::{Budget, Seeds},
+    throttle::Throttle,
 };
 
 #[cfg(not(feature = "http"))]
@@ -45,6 +46,7 @@ pub(crate) struct Machines {
     pub(crate) keyed: KeyedMachines,
     pub(crate) budget: Arc<Budget>,
     pub(crate) hedging: Arc<Hedging>,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) seeds: Seeds,
     /// Held while the configuration is replaced, so that two writers cannot interleave their stages.
     config: Mutex<Arc<OperationConfig>>,
@@ -64,6 +66,7 @@ impl Machines {
         let rate = Arc::new(RateLimiter::new(Arc::clone(name), config.rate_limit)?);
         let tokens = tokens(&config, rate::Config::with_quota(Quota::UNLIMITED));
         let tokens = Arc::new(RateLimiter::new(Arc::clone(name), tokens)?);
+        let throttle = Throttle::new(Arc::clone(name), config.throttle)?;
         let machines = Self {
             settings: ConfigCell::new(Settings::from(&config)),
             http: ConfigCell::new(HttpSettings::new(&config, &rate, &tokens)),
@@ -77,6 +80,10 @@ impl Machines {
             concurrency: Arc::new(Limiter::new(Arc::clone(name), config.concurrency)?),
             budget: Arc::new(Budget::new(config.retry.budget)?),
             hedging: Arc::new(Hedging::new(config.hedge)?),
+            throttle: Arc::new(match seed {
+                Some(seed) => throttle.with_seed(seed),
+                None => throttle,
+            }),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
             caches: Caches::new(config.cache, operation.cache()),
             keyed: KeyedMachines::new(seed),
@@ -86,10 +93,12 @@ impl Machines {
         };
         machines.adopt_keys(&machines.config(), Timestamp::ZERO)?;
         machines.show_keyed(&machines.config());
+        machines.operation.set_shadow(machines.config().shadow.shadowed());
         machines.operation.attach_breaker(Arc::clone(&machines.breaker));
         machines.operation.attach_rate_limiter(Arc::clone(&machines.rate));
         machines.operation.attach_token_limiter(Arc::clone(&machines.tokens));
         machines.operation.attach_concurrency_limiter(Arc::clone(&machines.concurrency));
+        machines.operation.attach_throttle(Arc::clone(&machines.throttle));
         machines.operation.attach_budget(Arc::clone(&machines.budget));
         machines.operation.attach_hedging(Arc::clone(&machines.hedging));
         Ok(machines)
@@ -136,6 +145,7 @@ impl Machines {
             self.adopt_keys(&config, now)?;
         }
         self.show_keyed(&config);
+        self.operation.set_shadow(config.shadow.shadowed());
         self.http.store(HttpSettings::new(&config, &self.rate, &self.tokens));
         self.settings.store(Settings::from(&config));
         self.switches.count(&current, &config);
@@ -179,6 +189,9 @@ impl Machines {
         if config.concurrency.enabled == on {
             self.concurrency.reconfigure(config.concurrency)?;
         }
+        if config.throttle.enabled == on {
+            self.throttle.reconfigure(config.throttle, now)?;
+        }
         Ok(untold)
     }
 }
@@ -203,5 +216,7 @@ fn check(config: &OperationConfig) -> Result<(), InvalidConfig> {
     config.cache.check()?;
     config.keys.check()?;
     config.hedge.check()?;
+    config.throttle.check()?;
+    config.priority.check()?;
     config.timeout.check()
 }

@@ -2,7 +2,7 @@
 //!
 //! Outermost first:
 //!
-//! `observe -> fallback -> cache -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> hedge -> inner`
+//! `observe -> fallback -> cache -> throttle -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> hedge -> inner`
 //!
 //! The stages are the machines that the separate layers run on, walked by one future: one clock reading, one copy of the
 //! configuration and one timer serve the whole call, and nothing is allocated on a success. Every stage is there and
@@ -124,8 +124,10 @@ mod reserved;
 mod role;
 mod service;
 mod settings;
+mod shadow;
 mod steps;
 mod switches;
+mod throttle;
 
 pub use build_error::BuildError;
 pub use builder::PresetBuilder;

@@ -3,7 +3,16 @@
 use std::time::Duration;
 
 use tower_rampart_config::{OperationConfig, OutcomeAt, Profile};
-use tower_rampart_core::{Timestamp, breaker, clock::nanos, fallback, rate, retry::Attempts, timeout};
+use tower_rampart_core::{
+    Stage, Timestamp, breaker,
+    clock::nanos,
+    fallback,
+    priority::{self, Priority, Share},
+    rate,
+    retry::Attempts,
+    shadow::Stages,
+    timeout,
+};
 
 use super::keys::KeyedStages;
 
@@ -12,12 +21,16 @@ use super::keys::KeyedStages;
 pub(crate) struct Settings {
     /// The walk that every call begins, but for its seed.
     pub(crate) attempts: Attempts,
+    /// The limits of time that only count, where the timeouts are in shadow.
+    pub(crate) would_be: timeout::Config,
     pub(crate) call: CallSettings,
 }
 
 /// What a call needs to know beside the machines: taken once, when it begins, so that it never mixes old and new values.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one stage is on")]
 pub(crate) struct CallSettings {
+    /// The limits of time in force.
     pub(crate) timeout: Limits,
     pub(crate) fallback: fallback::Config,
     /// What the circuit's samples are; `None`: it is off.
@@ -38,6 +51,33 @@ pub(crate) struct CallSettings {
     pub(crate) outcome_at: OutcomeAt,
     /// Whether an answer may go on after its head and decide the outcome then.
     pub(crate) may_hold: bool,
+    /// The stages that refuse nothing.
+    pub(crate) shadow: Stages,
+    /// The share of each class of importance, where these are told apart.
+    pub(crate) priority: Option<PrioritySettings>,
+    /// Whether the throttle is on.
+    pub(crate) throttle: bool,
+}
+
+/// What a call of each class may take of the concurrency limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct PrioritySettings {
+    default: Priority,
+    shares: [Share; Priority::ALL.len()],
+}
+
+impl From<&priority::Config> for PrioritySettings {
+    fn from(config: &priority::Config) -> Self {
+        Self { default: config.default, shares: Priority::ALL.map(|it| config.share(it)) }
+    }
+}
+
+impl PrioritySettings {
+    /// The class of a call, and what it may take.
+    pub(crate) fn of(&self, stated: Option<Priority>) -> (Priority, Share) {
+        let priority = stated.unwrap_or(self.default);
+        (priority, self.shares[priority as usize])
+    }
 }
 
 /// The limits of time, in half the room that they take as durations.
@@ -89,13 +129,20 @@ pub(crate) struct RateSettings {
 
 impl From<&OperationConfig> for Settings {
     fn from(config: &OperationConfig) -> Self {
+        let shadow = config.shadow.shadowed();
+        let (timeout, would_be) = if shadow.has(Stage::Timeout) {
+            (timeout::Config::default(), config.timeout)
+        } else {
+            (config.timeout, timeout::Config::default())
+        };
         let call = CallSettings {
-            timeout: Limits::from(config.timeout),
+            timeout: Limits::from(timeout),
             fallback: config.fallback,
             circuit: config.circuit_breaker.enabled.then_some(config.circuit_breaker.scope),
             rate: config.rate_limit.enabled.then(|| RateSettings {
                 scope: config.rate_limit.scope,
-                waits: config.rate_limit.on_limit == rate::OnLimit::Wait,
+                // In shadow nobody waits: what would have is counted.
+                waits: config.rate_limit.on_limit == rate::OnLimit::Wait && !shadow.has(Stage::RateLimit),
                 tokens: config.model_limits.tokens_per_minute.is_some(),
             }),
             cache: config.cache.enabled,
@@ -105,7 +152,10 @@ impl From<&OperationConfig> for Settings {
             keyed: KeyedStages::from(config),
             outcome_at: config.classify.outcome_at,
             may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,
+            shadow,
+            priority: config.priority.enabled.then(|| PrioritySettings::from(&config.priority)),
+            throttle: config.throttle.enabled,
         };
-        Self { attempts: Attempts::new(&config.retry, 0), call }
+        Self { attempts: Attempts::new(&config.retry, 0), would_be, call }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tower_rampart_core::{
-    Rejection, Timestamp, Verdict, breaker, rate,
+    Rejection, Stage, Timestamp, Verdict, breaker, rate,
     rejection::{OverloadReason, TimeoutKind},
     retry::{Decision, StopReason},
 };
@@ -70,8 +70,14 @@ pub(super) fn enter_at_once<J, K, A, R>(call: &mut Call<J, K, A, R>) -> Result<(
 }
 
 fn take_all<J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Result<(), Rejection> {
-    if call.rate_in(rate::Scope::Call) {
-        call.take_rate(now)?;
+    if call.settings.throttle {
+        call.enter_throttle(now)?;
+    }
+    if call.rate_in(rate::Scope::Call)
+        && let Err(rejection) = call.take_rate(now)
+        && !call.passes(&rejection, now)
+    {
+        return Err(rejection);
     }
     if call.settings.concurrency {
         call.take_permit()?;
@@ -82,22 +88,26 @@ fn take_all<J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Result<(
     Ok(())
 }
 
-/// Asks the rate limiter, unless the circuit would refuse a call that had waited for it.
+/// Asks the throttle, then the rate limiter, unless the circuit would refuse a call that had waited for it.
 #[inline]
 pub(super) fn enter<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Step<F, G, Res, E> {
+    if call.settings.throttle
+        && let Err(rejection) = call.enter_throttle(now)
+    {
+        return refuse(call, rejection);
+    }
     if !call.rate_in(rate::Scope::Call) {
         return enter_concurrency(call, now);
     }
     if call.rate_waits()
-        && call.circuit_in(breaker::Scope::Call)
-        && let Err(refused) = call.breaker().peek(now)
+        && let Err(rejection) = call.foresee_circuit(breaker::Scope::Call, now)
     {
-        let rejection = call.circuit_open(refused);
         return refuse(call, rejection);
     }
     match call.enter_rate(now) {
         Ok(true) => enter_concurrency(call, now),
         Ok(false) => Step::Go(State::RateQueue { since: now }),
+        Err(rejection) if call.passes(&rejection, now) => enter_concurrency(call, now),
         Err(rejection) => refuse(call, rejection),
     }
 }
@@ -176,15 +186,13 @@ fn begin<F, G, Res, E, J, K, A, R>(
     if !call.rate_in(rate::Scope::Attempt) {
         return enter_attempt_circuit(call, carry, now);
     }
-    if call.circuit_in(breaker::Scope::Attempt)
-        && let Err(refused) = call.breaker().peek(now)
-    {
-        let rejection = call.circuit_open(refused);
+    if let Err(rejection) = call.foresee_circuit(breaker::Scope::Attempt, now) {
         return stop(call, carry, StopReason::CircuitOpen, rejection);
     }
     match call.enter_rate(now) {
         Ok(true) => enter_attempt_circuit(call, carry, now),
         Ok(false) => Step::Go(State::AttemptRateQueue { since: now, carry }),
+        Err(rejection) if call.passes(&rejection, now) => enter_attempt_circuit(call, carry, now),
         Err(rejection) => wait_for_tokens(call, carry, rejection, now),
     }
 }
@@ -326,6 +334,9 @@ pub(super) fn after_attempt<Req, J, K, A, R>(
 where
     K: CloneRequest<Req>,
 {
+    if call.shadows(Stage::Timeout) {
+        call.judge_time();
+    }
     if call.circuit_in(breaker::Scope::Attempt) && !call.is_undecided(verdict) {
         call.judge_circuit(verdict);
     }

@@ -19,7 +19,9 @@ impl Switches {
     pub(super) fn count(&self, before: &OperationConfig, after: &OperationConfig) {
         let on = |config: &OperationConfig| {
             let tokens = config.model_limits.tokens_per_minute.is_some();
-            (config.rate_limit.enabled, tokens, config.concurrency.enabled, config.circuit_breaker.enabled)
+            let limits =
+                (config.rate_limit.enabled, tokens, config.concurrency.enabled, config.circuit_breaker.enabled);
+            (limits, config.throttle.enabled)
         };
         if on(before) != on(after) {
             self.0.fetch_add(1, Ordering::Release);
@@ -60,6 +62,6 @@ impl<J, K, A, R> Call<J, K, A, R> {
         self.settings = CallSettings { fallback: self.settings.fallback, ..settings };
         self.drop_keys();
         self.attempts = attempts;
-        self.deadline = self.settings.timeout.deadline(self.began, self.info.time_left);
+        self.deadline = settings.timeout.deadline(self.began, self.info.time_left);
     }
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
-use tower_rampart_core::{InvalidConfig, Stage, rate::RateLimiter};
+use tower_rampart_core::{InvalidConfig, Stage, rate::RateLimiter, shadow::Switch};
 
 use super::{Config, Handle, One, RateLimit, Shared};
 use crate::{clock, registry::Registry};
@@ -32,6 +32,19 @@ impl<W> RateLimitLayer<W> {
     /// A handle to the limit.
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.shared.limiter))
+    }
+
+    /// Puts the layer in shadow, or makes it live: in shadow it evaluates, counts what it would have done, and refuses nothing. See
+    /// [`shadow`](tower_rampart_core::shadow).
+    #[must_use]
+    pub fn shadow(self, on: bool) -> Self {
+        self.shared.shadow.set(on);
+        self
+    }
+
+    /// Whether the layer is in shadow, and what it would have done; can be switched while calls flow.
+    pub fn shadow_switch(&self) -> &Switch {
+        &self.shared.shadow
     }
 }
 
@@ -94,7 +107,7 @@ impl<W> Builder<W> {
     /// Names the field of the configuration that is out of its range.
     pub fn build(self) -> Result<RateLimitLayer<W>, InvalidConfig> {
         let (limiter, cost) = self.into_parts(false)?;
-        Ok(RateLimitLayer { shared: Arc::new(Shared { limiter, cost }) })
+        Ok(RateLimitLayer { shared: Arc::new(Shared { limiter, cost, shadow: Switch::default() }) })
     }
 
     /// The limiter, which the registry knows from now on, and the costs. `is_keyed`: it is that of all keys without a place.

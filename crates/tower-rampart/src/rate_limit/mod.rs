@@ -42,11 +42,12 @@ pub use tower_rampart_core::rate::{Algorithm, Config, KeyLimit, KeyedConfig, OnL
 
 use std::sync::Arc;
 
-use tower_rampart_core::rate::RateLimiter;
+use tower_rampart_core::{rate::RateLimiter, shadow::Switch};
 
 /// What the layer, its services and their futures share.
 #[derive(Debug)]
 pub(crate) struct Shared<W> {
     pub(crate) limiter: Arc<RateLimiter>,
     pub(crate) cost: W,
+    pub(crate) shadow: Switch,
 }

@@ -6,7 +6,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use tower_rampart_core::{Timestamp, rate::Admission};
+use tower_rampart_core::{
+    Timestamp,
+    rate::{Admission, Exceeded, OnLimit, RateLimiter},
+    shadow::WouldBe,
+};
 use tower_service::Service;
 
 use super::{
@@ -77,14 +81,27 @@ where
         }
         let cost = self.shared.cost.cost(&request);
         let now = clock::now();
-        if limiter.waits() {
+        if limiter.waits() && !self.shared.shadow.is_on() {
             return self.enqueue(request, cost, now);
         }
         match limiter.try_acquire(cost, now) {
             Ok(_spent) => ResponseFuture::calling(self.inner.call(request)),
+            Err(exceeded) if self.shared.shadow.is_on() => {
+                self.shared.shadow.count(would_be(limiter, &exceeded));
+                ResponseFuture::calling(self.inner.call(request))
+            }
             Err(exceeded) => ResponseFuture::refused(limiter, exceeded),
         }
     }
+}
+
+/// What a live limit would have done.
+#[cold]
+fn would_be(limiter: &RateLimiter, exceeded: &Exceeded) -> WouldBe {
+    let config = limiter.config();
+    let fits = |wait| config.max_wait.is_none_or(|max| wait <= max);
+    let waits = config.on_limit == OnLimit::Wait && exceeded.retry_after.is_some_and(fits);
+    if waits { WouldBe::Queued } else { WouldBe::Refused }
 }
 
 impl<S, W> RateLimit<S, W> {

@@ -12,6 +12,7 @@ use pin_project::pin_project;
 use tower_rampart_core::{
     Timestamp,
     rejection::{Name, TimedOut, TimeoutKind},
+    shadow::WouldBe,
 };
 
 use super::{Config, Shared};
@@ -36,6 +37,7 @@ pub struct ResponseFuture<F> {
 #[derive(Debug, Clone, Copy)]
 enum End {
     // Unknown => Never | At: the inner service did not answer at once
+    // At => Never: the time is over, and the layer in shadow
     Unknown,
     Never,
     At(Timestamp, Limit),
@@ -84,6 +86,11 @@ where
         }
         let End::At(until, (limit, kind)) = *this.end else { return Poll::Pending };
         ready!(this.timer.poll_until(cx, until));
+        if this.shared.shadow.is_on() {
+            this.shared.shadow.count(WouldBe::Refused);
+            *this.end = End::Never;
+            return Poll::Pending;
+        }
         let rejection = TimedOut::new(Name::clone(&this.shared.name), kind, limit).into();
         Poll::Ready(Err(E::from_rejection(rejection)))
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
-use tower_rampart_core::{InvalidConfig, control::ConfigCell};
+use tower_rampart_core::{InvalidConfig, control::ConfigCell, shadow::Switch};
 
 use super::{Config, Handle, Shared, Timeout};
 
@@ -47,6 +47,19 @@ impl TimeoutLayer {
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.shared))
     }
+
+    /// Puts the layer in shadow, or makes it live: in shadow it evaluates, counts what it would have done, and refuses nothing. See
+    /// [`shadow`](tower_rampart_core::shadow).
+    #[must_use]
+    pub fn shadow(self, on: bool) -> Self {
+        self.shared.shadow.set(on);
+        self
+    }
+
+    /// Whether the layer is in shadow, and what it would have done; can be switched while calls flow.
+    pub fn shadow_switch(&self) -> &Switch {
+        &self.shared.shadow
+    }
 }
 
 impl<S> Layer<S> for TimeoutLayer {
@@ -83,7 +96,7 @@ impl Builder {
     /// Names the field of the configuration that is out of its range.
     pub fn build(self) -> Result<TimeoutLayer, InvalidConfig> {
         self.config.check()?;
-        let shared = Shared { name: self.name.into(), config: ConfigCell::new(self.config) };
+        let shared = Shared { name: self.name.into(), config: ConfigCell::new(self.config), shadow: Switch::default() };
         Ok(TimeoutLayer { shared: Arc::new(shared) })
     }
 }

@@ -34,11 +34,12 @@ pub use layer::{Builder, TimeoutLayer};
 pub use service::Timeout;
 pub use tower_rampart_core::timeout::Config;
 
-use tower_rampart_core::{control::ConfigCell, rejection::Name};
+use tower_rampart_core::{control::ConfigCell, rejection::Name, shadow::Switch};
 
 /// What the layer, its services and their futures share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) name: Name,
     pub(crate) config: ConfigCell<Config>,
+    pub(crate) shadow: Switch,
 }

@@ -58,6 +58,8 @@ impl<E: Into<BoxError>> From<Error<E>> for Status {
             Error::Overloaded(it) => status_of(it.into()),
             Error::Timeout(it) => status_of(it.into()),
             Error::NoEnabledTargets(it) => status_of(it.into()),
+            Error::Throttled(it) => status_of(it.into()),
+            Error::Shed(it) => status_of(it.into()),
         }
     }
 }
@@ -147,8 +149,8 @@ mod tests {
     use tower_rampart_core::{
         breaker::State,
         rejection::{
-            CircuitOpen, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited, TimedOut,
-            TimeoutKind,
+            CircuitOpen, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited, Throttled,
+            TimedOut, TimeoutKind,
         },
     };
 
@@ -157,13 +159,14 @@ mod tests {
 
     const WAIT: Option<Duration> = Some(Duration::from_millis(1500));
 
-    fn refusals() -> [(Rejection, Code); 5] {
+    fn refusals() -> [(Rejection, Code); 6] {
         [
             (CircuitOpen::new("größe".into(), State::Open, WAIT).into(), Code::Unavailable),
             (RateLimited::new("größe".into(), RateLimitReason::Exceeded, WAIT, 20).into(), Code::ResourceExhausted),
             (Overloaded::new("größe".into(), OverloadReason::QueueFull, 4, None).into(), Code::Unavailable),
             (TimedOut::new("größe".into(), TimeoutKind::Total, Duration::from_secs(1)).into(), Code::DeadlineExceeded),
             (NoEnabledTargets::new("größe".into()).into(), Code::Unavailable),
+            (Throttled::new("größe".into(), 40).into(), Code::Unavailable),
         ]
     }
 

@@ -15,8 +15,9 @@ use crate::{
     caches::{follower, kept, kept_for_long, stale},
     common::{Fault, judge},
     limits::{
-        at_once, copies, fallback, in_ten_seconds, limit_before_a_fast_service, limit_before_a_refusing_service,
-        limit_before_two_servers, live_delay, queue, queue_wait, second_call, timeouts, tokens_of_a_call,
+        a_minute_later, at_once, copies, fallback, half_accepted, in_ten_seconds, limit_before_a_fast_service,
+        limit_before_a_refusing_service, limit_before_two_servers, live_delay, of_a_hundred, queue, queue_wait,
+        second_call, ten_at_once, timeouts, tokens_of_a_call,
     },
     traffic::{
         Script, abandoned, budget, calls_after_a_hint, failures_to_open, good_then_bad, half_slow, hint, hung_probe,
@@ -174,6 +175,12 @@ const POOR: &str = r#"{"retry": {"max_attempts": 3, "backoff": {"base": 0}, "bud
 const SPREAD: &str = r#"{"retry": {"jitter": {"kind": "additive"}}}"#;
 const CACHED: &str = r#"{"retry": {"max_attempts": 1}, "cache": {}}"#;
 const HEDGED: &str = r#"{"hedge": {"delay": "500ms"}}"#;
+const OVERLOADED: &str =
+    r#"{"retry": {"max_attempts": 1}, "circuit_breaker": {"enabled": false}, "throttle": {"minimum_calls": 5}}"#;
+const SHARED: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {}}"#;
+const FIRST_CLASS: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {"default": "critical_plus"}}"#;
+const THIRD_CLASS: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {"default": "sheddable_plus"}}"#;
+const LAST_CLASS: &str = r#"{"concurrency": {"max_inflight": 10}, "priority": {"default": "sheddable"}}"#;
 const FULL: &str = r#"{"concurrency": {"max_inflight": 1, "queue_size": 5}}"#;
 const MOVING: &str = r#"{"concurrency": {"max_inflight": 8, "adaptive": {"algorithm": "aimd", "max": 10}},
     "retry": {"max_attempts": 1}, "circuit_breaker": {"enabled": false}}"#;
@@ -291,6 +298,21 @@ pub const ROWS: &[Row] = &[
     .beside(MOVING),
     row("concurrency.adaptive.min", ["2", "5"], limit_before_a_refusing_service, ["2", "5"]).beside(MOVING),
     row("concurrency.adaptive.max", ["12", "20"], limit_before_a_fast_service, ["12", "20"]).beside(MOVING),
+    // throttle
+    row("throttle.enabled", ["false", "true"], of_a_hundred, ["all", "some"]).beside(OVERLOADED),
+    row("throttle.ratio", ["1", "4"], half_accepted, ["some", "all"]).beside(OVERLOADED),
+    row("throttle.window", [r#""30s""#, r#""10m""#], a_minute_later, ["all", "some"]).beside(OVERLOADED),
+    row("throttle.minimum_calls", ["10", "1000"], of_a_hundred, ["some", "all"]).beside(OVERLOADED),
+    // priority
+    row("priority.enabled", ["false", "true"], ten_at_once, ["10", "9"]).beside(SHARED),
+    row("priority.default", [r#""critical_plus""#, r#""sheddable""#], ten_at_once, ["10", "5"]).beside(SHARED),
+    row("priority.shares.critical_plus", ["1", "0.95"], ten_at_once, ["10", "9"]).beside(FIRST_CLASS),
+    row("priority.shares.critical", ["0.8", "1"], ten_at_once, ["8", "10"]).beside(SHARED),
+    row("priority.shares.sheddable_plus", ["0.6", "0.8"], ten_at_once, ["6", "8"]).beside(THIRD_CLASS),
+    row("priority.shares.sheddable", ["0.1", "0.4"], ten_at_once, ["1", "4"]).beside(LAST_CLASS),
+    // shadow
+    row("shadow.enabled", ["false", "true"], at_once, ["2", "10"]).beside(LIMITED),
+    row("shadow.stages", [r#"["timeout"]"#, r#"["rate_limit"]"#], at_once, ["2", "10"]).beside(LIMITED),
     // timeout
     row("timeout.attempt", [r#""2s""#, r#""6s""#], timeouts, ["attempt 2000", "attempt 6000"]).beside(ONCE),
     row("timeout.total", [r#""4s""#, r#""12s""#], timeouts, ["total 4000", "total 12000"]),

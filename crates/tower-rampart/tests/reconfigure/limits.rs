@@ -189,6 +189,38 @@ pub fn copies(layer: Layer) -> BoxFuture<'static, String> {
     .boxed()
 }
 
+/// Whether a hundred calls are made, of which the service takes on those that `accepts` names.
+async fn made(layer: &Layer, accepts: fn(u32) -> bool) -> &'static str {
+    let backend = Backend::new();
+    let service = layer.layer(backend.clone());
+    for number in 0..100 {
+        let refused = Reply::class(Class::Unavailable { retry_after: None });
+        backend.become_one_that(if accepts(number) { Reply::Ok } else { refused });
+        let _ = call(&service, 0).await;
+    }
+    if backend.calls() == 100 { "all" } else { "some" }
+}
+
+/// Whether a hundred calls are made to a service that refuses them all.
+pub fn of_a_hundred(layer: Layer) -> BoxFuture<'static, String> {
+    async move { made(&layer, |_| false).await.to_owned() }.boxed()
+}
+
+/// Whether a hundred calls are made to a service that takes on every second one.
+pub fn half_accepted(layer: Layer) -> BoxFuture<'static, String> {
+    async move { made(&layer, |number| number % 2 == 0).await.to_owned() }.boxed()
+}
+
+/// Whether a hundred calls are made to a service that took on none a minute before.
+pub fn a_minute_later(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        made(&layer, |_| false).await;
+        pass(secs(60)).await;
+        made(&layer, |_| true).await.to_owned()
+    }
+    .boxed()
+}
+
 /// Whether a copy begins after what half of the calls take, or after what nearly all do.
 pub fn live_delay(layer: Layer) -> BoxFuture<'static, String> {
     async move {
@@ -200,6 +232,20 @@ pub fn live_delay(layer: Layer) -> BoxFuture<'static, String> {
         }
         let delay = layer.handle().snapshot().hedges.delay.unwrap();
         if delay < ms(100) { "short" } else { "long" }.to_owned()
+    }
+    .boxed()
+}
+
+/// The calls out of ten that reach a service which does not answer.
+pub fn ten_at_once(layer: Layer) -> BoxFuture<'static, String> {
+    async move {
+        let backend = Backend::always(Reply::Hang);
+        let service = layer.layer(backend.clone());
+        for _ in 0..10 {
+            drop(spawn(&service, 0));
+            settle().await;
+        }
+        backend.inflight().to_string()
     }
     .boxed()
 }

@@ -44,9 +44,11 @@ async fn each_field_changes_what_traffic_meets_at_start_and_after_reconfigure() 
 #[test]
 fn every_field_that_the_pipeline_runs_on_is_in_the_table() {
     // The pipeline of functions does not run on these: HTTP hosts do, and stages that come later.
-    let elsewhere = ["http.", "classify.", "chaos.", "throttle.", "priority.", "shadow.", "nested_retry."];
+    let elsewhere = ["http.", "classify.", "chaos.", "nested_retry."];
     let reserved = [
         "fallback.targets",
+        // HTTP hosts read headers: tests/http_guards.rs.
+        "priority.header",
         "fallback.status",
         "fallback.body",
         // HTTP hosts have keys: tests/http_keys.rs.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tower::{Layer, ServiceExt};
-use tower_rampart::{Error, OperationHandle, Preset, PresetBuilder, Registry, registry::OperationSnapshot};
+use tower_rampart::{Error, OperationHandle, Preset, PresetBuilder, Registry, Stage, registry::OperationSnapshot};
 
 use super::{
     inner::{Plan, Script},
@@ -16,7 +16,8 @@ const EVERY_STAGE: &str = r#"{
               "budget": {"ratio": 1.0, "min_per_second": 0}},
     "rate_limit": {"limit": 1, "period": "24h", "burst_size": 1000},
     "concurrency": {"max_inflight": 4},
-    "timeout": {"attempt": "1s", "total": "5s"}
+    "timeout": {"attempt": "1s", "total": "5s"},
+    "throttle": {"minimum_calls": 1}
 }"#;
 
 /// What differs from the usual, which is that whole calls are counted and nothing waits.
@@ -148,6 +149,14 @@ pub(crate) fn pipeline_that_adapts() -> Subject {
     subject
 }
 
+/// Calls wait for permits within the share of their class.
+pub(crate) fn pipeline_with_priority() -> Subject {
+    let overrides = r#"{"concurrency": {"queue_size": 8}, "priority": {"default": "critical_plus"}}"#;
+    let mut subject = plain(Scopes { overrides, waits: true, ..Scopes::default() });
+    subject.queues = true;
+    subject
+}
+
 /// Calls wait for tokens, 50 ms each once the first four are through.
 pub(crate) fn pipeline_that_waits() -> Subject {
     let overrides = r#"{"rate_limit": {"limit": 20, "period": "1s", "burst_size": 4, "on_limit": "wait"},
@@ -193,6 +202,31 @@ pub(crate) fn pipeline_that_hedges() -> Subject {
 pub(crate) fn pipeline_that_hedges_by_attempt() -> Subject {
     let overrides = r#"{"hedge": {"delay": "30ms"}, "circuit_breaker": {"scope": "attempt"}}"#;
     plain(Scopes { overrides, samples_by_attempt: true, ..Scopes::default() })
+}
+
+/// Every stage but the timeouts only evaluates: one permit is there, the circuit is open, and all calls go through.
+pub(crate) fn pipeline_in_shadow() -> Subject {
+    let overrides = r#"{"concurrency": {"max_inflight": 1}, "circuit_breaker": {"recovery_timeout": "24h"},
+                        "shadow": {"stages": ["circuit_breaker", "rate_limit", "concurrency"]}}"#;
+    let scopes = Scopes { overrides, ..Scopes::default() };
+    let (builder, _registry) = builder(overrides);
+    let layer = builder.build().unwrap();
+    let handle = layer.handle();
+    handle.breaker().trip();
+    let [audited, failures] = [(); 2].map(|()| handle.clone());
+    let mut subject = subject_of(layer, &handle, scopes).audited(move |_| {
+        let it = audited.snapshot();
+        assert_eq!(it.success + it.failure + it.ignored + it.abandoned, it.admitted, "one outcome each: {it:?}");
+        assert_eq!(it.rejections(), 0, "nothing is refused: {it:?}");
+        assert_eq!((it.inflight, it.concurrency.map(|limit| (limit.inflight, limit.queued))), (0, Some((0, 0))));
+        assert_tokens(&it, scopes);
+        let circuit = audited.breaker().snapshot();
+        assert_eq!((circuit.total, circuit.rejected), (0, 0), "no call has a permit of an open circuit: {circuit:?}");
+        let would = it.would_refuse.iter().find(|(stage, _)| *stage == Stage::CircuitBreaker).map(|(_, count)| *count);
+        assert_eq!(would, Some(it.admitted), "each call is counted once: {it:?}");
+    });
+    subject = subject.failures(move || failures.snapshot().failure);
+    subject
 }
 
 fn half_open(scope: &'static str, samples_by_attempt: bool) -> Subject {

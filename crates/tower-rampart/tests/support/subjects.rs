@@ -11,9 +11,11 @@ use std::{
 use tower::{Layer, ServiceExt};
 use tower_rampart::{
     AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, ConcurrencyLimitLayer, Error, FallbackLayer, HedgeLayer,
-    RateLimitLayer, RetryLayer, TimeoutLayer,
+    PriorityLayer, RateLimitLayer, RetryLayer, ThrottleLayer, TimeoutLayer,
     adaptive_concurrency::{Adaptive, Algorithm},
-    breaker, cache, concurrency, hedge, rate_limit, retry,
+    breaker, cache, concurrency, hedge,
+    priority::Priority,
+    rate_limit, retry, throttle,
 };
 
 use super::{
@@ -209,6 +211,36 @@ pub(crate) fn timeout() -> Subject {
     let mut subject = Subject::new(move |inner| layer.layer(lifted(inner)), |_| {});
     subject.bounds_time = true;
     subject
+}
+
+/// A limit that sheds by importance; all calls are of the most important class.
+pub(crate) fn priority() -> Subject {
+    let mut config = concurrency::Config::new(4);
+    config.queue_size = 8;
+    let layer = PriorityLayer::new(config, |_: &u32| Priority::CriticalPlus).unwrap();
+    let [audited, inflight] = [(); 2].map(|()| layer.handle().limit());
+    let mut subject = Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |_| assert_eq!((audited.inflight(), audited.queued()), (0, 0), "a permit or a place was lost"),
+    )
+    .inflight(move || inflight.inflight().into());
+    subject.queues = true;
+    subject
+}
+
+/// A throttle whose service takes on whatever it answers.
+pub(crate) fn throttle() -> Subject {
+    let layer = ThrottleLayer::new(throttle::Config::default()).unwrap();
+    let [audited, ended] = [(); 2].map(|()| layer.handle());
+    Subject::new(
+        move |inner| layer.layer(lifted(inner)),
+        move |account| {
+            let it = audited.read();
+            assert_eq!(it.requests, it.accepts, "{it:?}");
+            assert!(it.requests <= account.arrived, "what is dropped counts neither way: {it:?}");
+        },
+    )
+    .ended(move || ended.read().requests)
 }
 
 /// A fallback that is a value; it has no books.

@@ -1,17 +1,24 @@
 //! When a success is only a number: what spares successes the machine's lock under the rules over a time window. The rest of the machine is in `state`.
 
-use super::{Machine, Tally, Timestamp};
+use super::{Machine, Tally, Timestamp, tripped};
 
 impl Machine {
     /// Whether a success that comes before [`steady_until`](Self::steady_until) can neither end a run nor make a rule hold, but only lower shares.
     ///
     /// Where something in the window counts against the service, a success could complete the fewest calls that a share is taken of; once those are
-    /// there, it only dilutes. What leaves the window meanwhile changes nothing: a bucket is emptied no sooner than this one is full.
+    /// there, it only dilutes. What leaves the window meanwhile changes nothing: a bucket is emptied no sooner than this one is full. Another
+    /// configuration may have made a rule hold that nobody has asked since.
     pub(super) fn is_steady(&self) -> bool {
-        let Some(window) = self.window.as_deref().filter(|window| window.bucket_ends().is_some()) else { return false };
-        let tally = window.last_tally();
+        let Some((window, last)) = self.window.as_deref().and_then(|window| Some((window, window.last_bucket()?)))
+        else {
+            return false;
+        };
+        let tally = window.tally(last);
         let is_clean = matches!(tally, Tally { failed: 0, slow: 0, abandoned: 0, .. });
-        self.runs.down == 0 && (is_clean || tally.judged >= u64::from(self.config.effective_minimum_calls()))
+        let is_enough = tally.judged >= u64::from(self.config.effective_minimum_calls());
+        self.runs.down == 0
+            && tally.judged > 0
+            && (is_clean || is_enough && tripped(&self.config, self.runs, Some(window), last).is_none())
     }
 
     /// Until when that holds, if it does.

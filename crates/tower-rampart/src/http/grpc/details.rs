@@ -44,6 +44,8 @@ fn reason(rejection: &Rejection) -> &'static str {
         Rejection::Overloaded(_) => "OVERLOADED",
         Rejection::Timeout(_) => "TIMEOUT",
         Rejection::NoEnabledTargets(_) => "NO_ENABLED_TARGETS",
+        Rejection::Throttled(_) => "THROTTLED",
+        Rejection::Shed(_) => "SHED",
         _ => "REJECTED",
     }
 }

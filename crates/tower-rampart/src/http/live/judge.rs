@@ -53,7 +53,10 @@ impl<M> Configured<M> {
     fn info<B>(&self, request: &Request<B>) -> RequestInfo {
         let mut info = self.read(request);
         let length = request.extensions().get().map(|BodyLength(length)| *length);
-        info.tokens = self.machines.http.with(|settings| settings.tokens(request.headers(), length));
+        self.machines.http.with(|settings| {
+            info.tokens = settings.tokens(request.headers(), length);
+            info.priority = settings.priority(request.headers(), Some(request.extensions()));
+        });
         info
     }
 
@@ -203,7 +206,9 @@ where
 
     fn request(&self, request: &Request<Q>) -> RequestInfo {
         let mut info = self.configured.info(request);
-        info.tokens = self.classifier.request(request).tokens.or(info.tokens);
+        let own = self.classifier.request(request);
+        info.tokens = own.tokens.or(info.tokens);
+        info.priority = own.priority.or(info.priority);
         info
     }
 

@@ -57,6 +57,7 @@ impl Live {
         self.machines.http.with(|settings| {
             let mut info = settings.classifier.request_info(method, headers);
             info.tokens = settings.tokens(headers, body_length);
+            info.priority = settings.priority(headers, None);
             info
         })
     }
