@@ -1,6 +1,6 @@
 //! Controllers of adaptive limits under samples of any kind, and the limiter that they move.
 #![cfg(not(loom))]
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::time::Duration;
 
