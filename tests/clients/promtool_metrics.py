@@ -21,8 +21,10 @@ DOCUMENT = {
     "classify": {"profile": "model_api"},
     "retry": {"max_attempts": 2, "backoff": {"base": "1ms", "min": "1ms", "max": "5ms"}, "jitter": {"kind": "none"}},
     "rate_limit": {"requests_per_second": 1000, "burst_size": 1000, "tokens_per_minute": 100_000},
-    "concurrency": {"max_inflight": 10, "queue_size": 10},
+    "concurrency": {"max_inflight": 10, "queue_size": 10, "adaptive": {"algorithm": "aimd", "min": 5, "max": 20}},
 }
+# Hedging cannot stand beside a limit of tokens.
+HEDGED = {"classify": DOCUMENT["classify"], "retry": DOCUMENT["retry"], "hedge": {"delay": "1s"}}
 
 
 def promtool(*arguments, **more):
@@ -36,9 +38,9 @@ def busy_service(stack):
     return service
 
 
-def busy_gateway(stack):
+def busy_gateway(stack, document=DOCUMENT):
     model = Model(stack, {"status": 429, "error_code": "rate_limit_exceeded"}, {}, {"status": 503})
-    gateway = Gateway(stack, model.url, DOCUMENT)
+    gateway = Gateway(stack, model.url, document)
     body = json.dumps({"model": "fake-1", "messages": [{"role": "user", "content": "Count."}]}).encode()
     for _ in range(5):
         get(f"{gateway.url}/v1/chat/completions", data=body, headers={"content-type": "application/json"})
@@ -46,8 +48,9 @@ def busy_gateway(stack):
 
 
 def texts(stack):
-    """What is scraped of a service and of a gateway, as text."""
-    return [busy_service(stack).get("/metrics/prometheus").decode(), get(f"{busy_gateway(stack).admin}/metrics").decode()]
+    """What is scraped of a service and of gateways, as text."""
+    gateways = [busy_gateway(stack), busy_gateway(stack, HEDGED)]
+    return [busy_service(stack).get("/metrics/prometheus").decode(), *(get(f"{it.admin}/metrics").decode() for it in gateways)]
 
 
 def families(stack):

@@ -111,3 +111,20 @@ fn latency_of_the_backend_holds_for_calls_that_name_none() {
     let ended = |line: usize| replayed.call(line)["ended_ms"].as_u64().unwrap();
     assert_eq!([0, 1, 3, 5].map(ended), [100, 30, 507, 514]);
 }
+
+#[test]
+fn attempt_behind_a_hung_one_is_cancelled_with_it_once_all_others_have_ended() {
+    let call = |at: u64, outcome: &str| json!({"at_ms": at, "op": "call", "outcomes": [outcome]});
+    let lines = [call(0, "timeout"), call(0, "ok"), call(10, "ok")];
+    let replayed = replay(&json!({"enabled": false}), "off", "1", &lines);
+    for line in 0..3 {
+        assert_eq!(
+            (&replayed.call(line)["result"], &replayed.call(line)["ended_ms"]),
+            (&json!("cancelled"), &json!(10))
+        );
+    }
+    // Two servers: one is left, and those behind the first are answered by it.
+    let replayed = replay(&json!({"enabled": false}), "off", "2", &lines);
+    let ends: Vec<_> = (0..3).map(|line| replayed.call(line)["ended_ms"].clone()).collect();
+    assert_eq!(json!(ends), json!([200, 100, 200]));
+}

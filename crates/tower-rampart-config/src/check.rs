@@ -6,7 +6,7 @@ use crate::{
     Capabilities, Capability, KeySource, OperationConfig, Source, Violation, ViolationCode,
     document::MOST_OPERATIONS,
     field,
-    resolve::{Merged, Stack},
+    resolve::{MAX_INFLIGHT, Merged, Stack},
     value::Value,
     violation::join,
 };
@@ -20,8 +20,8 @@ const ORDERED: [(&str, &str); 10] = [
     ("circuit_breaker.recovery_timeout", "circuit_breaker.recovery_timeout_max"),
     ("circuit_breaker.minimum_calls", "circuit_breaker.window.size"),
     ("concurrency.adaptive.min", "concurrency.adaptive.max"),
-    ("concurrency.adaptive.min", "concurrency.max_inflight"),
-    ("concurrency.max_inflight", "concurrency.adaptive.max"),
+    ("concurrency.adaptive.min", MAX_INFLIGHT),
+    (MAX_INFLIGHT, "concurrency.adaptive.max"),
     ("cache.max_body_bytes", "cache.max_bytes"),
 ];
 
@@ -115,6 +115,10 @@ impl Judge<'_> {
             let set = |path| self.merged.get(path).is_some();
             // A minimum or a window that nobody set follows the other.
             if low == "circuit_breaker.minimum_calls" && !(set(low) && set(high)) {
+                continue;
+            }
+            // Where nobody says where a limit begins that moves, it begins at the nearest of its bounds.
+            if [low, high].contains(&MAX_INFLIGHT) && !set(MAX_INFLIGHT) {
                 continue;
             }
             let value = |path| self.merged.get(path).map(|it| it.value.clone()).or_else(|| self.value(path));

@@ -10,7 +10,7 @@ use crate::{
     check::{check, check_operation},
     document::{Reader, bad_name, is_operation_name},
     field, parse, patch, print,
-    resolve::Stack,
+    resolve::{MAX_INFLIGHT, Stack},
 };
 
 /// The field that is set wherever the section `fallback` is written.
@@ -194,6 +194,13 @@ impl ResilienceConfig {
         if !asked {
             document.remove("fallback");
         }
+        // Printed it would be said, also for an operation whose limit moves within bounds that exclude it.
+        if merged.get(MAX_INFLIGHT).is_none()
+            && let Some(Json::Object(limit)) = document.get_mut("concurrency")
+            && self.operation_names().into_iter().any(|it| !has_beginning(&self.stack.merge(Some(it)).resolve()))
+        {
+            limit.remove("max_inflight");
+        }
         // A host without monitoring refuses the section, so it stands here only where somebody asked for another one than there is anyway.
         let monitoring = self.monitoring();
         if monitoring != MonitoringConfig::default() {
@@ -242,4 +249,9 @@ impl ResilienceConfig {
         check_operation(&self.stack, Some(operation), Some(*capabilities), &mut violations);
         if violations.is_empty() { Ok(()) } else { Err(ConfigError::new(violations)) }
     }
+}
+
+/// Whether where the limit begins can be said: not where it moves within bounds that exclude what nobody has said.
+fn has_beginning(config: &OperationConfig) -> bool {
+    field::find(MAX_INFLIGHT).is_some_and(|it| it.value(config).is_some())
 }

@@ -13,6 +13,9 @@ use crate::{
     value::Value,
 };
 
+/// Where a limit begins that moves. Whether anybody said it matters: nobody's 100 gives way to the bounds.
+pub(crate) const MAX_INFLIGHT: &str = "concurrency.max_inflight";
+
 /// All that a configuration was made from.
 ///
 /// Lowest precedence first: the preset · environment variables · the document's `default_strategy` · the document's fields · the preset's
@@ -102,11 +105,6 @@ impl Merged {
         // More outcomes than the window holds are never in.
         if let Window::Count { size } = config.circuit_breaker.window {
             config.circuit_breaker.minimum_calls = config.circuit_breaker.minimum_calls.min(size);
-        }
-        // A limit that moves begins within its bounds, unless somebody says where.
-        let limit = &mut config.concurrency;
-        if let (Some(adaptive), None) = (limit.adaptive, self.get("concurrency.max_inflight")) {
-            limit.max_inflight = limit.max_inflight.max(adaptive.min).min(adaptive.max);
         }
         // Calls of model APIs are POST.
         if config.classify.profile == Profile::ModelApi && self.get("retry.methods").is_none() {

@@ -649,14 +649,14 @@ fn messages_name_the_value_and_the_range() {
 }
 
 #[test]
-fn a_limit_that_moves_begins_within_its_bounds_unless_somebody_says_where() {
+fn bounds_of_a_limit_that_moves_say_nothing_of_where_it_begins() {
     let document = r#"{"concurrency": {"adaptive": {"algorithm": "vegas", "max": 50}},
         "operation_overrides": {"qa": {"concurrency": {"adaptive": {"algorithm": "aimd", "min": 200, "max": 300}}},
                                 "export": {"concurrency": {"max_inflight": 7}}}}"#;
     let config = ResilienceConfig::from_json(document).unwrap();
     let limit = |operation: &str| config.operation(operation).concurrency;
     let [base, qa, export] = ["other", "qa", "export"].map(limit);
-    assert_eq!([base.max_inflight, qa.max_inflight, export.max_inflight], [50, 200, 7]);
+    assert_eq!([base.max_inflight, qa.max_inflight, export.max_inflight], [100, 100, 7]);
     let bounds =
         |it: tower_rampart_core::concurrency::Config| it.adaptive.map(|it| (it.algorithm.as_str(), it.min, it.max));
     assert_eq!(bounds(base), Some(("vegas", 1, 50)));
@@ -664,6 +664,23 @@ fn a_limit_that_moves_begins_within_its_bounds_unless_somebody_says_where() {
     assert_eq!(bounds(export), bounds(base));
     let printed = ResilienceConfig::from_json(&config.to_json().to_string()).unwrap();
     assert_eq!(["other", "qa", "export"].map(|it| printed.operation(it).concurrency), [base, qa, export]);
+}
+
+#[test]
+fn a_limit_that_moves_is_printed_as_it_was_said_under_a_base_that_does_not_move() {
+    for base in [r#"{"queue_size": 3}"#, r#"{"max_inflight": 40}"#, r#"{"adaptive": {"algorithm": "vegas"}}"#] {
+        let document = format!(
+            r#"{{"concurrency": {base}, "operation_overrides": {{
+                "qa": {{"concurrency": {{"adaptive": {{"algorithm": "aimd", "max": 50}}}}}},
+                "export": {{"concurrency": {{"max_inflight": 100}}}}}}}}"#
+        );
+        let config = ResilienceConfig::from_json(&document).unwrap();
+        let printed = ResilienceConfig::from_json(&config.to_json().to_string()).unwrap();
+        for operation in ["other", "qa", "export"] {
+            let limit = |it: &ResilienceConfig| it.operation(operation).concurrency;
+            assert_eq!(limit(&printed), limit(&config), "{base} {operation}");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Controllers of adaptive limits under samples of any kind, and the limiter that they move.
 #![cfg(not(loom))]
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::time::Duration;
 
@@ -14,16 +14,20 @@ fn algorithms() -> impl Strategy<Value = Algorithm> {
     proptest::sample::select(Algorithm::ALL.to_vec())
 }
 
-/// Times that mostly go on, sometimes stand, jump, or lie before.
-fn samples() -> impl Strategy<Value = Vec<(Sample, u32)>> {
+/// Times that mostly go on, sometimes stand, jump, or lie before; each with how many are in flight and when it is known.
+fn samples() -> impl Strategy<Value = Vec<(Sample, u32, Timestamp)>> {
     let nanos = prop_oneof![8 => 0..2_000_000_000_u64, 1 => Just(0), 1 => any::<u64>()];
-    let sample = (nanos.clone(), nanos, proptest::bool::weighted(0.05), prop_oneof![0..200_u32, any::<u32>()]);
+    let later = prop_oneof![4 => Just(0), 1 => 0..2_000_000_000_u64];
+    let inflight = prop_oneof![0..200_u32, any::<u32>()];
+    let sample = (nanos.clone(), nanos, later, proptest::bool::weighted(0.05), inflight);
     proptest::collection::vec(sample, 0..600).prop_map(|all| {
         let mut now = Timestamp::ZERO;
-        let of = |(step, latency, is_dropped, inflight)| {
+        let of = |(step, latency, later, is_dropped, inflight)| {
             now = now.after(Duration::from_nanos(step / 64));
-            let began = now.before(Duration::from_nanos(latency));
-            (if is_dropped { Sample::dropped(began, now) } else { Sample::answered(began, now) }, inflight)
+            let ended = now.before(Duration::from_nanos(later));
+            let began = ended.before(Duration::from_nanos(latency));
+            let sample = if is_dropped { Sample::dropped(began, ended) } else { Sample::answered(began, ended) };
+            (sample, inflight, now)
         };
         all.into_iter().map(of).collect()
     })
@@ -39,7 +43,7 @@ struct Model {
 }
 
 impl Model {
-    fn record(&mut self, sample: Sample, inflight: u32, (min, max): (u32, u32)) -> u32 {
+    fn record(&mut self, (sample, inflight, now): (Sample, u32, Timestamp), (min, max): (u32, u32)) -> u32 {
         self.round.push((sample, inflight));
         let within: Vec<_> =
             self.round.iter().filter(|it| it.0.how == Ended::Answered && it.0.began > self.began).collect();
@@ -48,13 +52,13 @@ impl Model {
         let is_drop = sample.how == Ended::Dropped && sample.began > self.lowered;
         if is_drop {
             self.limit = (self.limit * 0.9).min(self.limit - 1.0);
-            self.lowered = sample.ended;
+            self.lowered = now;
         } else if is_over && f64::from(peak) * 2.0 >= self.limit {
             self.limit += 1.0;
         }
         if is_drop || (is_over && sample.began > self.began) {
             self.round.clear();
-            self.began = sample.ended;
+            self.began = now;
         }
         self.limit = self.limit.clamp(min.into(), max.into());
         self.limit as u32
@@ -69,8 +73,8 @@ proptest! {
         algorithm in algorithms(), min in 1..50_u32, more in 0..500_u32, initial in 0..1000_u32, samples in samples(),
     ) {
         let mut controller = Controller::new(Adaptive::new(algorithm).between(min, min + more), initial);
-        for (sample, inflight) in samples {
-            let limit = controller.record(&sample, inflight);
+        for (sample, inflight, now) in samples {
+            let limit = controller.record(&sample, inflight, now);
             prop_assert!((min..=min + more).contains(&limit), "{limit}");
             prop_assert_eq!(limit, controller.limit());
         }
@@ -79,9 +83,9 @@ proptest! {
     #[test]
     fn one_sample_never_more_than_halves_or_doubles_the_limit(algorithm in algorithms(), samples in samples()) {
         let mut controller = Controller::new(Adaptive::new(algorithm), 100);
-        for (sample, inflight) in samples {
+        for (sample, inflight, now) in samples {
             let before = f64::from(controller.limit());
-            let after = f64::from(controller.record(&sample, inflight));
+            let after = f64::from(controller.record(&sample, inflight, now));
             prop_assert!(after >= before / 2.0 - 1.0 && after <= before * 2.0 + 1.0, "{before} to {after}");
         }
     }
@@ -89,9 +93,9 @@ proptest! {
     #[test]
     fn nothing_grows_while_less_than_half_is_in_use(algorithm in algorithms(), samples in samples()) {
         let mut controller = Controller::new(Adaptive::new(algorithm), 100);
-        for (sample, _) in samples {
+        for (sample, _, now) in samples {
             let before = controller.limit();
-            prop_assert!(controller.record(&sample, before.saturating_sub(1) / 2) <= before);
+            prop_assert!(controller.record(&sample, before.saturating_sub(1) / 2, now) <= before);
         }
     }
 
@@ -102,8 +106,8 @@ proptest! {
         let mut controller = Controller::new(adaptive, 50);
         let limit = f64::from(controller.limit());
         let mut model = Model { limit, round: Vec::new(), began: Timestamp::ZERO, lowered: Timestamp::ZERO };
-        for (sample, inflight) in samples {
-            prop_assert_eq!(controller.record(&sample, inflight), model.record(sample, inflight, bounds));
+        for (sample, inflight, now) in samples {
+            prop_assert_eq!(controller.record(&sample, inflight, now), model.record((sample, inflight, now), bounds));
         }
     }
 }
@@ -114,18 +118,18 @@ fn clock_that_stands_still_and_one_that_jumps_a_day_do_no_harm() {
         let mut controller = Controller::new(Adaptive::new(algorithm), 100);
         let mut now = Timestamp::from_millis(5);
         for _ in 0..10_000 {
-            controller.record(&Sample::answered(now, now), 100);
+            controller.record(&Sample::answered(now, now), 100, now);
         }
         assert!((100..=101).contains(&controller.limit()), "{algorithm:?}: without time there is one round");
         for _ in 0..10_000 {
             now = now.after(Duration::from_nanos(1));
-            controller.record(&Sample::answered(now, now), 100);
+            controller.record(&Sample::answered(now, now), 100, now);
         }
         assert!(controller.limit() >= 100, "{algorithm:?}: no latency is no queue, {}", controller.limit());
         let before = f64::from(controller.limit());
         let after = now.after(Duration::from_secs(86_400));
         for _ in 0..100 {
-            controller.record(&Sample::answered(now.after(Duration::from_millis(1)), after), 100);
+            controller.record(&Sample::answered(now.after(Duration::from_millis(1)), after), 100, after);
         }
         assert!(
             f64::from(controller.limit()) >= before / 2.0 - 1.0,
@@ -146,7 +150,7 @@ fn grow(limiter: &Limiter) {
     let limit = limiter.max_inflight();
     // Attempts that took no time, one each millisecond.
     for now in (1..).map(Timestamp::from_millis) {
-        limiter.record(&Sample::answered(now, now));
+        limiter.record(&Sample::answered(now, now), now);
         if limiter.max_inflight() != limit {
             return;
         }
@@ -154,7 +158,8 @@ fn grow(limiter: &Limiter) {
 }
 
 fn shrink(limiter: &Limiter, at: u64) {
-    limiter.record(&Sample::dropped(Timestamp::from_millis(at), Timestamp::from_millis(at)));
+    let now = Timestamp::from_millis(at);
+    limiter.record(&Sample::dropped(now, now), now);
 }
 
 fn take(limiter: &Limiter, count: usize) -> Vec<Permit> {
@@ -233,4 +238,57 @@ fn limit_begins_within_its_bounds_and_bounds_that_exclude_each_other_are_refused
         config.adaptive = Some(Adaptive::new(Algorithm::Aimd).between(min, max));
         assert_eq!(config.check().unwrap_err().field, field, "{config:?}");
     }
+}
+
+#[test]
+fn drops_that_are_known_late_are_one_sign_all_the_same() {
+    let mut controller = Controller::new(Adaptive::new(Algorithm::Aimd), 100);
+    let at = Timestamp::from_millis;
+    // All were sent before the first was known to be dropped: their heads came one after another, their bodies end together.
+    for sent in 0..50 {
+        controller.record(&Sample::dropped(at(1000 + sent * 10), at(1005 + sent * 10)), 50, at(2000 + sent));
+    }
+    assert_eq!(controller.limit(), 90);
+    // What was sent since is another one, however early its head came.
+    controller.record(&Sample::dropped(at(2001), at(2002)), 50, at(3000));
+    assert_eq!(controller.limit(), 81);
+}
+
+/// A controller amid its first drain, from 100 to 50, and when that began.
+fn draining(algorithm: Algorithm) -> (Controller, Timestamp) {
+    let mut controller = Controller::new(Adaptive::new(algorithm), 100);
+    for now in (1..1000).map(|it| Timestamp::from_millis(it * 10)) {
+        if controller.record(&Sample::answered(now.before(Duration::from_millis(5)), now), 100, now) == 50 {
+            return (controller, now);
+        }
+    }
+    panic!("no drain within a thousand answers")
+}
+
+#[test]
+fn drop_amid_a_drain_lowers_the_limit_that_it_was_sent_under() {
+    for algorithm in [Algorithm::Vegas, Algorithm::Gradient2] {
+        let (controller, began) = draining(algorithm);
+        let [before, after, now] =
+            [-1, 1, 9].map(|it: i64| Timestamp::from_nanos(began.as_nanos().wrapping_add_signed(it)));
+        assert_eq!(controller.clone().record(&Sample::dropped(before, now), 100, now), 90, "{algorithm:?}");
+        assert_eq!(controller.clone().record(&Sample::dropped(after, now), 50, now), 45, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn reload_of_the_bounds_alone_keeps_what_was_learnt() {
+    let between = |max| {
+        let mut config = Config::default();
+        config.adaptive = Some(Adaptive::new(Algorithm::Aimd).between(1, max));
+        config
+    };
+    let limiter = Limiter::new("x", between(50)).unwrap();
+    shrink(&limiter, 1000);
+    shrink(&limiter, 2000);
+    assert_eq!(limiter.max_inflight(), 40);
+    limiter.reconfigure(between(200)).unwrap();
+    assert_eq!(limiter.max_inflight(), 40);
+    limiter.reconfigure(between(30)).unwrap();
+    assert_eq!(limiter.max_inflight(), 30);
 }

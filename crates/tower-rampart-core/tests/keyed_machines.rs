@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tower_rampart_core::{
     Outcome, Timestamp,
     breaker::{self, Breaker, State},
-    concurrency::{self, Limiter},
+    concurrency::{self, Adaptive, Algorithm, Limiter, Sample},
     keyed::{IDLE_AFTER, Keyed},
 };
 
@@ -17,6 +17,21 @@ fn breakers(max_keys: u32) -> Keyed<Breaker> {
     config.failure_threshold = 2;
     let shared = Arc::new(Breaker::new("search", config.clone()).unwrap());
     Keyed::new("search".into(), shared, &config, max_keys).unwrap()
+}
+
+#[test]
+fn what_a_limit_has_learnt_is_kept_until_it_is_out_of_date() {
+    let mut config = concurrency::Config::new(10);
+    config.adaptive = Some(Adaptive::new(Algorithm::Aimd));
+    let shared = Arc::new(Limiter::new("search", config).unwrap());
+    let limiters = Keyed::new("search".into(), shared, &config, 2).unwrap();
+    let now = Timestamp::from_millis(1);
+    limiters.get(Some("slow"), now).record(&Sample::dropped(now, now), now);
+    let flood = |at| (0..1000).for_each(|key| drop(limiters.get(Some(&key.to_string()), at)));
+    flood(now);
+    assert_eq!(limiters.find(Some("slow")).map(|it| it.max_inflight()), Some(9));
+    flood(now.after(IDLE_AFTER));
+    assert!(limiters.find(Some("slow")).is_none());
 }
 
 fn limiters(max_inflight: u32, max_keys: u32) -> Keyed<Limiter> {

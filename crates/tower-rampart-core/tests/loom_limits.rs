@@ -253,12 +253,13 @@ fn limit_that_grows_while_a_call_joins_the_queue_serves_it() {
         config.adaptive = Some(Adaptive::new(concurrency::Algorithm::Aimd));
         let limiter = Arc::new(Limiter::new("x", config).unwrap());
         let _held = limiter.try_acquire().unwrap();
-        let sample = Sample::answered(Timestamp::from_millis(1), Timestamp::from_millis(2));
+        let now = Timestamp::from_millis(2);
+        let sample = Sample::answered(Timestamp::from_millis(1), now);
         for _ in 1..32 {
-            limiter.record(&sample);
+            limiter.record(&sample, now);
         }
         let other = Arc::clone(&limiter);
-        let thread = interleavings::spawn(move || other.record(&sample));
+        let thread = interleavings::spawn(move || other.record(&sample, now));
         let admission = limiter.enqueue().unwrap();
         thread.join().unwrap();
         if let Admission::Queued(ticket) = admission {

@@ -104,3 +104,22 @@ fn ranges_are_checked() {
     config.window = Duration::ZERO;
     assert_eq!(AdaptiveRate::new(config).unwrap_err().field, "adaptive.window");
 }
+
+#[test]
+fn limiter_that_somebody_else_has_changed_gets_its_rate_back() {
+    let limiter = RateLimiter::new("search", Config::per_second(100.0)).unwrap();
+    let mut rate = AdaptiveRate::new(AdaptiveConfig::default()).unwrap();
+    let now = Timestamp::from_millis(1);
+    rate.apply(&limiter, now).unwrap();
+    let mut other = limiter.config();
+    other.quota.limit = 7.0;
+    limiter.reconfigure(other, now).unwrap();
+    rate.apply(&limiter, now).unwrap();
+    assert!(is_same(limiter.config().quota.limit, 100.0));
+    // What was looked at without being applied is applied the next time.
+    rate.record(true);
+    let later = now.after(Duration::from_secs(10));
+    assert!(is_same(rate.acquire(later), 50.0));
+    rate.apply(&limiter, later).unwrap();
+    assert!(is_same(limiter.config().quota.limit, 50.0));
+}

@@ -179,7 +179,7 @@ fn what_moves_a_limit_is_said_where_something_does() {
     let signals = registry.signals("moving").unwrap();
     assert_eq!(signals.concurrency_algorithm, Some(concurrency::Algorithm::Vegas));
     let at = Timestamp::from_millis(1);
-    limiter.record(&concurrency::Sample::dropped(at, at));
+    limiter.record(&concurrency::Sample::dropped(at, at), at);
     assert_is(&read(), "rampart_concurrency_max", &[("operation", "moving")], 2.0);
     limiter.reconfigure(concurrency::Config::new(3)).unwrap();
     assert!(!registry.prometheus_text().contains("rampart_concurrency_algorithm{"));

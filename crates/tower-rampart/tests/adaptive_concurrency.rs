@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::{Backend, Fault, Reply, call, judge, ms, pass, secs, settle, spawn};
 use tower::Layer;
 use tower_rampart::{
-    AdaptiveConcurrencyLayer, Class, ConcurrencyLimitLayer, Error, Preset, PresetBuilder, Registry, ResilienceLayer,
-    Verdict,
+    AdaptiveConcurrencyLayer, Class, ConcurrencyLimitLayer, Error, Preset, PresetBuilder, Registry, ResilienceConfig,
+    ResilienceLayer, Verdict,
     adaptive_concurrency::{Adaptive, Algorithm, Config, Handle},
     pipeline::Custom,
 };
@@ -109,6 +109,15 @@ fn plain_limit_refuses_to_be_one_that_moves() {
     assert_eq!(layer.handle().config(), Config::new(3));
 }
 
+#[test]
+fn timeout_that_no_call_could_meet_is_refused() {
+    for timeout in [Duration::ZERO, Duration::from_micros(999), Duration::from_hours(25)] {
+        let builder = AdaptiveConcurrencyLayer::builder().config(config(Algorithm::Aimd)).timeout(timeout);
+        let error = builder.classifier(judge as Judge).build::<Judge>().unwrap_err();
+        assert_eq!(error.field, "timeout", "{timeout:?}");
+    }
+}
+
 type Pipeline = ResilienceLayer<Custom<Judge>>;
 
 /// A pipeline whose limit of ten moves between 1 and 20.
@@ -177,4 +186,30 @@ async fn waits_between_attempts_do_not_look_like_load() {
         }
     }
     assert!(limit(&layer) > 10, "{}", limit(&layer));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reload_of_the_bounds_keeps_what_was_learnt_where_nobody_says_the_beginning() {
+    let document = |max: u32, by: &str| {
+        format!(
+            r#"{{"concurrency": {{"adaptive": {{"algorithm": "aimd", "max": {max}}}{by}}},
+                "circuit_breaker": {{"enabled": false}}, "retry": {{"max_attempts": 1}}}}"#
+        )
+    };
+    let layer: Pipeline =
+        PresetBuilder::from_json(&document(50, "")).unwrap().classifier(judge as Judge).build().unwrap();
+    let service = layer.layer(Backend::always(Reply::class(Class::Unavailable { retry_after: None })));
+    for _ in 0..2 {
+        pass(ms(1)).await;
+        assert!(call(&service, 0).await.is_err());
+    }
+    assert_eq!(limit(&layer), 40);
+    for (max, limited) in [(200, 40), (30, 30)] {
+        let config = ResilienceConfig::from_json(&document(max, "")).unwrap().operation("x").clone();
+        layer.handle().reconfigure(config).unwrap();
+        assert_eq!(limit(&layer), limited);
+    }
+    let config = ResilienceConfig::from_json(&document(30, r#", "max_inflight": 20"#)).unwrap();
+    layer.handle().reconfigure(config.operation("x").clone()).unwrap();
+    assert_eq!(limit(&layer), 20);
 }

@@ -179,6 +179,46 @@ async fn reader_who_comes_back_too_late_has_abandoned_the_call() {
     assert_eq!(layer.handle().breaker().state(), State::Closed);
 }
 
+/// A layer whose limit of ten is nine after a drop.
+async fn adaptive() -> ClientLayer {
+    let moves = r#""max_inflight": 10, "adaptive": {"algorithm": "aimd", "max": 20}"#;
+    let layer = layer(&END_OF_BODY.replace(r#""max_inflight": 1"#, moves));
+    tokio::time::sleep(ms(1)).await;
+    layer
+}
+
+fn limit(layer: &ClientLayer) -> u32 {
+    let snapshot = layer.handle().snapshot().concurrency.unwrap();
+    assert_eq!(snapshot.inflight, 0);
+    snapshot.max_inflight
+}
+
+#[tokio::test(start_paused = true)]
+async fn body_that_runs_out_of_time_is_a_drop_for_a_limit_that_moves() {
+    let stalls = adaptive().await;
+    let (_feed, mut body) = open(&stalls).await;
+    assert!(matches!(body.frame().await, Some(Err(BodyError::Stalled { .. }))));
+    assert_eq!(limit(&stalls), 9);
+    let lasts = adaptive().await;
+    let (feed, mut body) = open(&lasts).await;
+    for _ in 0..6 {
+        tokio::time::sleep(ms(800)).await;
+        feed.send(data("a"));
+        assert!(body.frame().await.unwrap().is_ok());
+    }
+    assert!(matches!(body.frame().await, Some(Err(BodyError::TimedOut(_)))));
+    assert_eq!(limit(&lasts), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reader_who_comes_back_too_late_is_no_drop_for_a_limit_that_moves() {
+    let layer = adaptive().await;
+    let (_feed, mut body) = open(&layer).await;
+    tokio::time::sleep(secs(6)).await;
+    assert!(matches!(body.frame().await, Some(Err(BodyError::TimedOut(_)))));
+    assert_eq!(limit(&layer), 10);
+}
+
 #[tokio::test(start_paused = true)]
 async fn dropped_body_is_abandoned() {
     let layer = layer(END_OF_BODY);

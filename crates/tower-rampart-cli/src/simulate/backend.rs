@@ -39,6 +39,8 @@ pub(crate) struct Play {
     /// Copies that were sent and have not ended, and those of them that never answer.
     running: Cell<u32>,
     hung: Cell<u32>,
+    /// Copies that would answer, once they had a server.
+    waiting: Cell<u32>,
     /// What the last attempt that has ended met: a timeout if it was cut off.
     met: Cell<Option<Word>>,
     /// When it ended.
@@ -57,6 +59,7 @@ impl Play {
             hedges: Cell::new(0),
             running: Cell::new(0),
             hung: Cell::new(0),
+            waiting: Cell::new(0),
             met: Cell::new(None),
             ended: Cell::new(Timestamp::ZERO),
             waits: RefCell::default(),
@@ -72,9 +75,9 @@ impl Play {
         self.hedges.get()
     }
 
-    /// Whether no copy of the attempt in flight ever answers.
+    /// Whether no copy of the attempt in flight will answer by itself: each hangs, or waits for a server.
     pub(crate) fn is_hung(&self) -> bool {
-        self.running.get() > 0 && self.hung.get() == self.running.get()
+        self.running.get() > 0 && self.hung.get() + self.waiting.get() == self.running.get()
     }
 
     /// What the last attempt that has ended met: a timeout if it was cut off.
@@ -179,8 +182,9 @@ impl Service<Request> for Backend {
         let is_hung = word == Word::Timeout;
         play.running.set(play.running.get() + 1);
         play.hung.set(play.hung.get() + u32::from(is_hung));
+        play.waiting.set(play.waiting.get() + u32::from(!is_hung));
         let takes = (!is_hung && !latency.is_zero()).then_some(latency);
-        let running = Running { play, is_hung, has_answered: false };
+        let running = Running { play, is_hung, is_waiting: !is_hung, has_answered: false };
         Attempt { place: self.servers.join(), takes, latency: None, word, running }
     }
 }
@@ -201,11 +205,23 @@ pub(crate) struct Attempt {
 struct Running {
     play: Rc<Play>,
     is_hung: bool,
+    /// Whether it has no server yet, and would answer if it had.
+    is_waiting: bool,
     has_answered: bool,
+}
+
+impl Running {
+    /// A server has taken it.
+    fn served(&mut self) {
+        if std::mem::take(&mut self.is_waiting) {
+            self.play.waiting.set(self.play.waiting.get() - 1);
+        }
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.served();
         let play = &self.play;
         play.running.set(play.running.get() - 1);
         play.hung.set(play.hung.get() - u32::from(self.is_hung));
@@ -224,6 +240,7 @@ impl Future for Attempt {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         ready!(this.place.poll(cx));
+        this.running.served();
         if let Some(takes) = this.takes.take() {
             this.latency.set(Some(tokio::time::sleep(takes)));
         }

@@ -118,7 +118,19 @@ pub(super) static FIELDS: &[Field] = &[
         "concurrency.max_inflight",
         COUNT,
         "Calls in flight at once; where the limit moves, what it begins at.",
-        slot!(concurrency.max_inflight),
+        // Beyond the bounds of a limit that moves it is only what nobody has said, and would be refused if it were said.
+        Target::Slot {
+            set: |config, value| {
+                if let Some(read) = Slot::read(value) {
+                    config.concurrency.max_inflight = read;
+                }
+            },
+            get: |config| {
+                let limit = &config.concurrency;
+                let is_beyond = limit.adaptive.is_some_and(|it| !(it.min..=it.max).contains(&limit.max_inflight));
+                if is_beyond { None } else { limit.max_inflight.show() }
+            },
+        },
     ),
     Field::new(
         "concurrency.queue_size",

@@ -200,7 +200,7 @@ fn every_value_is_printed_from_where_it_went() {
                 stage.per_key = Some(crate::KeySource::Authority);
             }
             // And its bounds where a limit moves.
-            config.concurrency.adaptive = Some(Adaptive::new(Algorithm::Vegas));
+            config.concurrency.adaptive = Some(Adaptive::new(Algorithm::Vegas).between(1, MOST as u32));
             field.apply(&mut config, value);
             if field.path != "circuit_breaker.window.type" {
                 assert_eq!(field.value(&config).as_ref(), Some(value), "{} = {text}", field.path);

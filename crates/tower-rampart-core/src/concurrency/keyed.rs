@@ -21,6 +21,12 @@ impl Machine for Limiter {
     }
 
     fn worth(&self, _now: Timestamp) -> Worth {
-        if self.inflight() == 0 && self.queued() == 0 { Worth::Nothing } else { Worth::Everything }
+        if self.inflight() > 0 || self.queued() > 0 {
+            Worth::Everything
+        } else if self.has_learnt() {
+            Worth::Little
+        } else {
+            Worth::Nothing
+        }
     }
 }

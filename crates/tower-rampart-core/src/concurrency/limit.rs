@@ -114,11 +114,10 @@ impl Limiter {
     pub fn new(name: impl Into<Name>, config: Config) -> Result<Self, InvalidConfig> {
         config.check()?;
         let controller = config.controller();
-        let limit = controller.as_ref().map_or(config.max_inflight, |it| it.limit());
         Ok(Self {
             name: name.into(),
             word: AtomicU64::new(0),
-            max_inflight: AtomicU32::new(limit),
+            max_inflight: AtomicU32::new(config.beginning()),
             enabled: AtomicBool::new(config.enabled),
             adaptive: AtomicBool::new(config.adaptive.is_some()),
             cold: Mutex::new(Cold { config, controller, queue: Queue::new(), granted_below: 0 }),

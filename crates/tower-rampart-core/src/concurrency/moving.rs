@@ -1,7 +1,10 @@
 //! How a limiter's limit is moved by what becomes of attempts, and what stays of it through a reload. The machine is `adaptive`.
 
 use super::{Algorithm, Config, Controller, Limiter, Sample, limit::Cold};
-use crate::sync::{Ordering, lock};
+use crate::{
+    Timestamp,
+    sync::{Ordering, lock},
+};
 
 impl Limiter {
     /// Whether samples move the limit.
@@ -15,10 +18,16 @@ impl Limiter {
         lock(&self.cold).config.adaptive.map(|it| it.algorithm)
     }
 
-    /// Takes an attempt in that has ended, by a call that still holds its permit. Moves the limit within its bounds; who waits is served at once where it grows.
+    /// Whether the limit is another than at its beginning.
+    pub(super) fn has_learnt(&self) -> bool {
+        self.is_adaptive() && self.max_inflight() != lock(&self.cold).config.beginning()
+    }
+
+    /// Takes an attempt in that has ended, by a call that still holds its permit. Moves the limit within its bounds `now`; who waits is served at once where it
+    /// grows. `now` is when the call knows, which is after the sample's end where that is only the head of an answer.
     ///
     /// What it costs is the queue's mutex and some arithmetic; it allocates nothing. Where nothing moves the limit it does nothing.
-    pub fn record(&self, sample: &Sample) {
+    pub fn record(&self, sample: &Sample, now: Timestamp) {
         if !self.is_adaptive() {
             return;
         }
@@ -28,7 +37,7 @@ impl Limiter {
         }
         let before = self.max_inflight();
         let inflight = self.inflight();
-        let limit = cold.controller.as_mut().map_or(before, |it| it.record(sample, inflight));
+        let limit = cold.controller.as_mut().map_or(before, |it| it.record(sample, inflight, now));
         self.max_inflight.store(limit, Ordering::Relaxed);
         if limit <= before || cold.queue.is_empty() {
             return;
@@ -43,6 +52,11 @@ impl Limiter {
 }
 
 impl Config {
+    /// The limit at its beginning.
+    pub(super) fn beginning(&self) -> u32 {
+        self.adaptive.map_or(self.max_inflight, |it| it.bound(self.max_inflight.into()) as u32)
+    }
+
     /// What moves the limit, at its beginning.
     pub(super) fn controller(&self) -> Option<Box<Controller>> {
         self.adaptive.map(|it| Box::new(Controller::new(it, self.max_inflight)))

@@ -65,7 +65,7 @@ impl AdaptiveConfig {
 /// nothing ended changes nothing. The limiter keeps its tokens through a change: they are never more than they were.
 ///
 /// It is driven from outside, by whoever acquires and sees how calls end; it has no field in the document, and no lock. No layer drives it: one that limits a rate
-/// sees no answers.
+/// sees no answers. Nobody else may reconfigure the limiter's quota: the next [`AdaptiveRate::apply`] puts its own back.
 ///
 /// # Examples
 /// ```
@@ -129,18 +129,16 @@ impl AdaptiveRate {
         self.rate
     }
 
-    /// The same, and gives the limiter the rate as its quota if it is another. Its burst and everything else stay.
+    /// The same, and gives the limiter the rate as its quota if it has another, whoever gave it that. Its burst and everything else stay.
     ///
     /// # Errors
     /// If the limiter's configuration cannot have this quota: nothing has changed then.
     pub fn apply(&mut self, limiter: &RateLimiter, now: Timestamp) -> Result<(), InvalidConfig> {
-        let before = self.rate;
-        let is_first = self.ends.is_none();
         let rate = self.acquire(now);
-        if !is_first && (rate - before).abs() < f64::EPSILON {
+        let mut config = limiter.config();
+        if config.quota.limit.to_bits() == rate.to_bits() {
             return Ok(());
         }
-        let mut config = limiter.config();
         config.quota.limit = rate;
         limiter.reconfigure(config, now)
     }

@@ -107,7 +107,7 @@ impl World {
             return;
         }
         let sample = how(Timestamp::from_nanos(it.sent), Timestamp::from_nanos(self.now));
-        self.controller.record(&sample, self.inflight);
+        self.controller.record(&sample, self.inflight, Timestamp::from_nanos(self.now));
         self.inflight -= 1;
     }
 

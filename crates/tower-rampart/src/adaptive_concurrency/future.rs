@@ -54,7 +54,7 @@ impl<C> Running<C> {
         if !self.is_late(ended)
             && let Some(how) = Ended::of(verdict)
         {
-            self.shared.limiter.record(&Sample { began: self.began, ended, how });
+            self.shared.limiter.record(&Sample { began: self.began, ended, how }, ended);
         }
     }
 }
@@ -66,7 +66,7 @@ impl<C> Drop for Running<C> {
         }
         let now = clock::now();
         if self.is_late(now) {
-            self.shared.limiter.record(&Sample::dropped(self.began, now));
+            self.shared.limiter.record(&Sample::dropped(self.began, now), now);
         }
     }
 }

@@ -99,7 +99,7 @@ impl<C> Builder<C> {
     }
 
     /// Counts a call as dropped that took so long, however it ended, given up by its caller included. Best a little less than the timeout that stands
-    /// outside of this layer and gives calls up. Default: none.
+    /// outside of this layer and gives calls up. 1 ms to 24 h. Default: none.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -114,11 +114,14 @@ impl<C> Builder<C> {
     /// Builds the layer.
     ///
     /// # Errors
-    /// Names the field of the configuration that is out of its range.
+    /// Names the field of the configuration that is out of its range, or `timeout`.
     pub fn build<C2>(self) -> Result<AdaptiveConcurrencyLayer<C2>, InvalidConfig>
     where
         C: IntoClassifier<C2>,
     {
+        if let Some(timeout) = self.timeout {
+            InvalidConfig::duration("timeout", timeout, Duration::from_millis(1), Duration::from_secs(24 * 60 * 60))?;
+        }
         let limiter = Arc::new(Limiter::new(self.name.as_str(), self.config)?);
         clock::prepare();
         if let Some(registry) = &self.registry {

@@ -9,7 +9,13 @@ use tower_rampart_core::{
 };
 
 use super::{
-    Held, Shared, account::Account, held::Span, keys::CallKeys, rate::RateHeld, settings::CallSettings, switches,
+    Held, Shared,
+    account::Account,
+    held::{Head, Span},
+    keys::CallKeys,
+    rate::RateHeld,
+    settings::CallSettings,
+    switches,
 };
 use crate::clock;
 
@@ -201,7 +207,11 @@ impl<J, K, A, R> Call<J, K, A, R> {
             stall: self.settings.timeout.attempt(),
             attempts: self.explain.attempts,
             outcome_at: self.settings.outcome_at,
-            head: self.settings.adaptive.then(|| (self.attempt_began, clock::now())),
+            head: self.settings.adaptive.then(|| Head {
+                began: self.attempt_began,
+                ended: clock::now(),
+                granted: self.settings.timeout.shorter(),
+            }),
         }
     }
 

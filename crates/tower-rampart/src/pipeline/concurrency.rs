@@ -127,7 +127,8 @@ impl<J, K, A, R> Call<J, K, A, R> {
         if self.permit.is_some()
             && let Some(how) = Ended::of(verdict)
         {
-            self.limiter().record(&Sample { began: self.attempt_began, ended: clock::now(), how });
+            let ended = clock::now();
+            self.limiter().record(&Sample { began: self.attempt_began, ended, how }, ended);
         }
     }
 
@@ -140,7 +141,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
             && self.permit.is_some()
             && granted.is_some_and(|granted| now.since(self.attempt_began) >= granted / 2)
         {
-            self.limiter().record(&Sample::dropped(self.attempt_began, now));
+            self.limiter().record(&Sample::dropped(self.attempt_began, now), now);
         }
     }
 

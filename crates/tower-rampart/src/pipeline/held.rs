@@ -45,8 +45,18 @@ pub(super) struct Span {
     pub(super) stall: Option<Duration>,
     pub(super) attempts: u32,
     pub(super) outcome_at: OutcomeAt,
-    /// When the attempt was sent and its head came, where that moves a limit.
-    pub(super) head: Option<(Timestamp, Timestamp)>,
+    /// What the head was like, where that moves a limit.
+    pub(super) head: Option<Head>,
+}
+
+/// What moves a limit of an attempt whose head is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    /// When it was sent, and when its head came.
+    pub(super) began: Timestamp,
+    pub(super) ended: Timestamp,
+    /// The time that the configuration grants an attempt.
+    pub(super) granted: Option<Duration>,
 }
 
 impl Held {
@@ -114,8 +124,24 @@ impl Held {
         self.span.stall
     }
 
-    /// The end of the time as a rejection, counted; end the call with its [verdict](Rejection::verdict).
+    /// The end of the time as a rejection, counted, and a drop for a limit that moves; end the call with its [verdict](Rejection::verdict).
     pub fn timed_out(&self, kind: TimeoutKind) -> Rejection {
+        self.record_timeout();
+        self.overdue(kind)
+    }
+
+    /// Tells a limit that moves that the service has run out of time, by the rule for attempts: at least half of what the configuration grants must have passed.
+    fn record_timeout(&self) {
+        let now = clock::now();
+        if let (Some(head), Some((limiter, _)), None) = (self.span.head, &self.permit, self.decided)
+            && head.granted.is_some_and(|granted| now.since(head.began) >= granted / 2)
+        {
+            limiter.record(&Sample::dropped(head.began, now), now);
+        }
+    }
+
+    /// The end of the time as a rejection, counted, where it says nothing about the service.
+    pub(crate) fn overdue(&self, kind: TimeoutKind) -> Rejection {
         self.machines.operation.timed_out(kind);
         let limit = match kind {
             TimeoutKind::Attempt => self.span.stall,
@@ -136,16 +162,16 @@ impl Held {
             let outcome = verdict.map_or(Outcome::Abandoned, |verdict| breaker.outcome(verdict));
             breaker.record(permit, outcome, verdict.and_then(|it| it.class.retry_after()), clock::now);
         }
+        let (operation, now) = (&self.machines.operation, clock::now());
         if let Some((limiter, permit)) = self.permit.take() {
             // How long the head took, judged by the end: a body is as long as it is, whatever the load.
-            if let (Some((began, ended)), Some(verdict), None) = (self.span.head, verdict, self.decided)
+            if let (Some(Head { began, ended, .. }), Some(verdict), None) = (self.span.head, verdict, self.decided)
                 && let Some(how) = Ended::of(verdict)
             {
-                limiter.record(&Sample { began, ended, how });
+                limiter.record(&Sample { began, ended, how }, now);
             }
             limiter.release(permit);
         }
-        let (operation, now) = (&self.machines.operation, clock::now());
         if let (Some(reserved), Some(verdict)) = (self.reserved.take(), verdict) {
             reserved.settle(verdict);
         }

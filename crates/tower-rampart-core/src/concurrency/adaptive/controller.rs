@@ -40,21 +40,24 @@ impl Controller {
         self.limit as u32
     }
 
-    /// Takes an attempt in that has ended, and was one of `inflight` until then. Gives the limit from now on.
-    pub fn record(&mut self, sample: &Sample, inflight: u32) -> u32 {
+    /// Takes an attempt in that has ended, and was one of `inflight` until then. Gives the limit from `now` on: when this is decided, which is later than when the
+    /// sample ended if that is only the head of an answer whose end decides.
+    pub fn record(&mut self, sample: &Sample, inflight: u32, now: Timestamp) -> u32 {
         match sample.how {
             Ended::Answered => {
                 if let Some(seen) = self.round.add(sample, inflight) {
                     let limit = self.after_round(&seen);
-                    self.go_on(limit, sample.ended);
+                    self.go_on(limit, now);
                 }
             }
             // All drops of what was sent under the old limit are one sign.
             Ended::Dropped if sample.began <= self.lowered => {}
             Ended::Dropped => {
-                let limit = aimd::after_drop(self.baseline.give_up(self.limit));
-                self.lowered = sample.ended;
-                self.go_on(limit, sample.ended);
+                // What was sent before a drain was too much for the limit before it; what was sent amid it, for the limit that it has come to.
+                let before = self.baseline.give_up(self.limit);
+                let was_sent_before = sample.began <= self.round.began();
+                self.lowered = now;
+                self.go_on(aimd::after_drop(if was_sent_before { before } else { self.limit }), now);
             }
         }
         self.limit()

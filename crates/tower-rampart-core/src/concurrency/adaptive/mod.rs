@@ -35,11 +35,12 @@
 //! for _ in 0..330 {
 //!     let sent = now;
 //!     now = now.after(Duration::from_millis(5));
-//!     controller.record(&Sample::answered(sent, now), 10);
+//!     controller.record(&Sample::answered(sent, now), 10, now);
 //! }
 //! assert_eq!(controller.limit(), 20);
 //! let sent = now.after(Duration::from_millis(1));
-//! controller.record(&Sample::dropped(sent, sent.after(Duration::from_secs(1))), 20);
+//! let given_up = sent.after(Duration::from_secs(1));
+//! controller.record(&Sample::dropped(sent, given_up), 20, given_up);
 //! assert_eq!(controller.limit(), 18);
 //! ```
 

@@ -36,6 +36,11 @@ impl Round {
         Self { began: now, ..Self::default() }
     }
 
+    /// When it began.
+    pub(super) fn began(&self) -> Timestamp {
+        self.began
+    }
+
     /// Takes an answer in, which was one of `inflight`; what was sent before the round is left out. Gives what the round has seen if it is over.
     pub(super) fn add(&mut self, sample: &Sample, inflight: u32) -> Option<Seen> {
         // What was sent at the very moment may have been sent before.

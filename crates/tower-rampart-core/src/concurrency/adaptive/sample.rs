@@ -9,7 +9,7 @@ use crate::{Class, Code, ProviderClass, Timestamp, Verdict};
 pub struct Sample {
     /// When it was sent. What it waited before that, for a permit or between attempts, says nothing about the service behind.
     pub began: Timestamp,
-    /// When it ended.
+    /// When it ended, as far as its latency goes: a stream ends here with its head.
     pub ended: Timestamp,
     /// How.
     pub how: Ended,

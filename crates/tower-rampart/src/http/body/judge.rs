@@ -107,6 +107,11 @@ impl FrameJudge {
         (stall, if self.is_stream { held.stated_deadline() } else { held.deadline() })
     }
 
+    /// Whether the time that a call has does not bound the body.
+    pub(super) fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
     /// Takes note of a frame; says whether it is the last.
     pub(super) fn saw(&mut self, frame: &Frame<Bytes>) -> bool {
         if let (Protocol::Model(frames), Some(data)) = (&mut self.protocol, frame.data_ref()) {

@@ -113,7 +113,9 @@ impl Watch {
         let stall = self.stall.unwrap_or_default();
         let ending = self.as_mut().project().ending;
         let held = ending.held();
-        let rejection = held.timed_out(kind);
+        // A stream goes on for as long as it likes: only its caller may have bounded it, which says nothing about the service.
+        let is_callers = kind == TimeoutKind::Total && ending.judge.is_stream();
+        let rejection = if is_callers { held.overdue(kind) } else { held.timed_out(kind) };
         held.finish(&rejection.verdict());
         ending.judge.cut_short(&rejection).ok_or(match kind {
             TimeoutKind::Attempt => BodyError::Stalled { after: stall },
@@ -125,7 +127,7 @@ impl Watch {
     pub(super) fn abandon(mut self: Pin<Box<Self>>) -> Result<Frame<Bytes>, BodyError> {
         let ending = self.as_mut().project().ending;
         let held = ending.held();
-        let rejection = held.timed_out(TimeoutKind::Total);
+        let rejection = held.overdue(TimeoutKind::Total);
         ending.judge.cut_short(&rejection).ok_or(BodyError::TimedOut(rejection))
     }
 }
