@@ -1,7 +1,8 @@
 //! What a key of a keyed limiter costs at a million keys: bytes, and nanoseconds of a call that hits one of them at random; beside governor's keyed limiter and
 //! a plain `DashMap` of words, on the same keys in the same run.
 //!
-//! `cargo run --release -p benches --no-default-features --features keys --bin keys` prints a table, then JSON lines; it ends with 1 if ours misses a budget.
+//! `cargo run --release -p benches --no-default-features --features keys --bin keys` prints a table, then JSON lines, and draws the hits of fewer keys beside
+//! them (docs/performance/keys.svg); it ends with 1 if ours misses a budget.
 //!
 //! Keys are the texts of addresses. Bytes are what the process grows by (`VmRSS`), the allocator's own overhead included; each subject is kept until the end,
 //! so that none takes what another gave back.
@@ -10,6 +11,7 @@ use std::{
     fs,
     hint::black_box,
     mem,
+    path::Path,
     process::ExitCode,
     sync::{
         Arc,
@@ -18,7 +20,10 @@ use std::{
     time::Duration,
 };
 
-use benches::{Failure, now};
+use benches::{
+    Failure, now,
+    plot::{Series, lines},
+};
 use dashmap::DashMap;
 use governor::{Quota, RateLimiter};
 use serde_json::json;
@@ -30,6 +35,8 @@ use tower_rampart_core::{
 };
 
 const KEYS: u32 = 1_000_000;
+/// Where hits alone are measured.
+const FEWER: [u32; 3] = [1000, 10_000, 100_000];
 /// Breakers are a few hundred bytes each.
 const BREAKERS: u32 = 100_000;
 const ROUNDS: usize = 7;
@@ -93,20 +100,20 @@ fn measure(
     Ok(Row { name, bytes, hit: least, budget })
 }
 
-fn ours() -> Result<Row, Failure> {
+fn ours(keys: u32) -> Result<Row, Failure> {
     // So slow that no key comes to rest, and so large that none is refused.
     let mut limit = rate::Config::per_second(1.0);
     limit.burst_size = 1_000_000;
-    let mut keys = KeyedConfig::default();
-    keys.max_keys = KEYS;
-    let limiter = KeyedRateLimiter::over(Arc::new(rate::RateLimiter::new("keys", limit)?), keys)?;
+    let mut config = KeyedConfig::default();
+    config.max_keys = keys;
+    let limiter = KeyedRateLimiter::over(Arc::new(rate::RateLimiter::new("keys", limit)?), config)?;
     let mut time = 0;
-    let row = measure("tower-rampart, rate limit by key", KEYS, Some((64.0, 260.0)), |key| {
+    let row = measure("tower-rampart, rate limit by key", keys, Some((64.0, 260.0)), |key| {
         time += 10;
         let mut account = limiter.account(Some(key));
         drop(black_box(limiter.try_acquire(&mut account, 1, Timestamp::from_nanos(time))));
     })?;
-    if limiter.counts().keys != u64::from(KEYS) || limiter.counts().overflowed > 0 {
+    if limiter.counts().keys != u64::from(keys) || limiter.counts().overflowed > 0 {
         return Err(format!("{:?}", limiter.counts()).into());
     }
     mem::forget(limiter);
@@ -131,19 +138,19 @@ fn breakers() -> Result<Row, Failure> {
     Ok(row)
 }
 
-fn governor() -> Result<Row, Failure> {
+fn governor(keys: u32) -> Result<Row, Failure> {
     let quota = Quota::with_period(Duration::from_secs(1)).ok_or("a second is not zero")?;
     let limiter = RateLimiter::keyed(quota.allow_burst(1_000_000.try_into()?));
-    let row = measure("governor, keyed by String", KEYS, None, |key| {
+    let row = measure("governor, keyed by String", keys, None, |key| {
         drop(black_box(limiter.check_key(&key.to_owned())));
     })?;
     mem::forget(limiter);
     Ok(row)
 }
 
-fn dashmap() -> Result<Row, Failure> {
+fn dashmap(keys: u32) -> Result<Row, Failure> {
     let map: DashMap<Box<str>, AtomicU64> = DashMap::new();
-    let row = measure("DashMap<Box<str>, AtomicU64>", KEYS, None, |key| {
+    let row = measure("DashMap<Box<str>, AtomicU64>", keys, None, |key| {
         if let Some(word) = map.get(key) {
             word.fetch_add(1, Ordering::Relaxed);
         } else {
@@ -154,8 +161,27 @@ fn dashmap() -> Result<Row, Failure> {
     Ok(row)
 }
 
+/// Draws how a hit grows with the number of keys.
+fn draw(rows: &[Row]) -> Result<(), Failure> {
+    let mut series: Vec<Series> =
+        rows.iter().map(|row| Series { name: row.name.to_owned(), points: Vec::new() }).collect();
+    for keys in FEWER {
+        for (line, row) in series.iter_mut().zip([ours(keys)?, governor(keys)?, dashmap(keys)?]) {
+            println!("{}", json!({"keys": keys, "name": row.name, "random_hit_ns": row.hit}));
+            line.points.push((keys.into(), row.hit));
+        }
+    }
+    for (line, row) in series.iter_mut().zip(rows) {
+        line.points.push((KEYS.into(), row.hit));
+    }
+    let drawn = lines("A random hit by the number of keys", "keys", "nanoseconds a hit", &series);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance/keys.svg");
+    fs::write(file, drawn)?;
+    Ok(())
+}
+
 fn main() -> Result<ExitCode, Failure> {
-    let rows = [ours()?, governor()?, dashmap()?, breakers()?];
+    let rows = [ours(KEYS)?, governor(KEYS)?, dashmap(KEYS)?, breakers()?];
     println!("{:<42} {:>12} {:>16}", "at 1 000 000 keys", "bytes a key", "random hit, ns");
     let mut is_missed = false;
     for Row { name, bytes, hit, budget } in &rows {
@@ -166,5 +192,6 @@ fn main() -> Result<ExitCode, Failure> {
     for Row { name, bytes, hit, .. } in &rows {
         println!("{}", json!({"name": name, "bytes_per_key": bytes, "random_hit_ns": hit}));
     }
+    draw(&rows[..3])?;
     Ok(if is_missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -43,6 +43,7 @@ mod rules;
 mod shared;
 mod snapshot;
 mod state;
+mod steady;
 mod transition;
 mod uncounted;
 mod window;

@@ -215,20 +215,6 @@ impl Breaker {
         self.record_loud(permit, outcome, retry_after, now);
     }
 
-    /// Takes a harmless outcome of a closed circuit with a time window.
-    #[inline(never)]
-    #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
-    fn record_steady(&self, permit: Permit, outcome: Outcome, now: impl Now) {
-        if outcome == Outcome::Ignored {
-            self.counters.end(outcome);
-            return;
-        }
-        let now = now.now();
-        if now >= self.until() || !self.counters.steady_success(permit.generation()) {
-            self.record_locked(permit, outcome, None, now);
-        }
-    }
-
     #[inline(never)]
     #[expect(clippy::needless_pass_by_value, reason = "a time or a closure, given at the place of the call")]
     fn record_loud(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: impl Now) {
@@ -244,7 +230,13 @@ impl Breaker {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "a permit ends here")]
-    fn record_locked(&self, permit: Permit, outcome: Outcome, retry_after: Option<Duration>, now: Timestamp) {
+    pub(super) fn record_locked(
+        &self,
+        permit: Permit,
+        outcome: Outcome,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) {
         let mut core = self.settled();
         let recorded = core.machine.record(&permit, outcome, retry_after, now);
         self.counters.end(outcome);
@@ -341,16 +333,8 @@ impl Breaker {
     }
 
     #[inline]
-    fn until(&self) -> Timestamp {
+    pub(super) fn until(&self) -> Timestamp {
         Timestamp::from_nanos(self.until.load(Ordering::Acquire))
-    }
-
-    /// The machine, with every success that was only counted so far.
-    pub(super) fn settled(&self) -> MutexGuard<'_, Core> {
-        let mut core = lock(&self.core);
-        let count = self.counters.take_steady(core.machine.generation());
-        core.machine.take_successes(count);
-        core
     }
 
     /// The rest of the recovery time; `None` if there is none.

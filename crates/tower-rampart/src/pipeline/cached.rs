@@ -8,7 +8,8 @@ use std::{
 use super::{
     CacheUse, Judge,
     call::Call,
-    future::{State, poll_at},
+    future::poll_at,
+    state::State,
     steps::{self, Carry, Step},
 };
 use crate::{

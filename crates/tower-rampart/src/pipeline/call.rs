@@ -9,15 +9,16 @@ use tower_rampart_core::{
 };
 
 use super::{
-    Held, Shared,
+    Held, Report, Shared,
     account::Account,
     held::{Head, Span},
     keys::CallKeys,
     rate::RateHeld,
     settings::CallSettings,
+    state::Answer,
     switches,
 };
-use crate::clock;
+use crate::{clock, error::Error};
 
 /// The permits, tickets and accounts of one call. Dropped early, it ends them all.
 #[derive(Debug)]
@@ -212,6 +213,23 @@ impl<J, K, A, R> Call<J, K, A, R> {
                 ended: clock::now(),
                 granted: self.settings.timeout.shorter(),
             }),
+        }
+    }
+
+    /// Counts the end of the call and reports it.
+    pub(super) fn settle<Res, E>(
+        &mut self,
+        result: &mut Answer<Res, E>,
+        verdict: &Verdict,
+        name: impl FnOnce(&A, usize) -> Option<Name>,
+    ) where
+        R: Report<Res, Error<E>>,
+    {
+        self.finish(verdict.class.kind());
+        if self.shared.report_all || self.explain.is_remarkable() {
+            let account = mem::take(&mut self.explain);
+            let name = account.fallback().and_then(|tried| name(&self.shared.answer, tried));
+            self.shared.report.report(account.explain(verdict, name), result);
         }
     }
 

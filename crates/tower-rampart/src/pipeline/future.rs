@@ -10,7 +10,7 @@ use std::{
 };
 
 use pin_project::pin_project;
-use tower_rampart_core::{Class, Timestamp, Verdict, rejection::Name};
+use tower_rampart_core::{Class, Timestamp, Verdict};
 use tower_service::Service;
 
 use super::{
@@ -19,19 +19,18 @@ use super::{
     hedged::{Hand, RaceFor, lapped},
     judge::judge,
     rate::Turn,
-    steps::{self, Carry, Patience, Step},
+    state::{Answer, State, StateProjection},
+    steps::{self, Carry, Step},
 };
 use crate::{
     cache::{self, Caching},
     clock,
     error::{Error, FallbackFailed},
     fallback::{Fallback, Fault, Walk},
-    hedge::run::{self, Schedule},
+    hedge::run,
     retry::CloneRequest,
     timer::Timer,
 };
-
-pub(super) type Answer<Res, E> = Result<Res, Error<E>>;
 
 /// The response of a [`ResilienceService`](super::ResilienceService).
 ///
@@ -71,61 +70,6 @@ enum Lazy<J, K, A, R> {
     Unpolled(Arc<Shared<J, K, A, R>>),
     Begun(Call<J, K, A, R>),
     Done,
-}
-
-#[pin_project(project = StateProjection)]
-pub(super) enum State<F, G, Res, E> {
-    /// Nothing happened yet, or the cache was asked, until `at`, and the call is to be made.
-    Start {
-        at: Option<Timestamp>,
-    },
-    // Start => Asking: the cache is on
-    // Asking => Start: the request has no key
-    Asking,
-    // Asking => Following: the answer is not there
-    // Following => Start: nobody else fetches it
-    Following,
-    // Start => RateQueue: the tokens are not there, and the call may wait
-    RateQueue {
-        since: Timestamp,
-    },
-    // Start | RateQueue => PermitQueue: all permits are taken, and the call may wait
-    PermitQueue {
-        since: Timestamp,
-        until: Option<(Timestamp, Patience)>,
-    },
-    // Waiting => Beginning: the wait is over
-    Beginning {
-        carry: Carry<Res, E>,
-    },
-    // … => AttemptRateQueue: the attempt's tokens are not there, and it may wait
-    AttemptRateQueue {
-        since: Timestamp,
-        carry: Carry<Res, E>,
-    },
-    // … => Readying: the attempt was admitted
-    Readying {
-        last: Option<Answer<Res, E>>,
-    },
-    // Readying => Calling: the service is ready
-    Calling {
-        #[pin]
-        future: F,
-        schedule: Schedule,
-    },
-    // Calling => Racing: the first copy failed while others run, or one of them has answered
-    Racing {
-        schedule: Schedule,
-    },
-    // Readying | Calling | Racing => Waiting: the answer is worth another try, and it is allowed
-    Waiting {
-        until: Timestamp,
-        carry: Carry<Res, E>,
-    },
-    // … => Falling: the answer is a fault, and the fallback answers for it
-    Falling(#[pin] G),
-    /// The service behind, or a stage in its stead, has answered.
-    Answered,
 }
 
 impl<S, Req, J, K, A, R> ResponseFuture<S, Req, J, K, A, R>
@@ -396,7 +340,7 @@ where
                 let (name, original) = (call.name(), this.original.take());
                 result = result.map_err(|error| Error::FallbackFailed(FallbackFailed::new(name, error, original)));
             }
-            settle(call, &mut result, &verdict, A::name);
+            call.settle(&mut result, &verdict, A::name);
             *this.call = Lazy::Done;
             return Poll::Ready(result);
         }
@@ -408,23 +352,6 @@ pub(super) fn poll_at(timer: Pin<&mut Timer>, cx: &mut Context<'_>, at: Option<T
     match at {
         Some(at) => timer.poll_until(cx, at),
         None => Poll::Pending,
-    }
-}
-
-/// Counts the end of the call and reports it.
-fn settle<J, K, A, R, Res, E>(
-    call: &mut Call<J, K, A, R>,
-    result: &mut Answer<Res, E>,
-    verdict: &Verdict,
-    name: impl FnOnce(&A, usize) -> Option<Name>,
-) where
-    R: Report<Res, Error<E>>,
-{
-    call.finish(verdict.class.kind());
-    if call.shared.report_all || call.explain.is_remarkable() {
-        let account = mem::take(&mut call.explain);
-        let name = account.fallback().and_then(|tried| name(&call.shared.answer, tried));
-        call.shared.report.report(account.explain(verdict, name), result);
     }
 }
 

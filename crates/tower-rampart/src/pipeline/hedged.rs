@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tower_rampart_core::{Timestamp, Verdict, breaker::State, hedge::Hedging};
 use tower_service::Service;
 
-use super::{Judge, call::Call, future::Answer, judge::judge, steps::Step};
+use super::{Judge, call::Call, judge::judge, state::Answer, steps::Step};
 use crate::{
     clock,
     clone_request::CloneRequest,

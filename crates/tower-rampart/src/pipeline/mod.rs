@@ -125,6 +125,7 @@ mod role;
 mod service;
 mod settings;
 mod shadow;
+mod state;
 mod steps;
 mod switches;
 mod throttle;

@@ -10,7 +10,7 @@ use tower_rampart_core::{
 
 use super::{
     call::Call,
-    future::{Answer, State},
+    state::{Answer, State},
 };
 use crate::{clock, clone_request::CloneRequest, error::Error, payment::Payment};
 
