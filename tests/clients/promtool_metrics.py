@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 import tempfile
+import urllib.error
 
 import prometheus_client.openmetrics.parser as openmetrics
 import prometheus_client.parser as prometheus
@@ -25,6 +26,15 @@ DOCUMENT = {
 }
 # Hedging cannot stand beside a limit of tokens.
 HEDGED = {"classify": DOCUMENT["classify"], "retry": DOCUMENT["retry"], "hedge": {"delay": "1s"}}
+# All calls are of a class that has no share, and most are beyond a limit that only counts.
+GUARDED = {
+    "cache": {},
+    "throttle": {},
+    "concurrency": {"max_inflight": 5},
+    "priority": {"default": "sheddable", "shares": {"sheddable": 0}},
+    "rate_limit": {"requests_per_minute": 1, "burst_size": 1, "on_limit": "wait"},
+    "shadow": {"stages": ["rate_limit"]},
+}
 
 
 def promtool(*arguments, **more):
@@ -43,13 +53,16 @@ def busy_gateway(stack, document=DOCUMENT):
     gateway = Gateway(stack, model.url, document)
     body = json.dumps({"model": "fake-1", "messages": [{"role": "user", "content": "Count."}]}).encode()
     for _ in range(5):
-        get(f"{gateway.url}/v1/chat/completions", data=body, headers={"content-type": "application/json"})
+        try:
+            get(f"{gateway.url}/v1/chat/completions", data=body, headers={"content-type": "application/json"})
+        except urllib.error.HTTPError as refusal:
+            assert document is GUARDED and refusal.code == 503, refusal
     return gateway
 
 
 def texts(stack):
     """What is scraped of a service and of gateways, as text."""
-    gateways = [busy_gateway(stack), busy_gateway(stack, HEDGED)]
+    gateways = [busy_gateway(stack, document) for document in (DOCUMENT, HEDGED, GUARDED)]
     return [busy_service(stack).get("/metrics/prometheus").decode(), *(get(f"{it.admin}/metrics").decode() for it in gateways)]
 
 
