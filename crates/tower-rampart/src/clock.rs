@@ -96,7 +96,14 @@ fn timestamp(anchor: Instant, instant: Instant) -> Timestamp {
 }
 
 /// The instant that a timestamp of [`now`] stands for, to arm a timer with.
-#[cfg(any(feature = "retry", feature = "rate-limit", feature = "concurrency", feature = "timeout", feature = "hedge"))]
+#[cfg(any(
+    feature = "retry",
+    feature = "rate-limit",
+    feature = "concurrency",
+    feature = "timeout",
+    feature = "cache",
+    feature = "hedge"
+))]
 pub(crate) fn instant(at: Timestamp) -> Instant {
     let origin = Timestamp::ZERO.after(ORIGIN);
     let anchor = anchor();
