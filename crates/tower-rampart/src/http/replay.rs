@@ -97,6 +97,7 @@ where
 {
     /// Hands the whole body to `read` once it is there, and keeps it for whoever reads it later; `None` of one whose length is not known to be within the cap, and
     /// of one that fails.
+    #[cfg(feature = "pipeline")]
     pub(crate) fn poll_whole(&self, cx: &mut Context<'_>, read: &mut dyn FnMut(Option<&[u8]>)) -> Poll<()> {
         match &self.inner {
             Inner::Empty => read(Some(&[])),

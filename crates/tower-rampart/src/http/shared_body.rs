@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -105,6 +105,7 @@ where
     }
 
     /// Reads all of a body whose length is known and fits in, before any of it was given out; `None` of any other.
+    #[cfg(feature = "pipeline")]
     pub(super) fn poll_whole(&self, cx: &mut Context<'_>, read: &mut dyn FnMut(Option<&[u8]>)) -> Poll<()> {
         let mut shared = self.lock();
         let fits = self.hint.upper().is_some_and(|upper| upper <= shared.max_bytes as u64);
@@ -113,7 +114,7 @@ where
             read(None);
             return Poll::Ready(());
         }
-        ready!(shared.poll_rest(cx));
+        std::task::ready!(shared.poll_rest(cx));
         read((shared.state == State::Ended).then_some(&shared.buffer));
         Poll::Ready(())
     }
@@ -212,9 +213,10 @@ where
     }
 
     /// Draws and remembers what is left of a body whose length is within the cap.
+    #[cfg(feature = "pipeline")]
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.state == State::Streaming {
-            match ready!(Pin::new(&mut self.source).poll_frame(cx)) {
+            match std::task::ready!(Pin::new(&mut self.source).poll_frame(cx)) {
                 None => self.state = State::Ended,
                 Some(Err(_)) => self.state = State::Failed,
                 Some(Ok(frame)) => match frame.into_data() {

@@ -52,7 +52,8 @@ pub(crate) struct Call<J, K, A, R> {
 }
 
 impl<J, K, A, R> Call<J, K, A, R> {
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the call is then put together where it stays")]
     pub(crate) fn new(shared: Arc<Shared<J, K, A, R>>, info: RequestInfo, now: Timestamp) -> Self {
         let (switches, settings, attempts) = switches::taken(&shared.machines);
         Self {

@@ -78,6 +78,8 @@ where
     J: Judge<Req, S::Response, S::Error>,
     A: Fallback<Req, S::Response, Error<J::Error>>,
 {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the future is then put together where it stays")]
     pub(crate) fn new(service: S, request: Req, shared: Arc<Shared<J, K, A, R>>) -> Self {
         Self {
             state: State::Start { at: None },

@@ -1,6 +1,6 @@
 //! The registry with this crate's clock: counters, latencies and states of all operations. The numbers are `tower_rampart_core::registry`'s.
 
-#[cfg(any(feature = "breaker", feature = "rate-limit", feature = "concurrency"))]
+#[cfg(any(feature = "breaker", feature = "rate-limit", feature = "concurrency", feature = "throttle"))]
 mod attach;
 #[cfg(feature = "pipeline")]
 mod operations;
