@@ -39,6 +39,30 @@ impl KeySource {
     }
 }
 
+/// Parts of header names whose values let whoever has them act as somebody else.
+const SECRETS: [&str; 10] =
+    ["auth", "token", "secret", "passw", "cookie", "session", "key", "credential", "signature", "jwt"];
+
+impl KeySource {
+    /// Whether its keys may be credentials, so that they are shown to nobody: a header whose name says so, such as `authorization`, `x-api-key` or
+    /// `x-session-id`. Better one too many: what such a key is called tells it apart from others as well.
+    ///
+    /// # Examples
+    /// ```
+    /// use tower_rampart_config::KeySource;
+    ///
+    /// assert!(KeySource::Header("x-api-key".to_owned()).is_secret());
+    /// assert!(!KeySource::Header("x-tenant".to_owned()).is_secret());
+    /// assert!(!KeySource::ClientIp.is_secret());
+    /// ```
+    pub fn is_secret(&self) -> bool {
+        match self {
+            Self::Header(name) => SECRETS.iter().any(|it| name.contains(it)),
+            Self::Operation | Self::Authority | Self::Route | Self::ClientIp => false,
+        }
+    }
+}
+
 impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -73,6 +73,18 @@ pub struct Shares {
     pub sheddable: f64,
 }
 
+impl Shares {
+    /// The share of a class, 0 to 1.
+    pub const fn of(&self, priority: Priority) -> f64 {
+        match priority {
+            Priority::CriticalPlus => self.critical_plus,
+            Priority::Critical => self.critical,
+            Priority::SheddablePlus => self.sheddable_plus,
+            Priority::Sheddable => self.sheddable,
+        }
+    }
+}
+
 impl Default for Shares {
     fn default() -> Self {
         Self { critical_plus: 1.0, critical: 0.9, sheddable_plus: 0.7, sheddable: 0.5 }
@@ -112,12 +124,7 @@ impl Config {
 
     /// The share of a class.
     pub const fn share(&self, priority: Priority) -> Share {
-        Share::new(match priority {
-            Priority::CriticalPlus => self.shares.critical_plus,
-            Priority::Critical => self.shares.critical,
-            Priority::SheddablePlus => self.shares.sheddable_plus,
-            Priority::Sheddable => self.shares.sheddable,
-        })
+        Share::new(self.shares.of(priority))
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Signals {
     pub rate_shared: Option<bool>,
     /// Tokens of a model API that the rate limiter would admit now.
     pub tokens_remaining: Option<f64>,
+    /// The stages whose state is kept by key: what is said of them here, and of health, is that of all keys without a place, and says nothing of a key.
+    pub by_key: Vec<Stage>,
     /// Retries that the budget would pay for now.
     pub retry_budget: Option<f64>,
     /// The latency that half of the calls do not exceed.
@@ -71,6 +73,9 @@ pub struct Preflight {
     pub passed: bool,
     /// All stages that would refuse it: circuit breaker, rate limit, concurrency, timeout.
     pub refusals: Vec<PreflightRefusal>,
+    /// The stages whose state is kept by key: whether they would refuse the call depends on its key, and here stands what they would do with a key without a
+    /// place.
+    pub by_key: Vec<Stage>,
     /// Retries that the budget would pay for now. An empty budget refuses no first attempt.
     pub retry_budget: Option<f64>,
 }
@@ -116,6 +121,7 @@ impl From<&OperationSnapshot> for Signals {
             rate_reset: it.rate.map(|rate| rate.reset_after),
             rate_shared: it.rate.and_then(|rate| rate.shared),
             tokens_remaining: it.tokens.map(|tokens| tokens.remaining),
+            by_key: it.by_key.clone(),
             retry_budget: it.retry_budget,
             p50: it.latency.p50,
             p95: it.latency.p95,
@@ -173,6 +179,11 @@ impl Operation {
         if !fits(Duration::ZERO) {
             refusals.push(PreflightRefusal::new(Stage::Timeout, None, false));
         }
-        Preflight { passed: refusals.is_empty(), refusals, retry_budget: parts.read_budget(now) }
+        Preflight {
+            passed: refusals.is_empty(),
+            refusals,
+            by_key: parts.by_key(),
+            retry_budget: parts.read_budget(now),
+        }
     }
 }

@@ -271,6 +271,11 @@ impl Breaker {
         self.word().state() == State::HalfOpen && lock(&self.core).machine.is_probing(now)
     }
 
+    /// Calls that it refused since it came to be.
+    pub fn rejected(&self) -> u64 {
+        self.counters.totals().rejected
+    }
+
     /// Everything it knows.
     pub fn snapshot(&self, now: Timestamp) -> Snapshot {
         let core = self.settled();

@@ -45,6 +45,7 @@ pub struct Limiter {
     enabled: AtomicBool,
     /// Whether there is a controller.
     pub(super) adaptive: AtomicBool,
+    refused: AtomicU64,
     pub(super) cold: Mutex<Cold>,
 }
 
@@ -120,6 +121,7 @@ impl Limiter {
             max_inflight: AtomicU32::new(config.beginning()),
             enabled: AtomicBool::new(config.enabled),
             adaptive: AtomicBool::new(config.adaptive.is_some()),
+            refused: AtomicU64::new(0),
             cold: Mutex::new(Cold { config, controller, queue: Queue::new(), granted_below: 0 }),
         })
     }
@@ -148,6 +150,17 @@ impl Limiter {
     /// The calls that wait.
     pub fn queued(&self) -> usize {
         lock(&self.cold).queue.len()
+    }
+
+    /// Counts a call that was refused because of it. Done by whoever tells that to its caller, and only where there is a limiter for each key: of an operation the
+    /// registry counts refusals.
+    pub fn count_refusal(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The refusals that were counted.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// The limit as it is now.

@@ -1,5 +1,7 @@
 //! How a limiter's limit is moved by what becomes of attempts, and what stays of it through a reload. The machine is `adaptive`.
 
+use std::time::Duration;
+
 use super::{Algorithm, Config, Controller, Limiter, Sample, limit::Cold};
 use crate::{
     Timestamp,
@@ -16,6 +18,12 @@ impl Limiter {
     /// What moves the limit; `None` if nothing does.
     pub fn algorithm(&self) -> Option<Algorithm> {
         lock(&self.cold).config.adaptive.map(|it| it.algorithm)
+    }
+
+    /// The latency that the limit goes by, as last measured: that of the service when nobody waits for it. `None` where nothing moves the limit, where what moves it
+    /// goes by no latency, and before the first measurement.
+    pub fn base_latency(&self) -> Option<Duration> {
+        lock(&self.cold).controller.as_ref().and_then(|it| it.base_latency())
     }
 
     /// Whether the limit is another than at its beginning.

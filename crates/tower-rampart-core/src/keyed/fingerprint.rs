@@ -4,6 +4,7 @@ use std::{
     fmt,
     hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
     num::NonZeroU64,
+    str::FromStr,
 };
 
 /// A key as the tables know it.
@@ -32,6 +33,54 @@ impl Fingerprint {
     /// Which of `all` shards it belongs to, a power of two; says nothing about the [`place`](Self::place) within it.
     pub(super) fn shard(self, all: usize) -> usize {
         (self.high.get() >> 32) as usize & (all - 1)
+    }
+}
+
+/// What a key is called where its text is not to be shown, or is too long: the same as long as the process lives, and in no other process or stage.
+///
+/// It is a hash of the [`Fingerprint`], which stays secret: whoever sees it knows neither the key nor with which others it shares a shard. That two of a
+/// million keys bear the same name has a chance of 3 in 10^8.
+///
+/// # Examples
+/// ```
+/// use tower_rampart_core::keyed::KeyId;
+///
+/// let id: KeyId = "00c0ffee00c0ffee".parse()?;
+/// assert_eq!(id.to_string(), "00c0ffee00c0ffee");
+/// # Ok::<(), tower_rampart_core::keyed::NoKeyId>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId(u64);
+
+/// A text that is no [`KeyId`], which is sixteen lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("sixteen lower-case hexadecimal digits are expected")]
+#[non_exhaustive]
+pub struct NoKeyId;
+
+impl From<Fingerprint> for KeyId {
+    fn from(fingerprint: Fingerprint) -> Self {
+        let mut hasher = DefaultHasher::new();
+        fingerprint.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = NoKeyId;
+
+    fn from_str(text: &str) -> Result<Self, NoKeyId> {
+        let is_digit = |it: u8| matches!(it, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 16 || !text.bytes().all(is_digit) {
+            return Err(NoKeyId);
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| NoKeyId)
     }
 }
 
@@ -97,6 +146,18 @@ mod tests {
         let of = |seed: u64, key: &str| Fingerprints::Seeded(seed).of(Some(key));
         assert_eq!(of(1, "a"), of(1, "a"));
         assert!(of(1, "a") != of(2, "a") && of(1, "a") != of(1, "b"));
+    }
+
+    #[test]
+    fn name_of_a_key_is_its_own_and_is_read_as_it_is_printed() {
+        let table = Fingerprints::default();
+        let ids: HashSet<KeyId> = (0..10_000).map(|key| table.of(Some(&key.to_string())).into()).collect();
+        assert_eq!(ids.len(), 10_000);
+        assert!(ids.iter().all(|it| it.to_string().parse() == Ok(*it)));
+        for text in ["", "c0ffee", "00C0FFEE00C0FFEE", "+0c0ffee00c0ffee", "00c0ffee00c0ffee0"] {
+            assert_eq!(text.parse::<KeyId>(), Err(NoKeyId), "{text}");
+        }
+        assert!(!format!("{:?}", table.of(Some("a"))).contains(|it: char| it.is_ascii_digit()));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A machine for each key, shared by those who call with it. Where a word is enough for a key, `rate::keyed` keeps that.
 
-use std::{fmt, sync::Arc, task::Waker, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, task::Waker, time::Duration};
 
-use super::{KeyCounts, KeyUse, MOST_SHOWN, Shards, Table, Top, check_most, kept, most_used};
+use super::{Fingerprint, KeyCounts, KeyId, KeyUse, MOST_SHOWN, Shards, Table, Top, check_most, kept, most_used};
 use crate::{
     InvalidConfig, Timestamp,
     rejection::Name,
@@ -11,6 +11,9 @@ use crate::{
 
 /// After this time without a call a machine may be forgotten that is neither fresh nor holds anything against its key.
 pub const IDLE_AFTER: Duration = Duration::from_secs(600);
+
+/// Places of a shard that are looked at under one lock when somebody looks at all keys.
+pub const AT_ONCE: usize = 256;
 
 /// A machine that can be kept for each key.
 pub trait Machine: Sized {
@@ -130,8 +133,7 @@ impl<M: Machine> Keyed<M> {
 
     /// The machine of a key, if it has one of its own; looking makes nothing.
     pub fn find(&self, key: Option<&str>) -> Option<Arc<M>> {
-        let fingerprint = self.shards.fingerprint(key);
-        self.shards.lock(fingerprint).entries.get_mut(fingerprint).map(|it| Arc::clone(&it.machine))
+        self.at(self.shards.fingerprint(key))
     }
 
     /// The machine of all keys that have none of their own.
@@ -180,10 +182,66 @@ impl<M: Machine> Keyed<M> {
         }
     }
 
-    /// The sum of what `look` finds in the machines of all keys, the shared one not counted. All shards are looked at, one after another.
+    /// The sum of what `look` finds in the machines of all keys, the shared one not counted; see [`walk`](Self::walk).
     pub fn sum(&self, look: impl Fn(&M) -> usize) -> usize {
-        let of_shard = |shard: &mut Shard<M>| shard.entries.iter_mut().map(|(_, it)| look(&it.machine)).sum::<usize>();
-        self.shards.each().map(|mut shard| of_shard(&mut shard)).sum()
+        let mut sum = 0;
+        self.walk(|_, _, machine| sum += look(machine));
+        sum
+    }
+
+    /// Shows `visit` every key and its machine, the shared one not among them, in no order.
+    ///
+    /// A shard is locked for [`AT_ONCE`] of its places at a time, so that a million keys hold up no call for longer than a few of them take; `visit` looks and
+    /// does nothing else. Keys that come or go meanwhile may be seen twice or not at all.
+    pub fn walk(&self, mut visit: impl FnMut(KeyId, Option<&str>, &Arc<M>)) {
+        self.each_place(|fingerprint, entry| visit(fingerprint.into(), entry.key.as_deref(), &entry.machine));
+    }
+
+    fn each_place(&self, mut visit: impl FnMut(Fingerprint, &Entry<M>)) {
+        self.shards.walk(|shard, from| shard.entries.look(from, AT_ONCE, &mut visit));
+    }
+
+    /// The key of this name and its machine, if it has one of its own. All keys are looked at.
+    pub fn named(&self, id: KeyId) -> Option<(Option<String>, Arc<M>)> {
+        let mut found = None;
+        self.walk(|it, key, machine| {
+            if it == id {
+                found = Some((key.map(str::to_owned), Arc::clone(machine)));
+            }
+        });
+        found
+    }
+
+    /// The keys with the highest `score`, highest first, at most [`MOST_SHOWN`]; those without one are none of them. All keys are looked at, and the text of
+    /// few is copied.
+    pub(crate) fn highest(&self, most: usize, score: impl Fn(&M) -> Option<u64>) -> Vec<Scored<M>> {
+        let most = most.clamp(1, MOST_SHOWN);
+        let (mut best, mut floor): (Vec<Scored<M>>, _) = (Vec::new(), None);
+        self.each_place(|fingerprint, entry| {
+            let Some(score) = score(&entry.machine) else { return };
+            if floor.is_some_and(|floor| score <= floor) {
+                return;
+            }
+            let key = entry.key.as_deref().map(str::to_owned);
+            best.push(Scored { score, fingerprint, key, machine: Arc::clone(&entry.machine) });
+            if best.len() >= 2 * most {
+                Scored::keep(&mut best, most);
+                // What is no higher than the last of these cannot come before them.
+                floor = best.get(most - 1).map(|it| it.score);
+            }
+        });
+        Scored::keep(&mut best, most);
+        best
+    }
+
+    /// The machine of a key, if it has one of its own.
+    pub(crate) fn at(&self, fingerprint: Fingerprint) -> Option<Arc<M>> {
+        self.shards.lock(fingerprint).entries.get_mut(fingerprint).map(|it| Arc::clone(&it.machine))
+    }
+
+    /// Every key that is followed, in no order.
+    pub(crate) fn followed(&self) -> Vec<KeyUse> {
+        self.shards.each().flat_map(|it| it.top.keys(false).collect::<Vec<_>>()).collect()
     }
 
     /// How many keys there are, and what became of the others.
@@ -193,10 +251,7 @@ impl<M: Machine> Keyed<M> {
 
     /// The keys that are used most, at most [`MOST_SHOWN`], most used first.
     pub fn most_used(&self, most: usize) -> Vec<KeyUse> {
-        most_used(
-            self.shards.each().flat_map(|it| it.top.keys(false).collect::<Vec<_>>()).collect(),
-            most.min(MOST_SHOWN),
-        )
+        most_used(self.followed(), most.min(MOST_SHOWN))
     }
 
     /// The keys for whose machines `which` holds, and those machines; at most [`MOST_SHOWN`] of them, in no order. All shards are looked at, one after another.
@@ -208,6 +263,23 @@ impl<M: Machine> Keyed<M> {
             found.extend(entries.take(room).map(|it| (it.key.as_deref().map(str::to_owned), Arc::clone(&it.machine))));
         }
         found
+    }
+}
+
+/// A key that came out on top of others.
+pub(crate) struct Scored<M> {
+    pub(crate) score: u64,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) key: Option<String>,
+    pub(crate) machine: Arc<M>,
+}
+
+impl<M> Scored<M> {
+    /// Keeps the highest, each key once.
+    fn keep(all: &mut Vec<Self>, most: usize) {
+        let mut seen = HashSet::new();
+        all.sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.key.cmp(&b.key)));
+        all.retain(|it| seen.len() < most && seen.insert(it.fingerprint));
     }
 }
 

@@ -29,6 +29,7 @@
 //! ```
 
 mod fingerprint;
+mod look;
 mod machines;
 mod room;
 mod shards;
@@ -36,8 +37,9 @@ mod table;
 mod top;
 
 pub use self::{
-    fingerprint::Fingerprint,
-    machines::{IDLE_AFTER, Keyed, Machine, Worth},
+    fingerprint::{Fingerprint, KeyId, NoKeyId},
+    look::{KeyLook, KeyMap, KeyOrder, KeyState},
+    machines::{AT_ONCE, IDLE_AFTER, Keyed, Machine, Worth},
     room::KeyCounts,
     top::KeyUse,
 };

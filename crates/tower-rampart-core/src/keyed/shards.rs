@@ -53,6 +53,16 @@ impl<S> Shards<S> {
         self.all.iter().map(|it| lock(it))
     }
 
+    /// Goes through all shards, and lets go of each after every `step`, which begins where the one before said; `None`: there is nothing more in this one.
+    pub(crate) fn walk(&self, mut step: impl FnMut(&mut S, usize) -> Option<usize>) {
+        for shard in &self.all {
+            let mut at = Some(0);
+            while let Some(from) = at {
+                at = step(&mut lock(shard), from);
+            }
+        }
+    }
+
     /// Takes a place for a key that is not there, after a look for idle ones by `sweep`, which says how many it has taken out of a shard; if all places
     /// are taken, of a few other shards too. `false`: the key has to share.
     pub(crate) fn take_place(&self, shard: &mut S, sweep: impl Fn(&mut S, usize) -> usize) -> bool {

@@ -84,6 +84,17 @@ impl<T> Table<T> {
         before - self.len
     }
 
+    /// Shows the states of the next `slots` slots from `from` on, and says where to go on; `None` at the end.
+    ///
+    /// If the table changes in between, a state that moves may be seen twice or not at all.
+    pub(crate) fn look(&self, from: usize, slots: usize, mut visit: impl FnMut(Fingerprint, &T)) -> Option<usize> {
+        let to = from.saturating_add(slots).min(self.slots.len());
+        for slot in self.slots.get(from..to).unwrap_or_default().iter().flatten() {
+            visit(slot.fingerprint, &slot.state);
+        }
+        (to < self.slots.len()).then_some(to)
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Fingerprint, &mut T)> {
         self.slots.iter_mut().flatten().map(|slot| (slot.fingerprint, &mut slot.state))
     }

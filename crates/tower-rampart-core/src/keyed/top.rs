@@ -1,6 +1,6 @@
 //! Which keys are used most, in bounded memory: the space-saving sketch. The counts of all keys together are in `room`.
 
-use super::{Fingerprint, kept};
+use super::{Fingerprint, KeyId, kept};
 use crate::random::SplitMix64;
 
 /// Keys that one sketch follows.
@@ -45,6 +45,14 @@ pub struct KeyUse {
     pub refused: Option<u64>,
     /// By how much `used` may be too high; 0 if the key was followed from its first call on.
     pub error: u64,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl KeyUse {
+    /// What the key is called where its text is not to be shown.
+    pub fn id(&self) -> KeyId {
+        self.fingerprint.into()
+    }
 }
 
 impl Top {
@@ -87,6 +95,7 @@ impl Top {
             used: it.used,
             refused: counts_refusals.then_some(it.refused),
             error: it.error,
+            fingerprint: it.fingerprint,
         })
     }
 
@@ -141,7 +150,13 @@ mod tests {
         for key in [Some("a"), None, Some("a"), Some("")] {
             top.used(fingerprints.of(key), key);
         }
-        let of = |key: Option<&str>, used| KeyUse { key: key.map(str::to_owned), used, refused: None, error: 0 };
+        let of = |key: Option<&str>, used| KeyUse {
+            key: key.map(str::to_owned),
+            used,
+            refused: None,
+            error: 0,
+            fingerprint: fingerprints.of(key),
+        };
         assert_eq!(most_used(top.keys(false).collect(), 9), [of(Some("a"), 2), of(None, 1), of(Some(""), 1)]);
     }
 }

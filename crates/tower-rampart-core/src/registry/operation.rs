@@ -21,7 +21,8 @@ use crate::{
     concurrency::Limiter,
     event::{Event, EventKind},
     hedge::Hedging,
-    priority::Priority,
+    keyed::KeyMap,
+    priority::{Priority, Shares},
     rate::RateLimiter,
     rejection::{Name, TimeoutKind},
     retry::{Budget, StopReason},
@@ -228,9 +229,24 @@ impl Operation {
         lock(&self.parts).set_keyed(stage, is_keyed);
     }
 
+    /// Shows the keys of a stage, in the place of those that were shown of it before. They are shown while the stage [is kept by key](Self::set_keyed).
+    pub fn attach_keys(&self, keys: KeyMap) {
+        lock(&self.parts).attach_keys(keys);
+    }
+
+    /// The keys of the stages that keep their state by key now and that were attached, in the order of [`Stage::ALL`].
+    pub fn keys(&self) -> Vec<KeyMap> {
+        lock(&self.parts).keys().cloned().collect()
+    }
+
     /// Says which stages are in shadow from now on: they refuse nothing, and so speak against no call and no health.
     pub fn set_shadow(&self, stages: Stages) {
         lock(&self.parts).shadow = stages;
+    }
+
+    /// Says which share of the room each class of calls may take from now on; `None`: classes are not told apart.
+    pub fn set_priority(&self, shares: Option<Shares>) {
+        lock(&self.parts).priority = shares;
     }
 
     /// Whether a stage keeps its state by key.

@@ -7,6 +7,8 @@ use crate::{
     breaker::{self, Breaker},
     concurrency::{Algorithm, Limiter},
     hedge::Hedging,
+    keyed::KeyMap,
+    priority::Shares,
     rate::RateLimiter,
     retry::Budget,
     shadow::Stages,
@@ -28,8 +30,12 @@ pub(crate) struct Parts {
     pub(crate) throttle: Option<Arc<Throttle>>,
     /// The stages whose state is kept by key, by their discriminants: what is here of them is that of all keys without a place.
     keyed: [bool; Stage::ALL.len()],
+    /// The keys of the stages that ever kept their state by key, at most one map for each.
+    keys: Vec<KeyMap>,
     /// The stages that refuse nothing.
     pub(crate) shadow: Stages,
+    /// What each class of calls may take, where they are told apart.
+    pub(crate) priority: Option<Shares>,
 }
 
 /// What a rate limiter has left, of calls or of tokens of a model API.
@@ -60,6 +66,8 @@ pub struct ConcurrencySnapshot {
     pub max_inflight: u32,
     /// What moves it; `None` if nothing does.
     pub algorithm: Option<Algorithm>,
+    /// The latency that the limit goes by, as last measured; `None` where it goes by none.
+    pub base_latency: Option<Duration>,
     /// Calls that wait for a permit.
     pub queued: usize,
 }
@@ -127,6 +135,22 @@ impl Parts {
         self.keyed[stage as usize] = is_keyed;
     }
 
+    pub(super) fn attach_keys(&mut self, keys: KeyMap) {
+        self.keys.retain(|it| it.stage() != keys.stage());
+        self.keys.push(keys);
+        self.keys.sort_by_key(|it| it.stage() as usize);
+    }
+
+    /// The keys of the stages that keep their state by key now, in the order of [`Stage::ALL`].
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &KeyMap> {
+        self.keys.iter().filter(|it| self.is_keyed(it.stage()))
+    }
+
+    /// The stages that keep their state by key, whether or not the registry knows the keys.
+    pub(crate) fn by_key(&self) -> Vec<Stage> {
+        Stage::ALL.into_iter().filter(|it| self.is_keyed(*it)).collect()
+    }
+
     pub(super) fn is_keyed(&self, stage: Stage) -> bool {
         self.keyed[stage as usize]
     }
@@ -166,6 +190,7 @@ impl Parts {
             inflight: it.inflight(),
             max_inflight: it.max_inflight(),
             algorithm: it.algorithm(),
+            base_latency: it.base_latency(),
             queued: it.queued(),
         })
     }

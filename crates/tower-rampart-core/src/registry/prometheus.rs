@@ -4,6 +4,8 @@
 //! Everything is read and printed when it is asked for; nothing is kept. Times are in seconds, printed from whole nanoseconds without
 //! going through a float, and the bounds of the histogram are powers of two nanoseconds, because at those the counts are exact.
 
+mod keys;
+
 use std::{
     collections::HashSet,
     fmt::{Display, Write},
@@ -55,6 +57,7 @@ struct Reading {
     hedge_delay: Option<Duration>,
     shadow: Stages,
     throttle: Option<ThrottleSnapshot>,
+    keys: Vec<keys::Keys>,
 }
 
 /// What is printed about one circuit: an operation's, or a named breaker of its own.
@@ -82,6 +85,7 @@ impl Reading {
             totals,
             shadow: parts.shadow,
             throttle: parts.read_throttle(now),
+            keys: keys::Keys::of(&parts, now),
         }
     }
 }
@@ -124,6 +128,7 @@ pub(super) fn encode(registry: &Registry, format: Format) -> String {
     text.circuits(&circuits);
     text.limits(&readings);
     text.caches(&readings);
+    text.keys(&readings);
     if format == Format::OpenMetrics {
         text.text.push_str("# EOF\n");
     }
@@ -333,6 +338,10 @@ impl Encoder {
                 self.sample("rampart_concurrency_algorithm", &labels, u8::from(algorithm == present));
             }
         }
+        self.gauge("rampart_concurrency_base_seconds", "Latency that a moving limit goes by, as last measured.");
+        self.each(readings, "rampart_concurrency_base_seconds", |it| {
+            it.concurrency.and_then(|limit| limit.base_latency).map(|base| seconds(nanos(base)))
+        });
         self.gauge("rampart_concurrency_queued", "Calls that wait for a permit.");
         self.each(readings, "rampart_concurrency_queued", |it| it.concurrency.map(|limit| limit.queued));
         self.gauge("rampart_throttle_share", "Share of the calls that the throttle does not make.");

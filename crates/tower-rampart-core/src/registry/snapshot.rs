@@ -11,7 +11,7 @@ use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp, breaker,
     cache::CacheSnapshot,
     hedge,
-    priority::Priority,
+    priority::{Priority, Shares},
     rejection::{Name, TimeoutKind},
     retry::StopReason,
     shadow::Stages,
@@ -110,6 +110,10 @@ pub struct OperationSnapshot {
     pub would_queue: Vec<(Stage, u64)>,
     /// The stages that are in shadow now.
     pub shadow: Stages,
+    /// The share of the room that each class of calls may take; `None` where classes are not told apart.
+    pub priority: Option<Shares>,
+    /// The stages whose state is kept by key now, in the order of [`Stage::ALL`]: what is said of them here is that of all keys without a place.
+    pub by_key: Vec<Stage>,
     /// The latencies of the answered calls.
     pub latency: LatencySnapshot,
     /// Successes among successes and failures, 0 to 1; 1 if there were none.
@@ -171,6 +175,8 @@ impl OperationSnapshot {
             would_refuse: Stage::ALL.map(|it| (it, totals.would_refuse[it as usize])).to_vec(),
             would_queue: Stage::ALL.map(|it| (it, totals.would_queue[it as usize])).to_vec(),
             shadow: parts.shadow,
+            priority: parts.priority,
+            by_key: parts.by_key(),
             latency: LatencySnapshot::new(totals, latencies),
             success_rate: 1.0 - failure_rate,
             failure_rate,

@@ -101,13 +101,25 @@ impl<J, K, A, R> Call<J, K, A, R> {
     fn shed(&self, priority: Priority) -> Rejection {
         self.shared.machines.operation.shed(priority);
         let shed = Shed::new(self.name(), priority, self.limiter().max_inflight());
-        if self.own_limiter().is_some() { shed.per_key().into() } else { shed.into() }
+        match self.own_limiter() {
+            Some(own) => {
+                own.count_refusal();
+                shed.per_key().into()
+            }
+            None => shed.into(),
+        }
     }
 
     #[cold]
     pub(crate) fn overloaded(&self, reason: OverloadReason) -> Rejection {
         let overloaded = Overloaded::new(self.name(), reason, self.limiter().max_inflight(), None);
-        if self.own_limiter().is_some() { overloaded.per_key().into() } else { overloaded.into() }
+        match self.own_limiter() {
+            Some(own) => {
+                own.count_refusal();
+                overloaded.per_key().into()
+            }
+            None => overloaded.into(),
+        }
     }
 
     /// Whether the permit that was waited for is there.

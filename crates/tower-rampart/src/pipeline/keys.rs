@@ -7,7 +7,7 @@ use tower_rampart_core::{
     InvalidConfig, Stage, Timestamp,
     breaker::{Breaker, State},
     concurrency::Limiter,
-    keyed::{KeyCounts, KeyUse, Keyed, MOST_SHOWN, Machine},
+    keyed::{KeyCounts, KeyMap, KeyUse, Keyed, MOST_SHOWN, Machine},
     rate::{Account, KeyedRateLimiter, RateLimiter},
     rejection::Name,
 };
@@ -17,9 +17,9 @@ use super::call::Call;
 /// What an operation keeps for each key; nothing before a configuration asks for it. The machines of all keys that find no place are those of the operation.
 #[derive(Debug, Default)]
 pub(crate) struct KeyedMachines {
-    pub(crate) rate: OnceLock<KeyedRateLimiter>,
+    pub(crate) rate: OnceLock<Arc<KeyedRateLimiter>>,
     pub(crate) breakers: OnceLock<Arc<Keyed<Breaker>>>,
-    pub(crate) limiters: OnceLock<Keyed<Limiter>>,
+    pub(crate) limiters: OnceLock<Arc<Keyed<Limiter>>>,
     /// Boxes of calls that have ended, for those that come: the future of a call has no room for what few calls need, and none of them allocates for it.
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: Mutex<Vec<Box<CallKeys>>>,
@@ -50,6 +50,14 @@ impl KeyedMachines {
     /// Nothing yet; what is made later is reproducible where a seed is given.
     pub(super) fn new(seed: Option<u64>) -> Self {
         Self { seed, ..Self::default() }
+    }
+
+    /// The keys of all stages that ever kept any.
+    pub(super) fn maps(&self) -> impl Iterator<Item = KeyMap> {
+        let rate = self.rate.get().map(|it| KeyMap::RateLimit(Arc::clone(it)));
+        let circuits = self.breakers.get().map(|it| KeyMap::CircuitBreaker(Arc::clone(it)));
+        let limiters = self.limiters.get().map(|it| KeyMap::Concurrency(Arc::clone(it)));
+        [rate, circuits, limiters].into_iter().flatten()
     }
 
     /// What a stage keeps for each key; `None` if it keeps nothing.
@@ -131,10 +139,10 @@ impl KeyedMachines {
             let keyed = keys.rate(config.rate_limit.quota.period);
             match self.rate.get() {
                 Some(there) => there.reconfigure(keyed, now)?,
-                None => drop(self.rate.set(match self.seed {
+                None => drop(self.rate.set(Arc::new(match self.seed {
                     Some(seed) => KeyedRateLimiter::over_with_seed(Arc::clone(rate), keyed, seed),
                     None => KeyedRateLimiter::over(Arc::clone(rate), keyed),
-                }?)),
+                }?))),
             }
         }
         if stages.circuit {
@@ -156,7 +164,7 @@ impl KeyedMachines {
             let (config, most) = (&config.concurrency, keys.concurrency.max_keys);
             match self.limiters.get() {
                 Some(there) => there.reconfigure(config, most, now)?,
-                None => drop(self.limiters.set(self.fresh(name, limiter, config, most)?)),
+                None => drop(self.limiters.set(Arc::new(self.fresh(name, limiter, config, most)?))),
             }
         }
         Ok(())

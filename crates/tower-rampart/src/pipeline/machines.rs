@@ -161,9 +161,11 @@ impl Machines {
         self.keyed.adopt(self.operation.name(), shared, config, now)
     }
 
-    /// Whoever reads the registry is to know which machines are not all that there is.
+    /// Whoever reads the registry is to know which machines are not all that there is, and what has no machine of its own.
     fn show_keyed(&self, config: &OperationConfig) {
         let keyed = KeyedStages::from(config);
+        self.operation.set_priority(config.priority.enabled.then_some(config.priority.shares));
+        self.keyed.maps().for_each(|it| self.operation.attach_keys(it));
         self.operation.set_keyed(Stage::CircuitBreaker, keyed.circuit);
         self.operation.set_keyed(Stage::RateLimit, keyed.rate);
         self.operation.set_keyed(Stage::Concurrency, keyed.concurrency);

@@ -88,6 +88,11 @@ impl Baseline {
         }
     }
 
+    /// The latency of a service that nobody waits for, in nanoseconds, as far as it is known.
+    pub(super) fn base(&self) -> Option<f64> {
+        self.base
+    }
+
     /// Ends a drain without an answer; the limit that it had begun from, or come to.
     pub(super) fn give_up(&mut self, limit: f64) -> f64 {
         match self.phase {

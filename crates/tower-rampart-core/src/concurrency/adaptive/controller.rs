@@ -1,5 +1,7 @@
 //! The machine that moves a limit: samples in, a limit out. The rules of the algorithms are in `aimd`, `vegas` and `gradient2`.
 
+use std::time::Duration;
+
 use super::{
     Adaptive, Algorithm, Ended, Sample, aimd,
     baseline::{Baseline, Step},
@@ -38,6 +40,12 @@ impl Controller {
     /// The limit, within its bounds.
     pub fn limit(&self) -> u32 {
         self.limit as u32
+    }
+
+    /// The latency of the service when nobody waits for it, as last measured; `None` before that, and under AIMD, which does not go by it.
+    pub fn base_latency(&self) -> Option<Duration> {
+        let base = self.baseline.base().filter(|_| self.config.algorithm != Algorithm::Aimd)?;
+        Some(Duration::from_nanos(base as u64))
     }
 
     /// Takes an attempt in that has ended, and was one of `inflight` until then. Gives the limit from `now` on: when this is decided, which is later than when the

@@ -8,12 +8,7 @@ use std::{collections::HashMap, fmt, sync::Arc, task::Waker};
 
 pub use self::config::{KeyLimit, KeyedConfig};
 use self::shard::{Shard, Whole, holding};
-use super::{
-    Config, RateLimiter, Receipt,
-    exceeded::Exceeded,
-    gcra::Gcra,
-    machine::{Machine, NANO},
-};
+use super::{Config, RateLimiter, Receipt, exceeded::Exceeded, gcra::Gcra, machine::Machine};
 use crate::{
     InvalidConfig, Timestamp,
     keyed::{Fingerprint, KeyCounts, KeyUse, MOST_SHOWN, Shards, most_used},
@@ -173,15 +168,20 @@ impl KeyedRateLimiter {
     /// The tokens that a key has, with fractions; looking makes nothing. What a new key would have where it is not known.
     pub fn remaining(&self, key: Option<&str>, now: Timestamp) -> f64 {
         let fingerprint = self.shards.fingerprint(key);
-        let mut shard = self.shards.lock(fingerprint);
-        let Shard { words, limiters, pace, config, .. } = &mut *shard;
-        if let Some(whole) = limiters.get_mut(fingerprint) {
-            return whole.limiter.remaining(now);
+        self.shards.lock(fingerprint).remaining(fingerprint, now)
+    }
+
+    /// Every key that is followed, in no order, and the tokens that it has.
+    pub(crate) fn followed(&self, now: Timestamp) -> Vec<(KeyUse, f64)> {
+        let mut all = Vec::new();
+        for mut shard in self.shards.each() {
+            let keys: Vec<KeyUse> = shard.top.keys(true).collect();
+            all.extend(keys.into_iter().map(|it| {
+                let remaining = shard.remaining(it.fingerprint, now);
+                (it, remaining)
+            }));
         }
-        match words.get_mut(fingerprint) {
-            Some(word) => word.nano_tokens(pace, now).max(0) as f64 / NANO as f64,
-            None => f64::from(config.most_at_once()),
-        }
+        all
     }
 
     /// Runs on another configuration from now on, and on what [`shared`](Self::shared) runs on by now. The tokens of each key survive, up to its new burst.

@@ -4,8 +4,14 @@ use std::{mem, sync::Arc};
 
 use crate::{
     InvalidConfig, Timestamp,
-    keyed::{Table, Top},
-    rate::{Algorithm, Config, OnLimit, RateLimiter, gcra::Gcra, machine::Machine, pace::Pace, receipt::Mark},
+    keyed::{Fingerprint, Table, Top},
+    rate::{
+        Algorithm, Config, OnLimit, RateLimiter,
+        gcra::Gcra,
+        machine::{Machine, NANO},
+        pace::Pace,
+        receipt::Mark,
+    },
     rejection::Name,
 };
 
@@ -41,6 +47,17 @@ impl Shard {
         let pace = Pace::new(config.quota, config.burst_size);
         let (words, limiters) = (Table::new(), Table::new());
         Self { config, pace, mark: Mark::default(), words, limiters, top: Top::new() }
+    }
+
+    /// The tokens that a key has; what a new key would have where it is not known.
+    pub(super) fn remaining(&mut self, fingerprint: Fingerprint, now: Timestamp) -> f64 {
+        if let Some(whole) = self.limiters.get_mut(fingerprint) {
+            return whole.limiter.remaining(now);
+        }
+        match self.words.get_mut(fingerprint) {
+            Some(word) => word.nano_tokens(&self.pace, now).max(0) as f64 / NANO as f64,
+            None => f64::from(self.config.most_at_once()),
+        }
     }
 
     /// Takes out keys that are full, among so many places of either table.
