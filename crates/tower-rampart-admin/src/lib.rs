@@ -27,6 +27,7 @@
 mod accept;
 mod api;
 mod breakers;
+mod by_key;
 mod caller;
 mod callers;
 mod circuits;
@@ -54,6 +55,7 @@ mod route;
 mod settings;
 mod signals;
 mod site;
+mod stages;
 mod table;
 
 pub use axum::Router;

@@ -11,6 +11,7 @@ use crate::{
     api::Api,
     moment::{Moment, Present, Seconds, millis},
     monitoring::Level,
+    stages::Stages,
 };
 
 /// What was counted since the operation came to be, or since its counters were reset.
@@ -60,6 +61,8 @@ pub(crate) struct Metrics {
     /// Copies of attempts that hedging sent; not among the attempts.
     pub(crate) hedges: Hedges,
     pub(crate) queued_calls: u64,
+    /// How the stages stand that not every operation has.
+    pub(crate) stages: Stages,
     pub(crate) latency: Latency,
 }
 
@@ -138,6 +141,7 @@ impl Metrics {
             fallbacks: it.fallbacks,
             hedges: Hedges::of(&it.hedges),
             queued_calls: it.queued_calls,
+            stages: Stages::of(it),
             latency: Latency {
                 count: it.latency.count,
                 mean_ms: millis(it.latency.mean),

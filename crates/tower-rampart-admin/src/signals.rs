@@ -18,6 +18,7 @@ use crate::{
     parameter::Parameter,
     refusal::Refusal,
     route::{Asked, Reply, Route},
+    stages::words,
 };
 
 const OPERATION: Parameter = Parameter::path("operation", "The operation.");
@@ -66,6 +67,8 @@ struct OperationSignals {
     rate_reset: Option<Seconds>,
     /// Whether the rate limit is held with a fleet now, or to this process's share of it; null without a fleet.
     rate_shared: Option<bool>,
+    /// The stages whose state is kept by key: what is said of them here is that of all keys without a place, and says nothing of a key. See /keys.
+    by_key: Vec<&'static str>,
     /// Retries that the budget would pay for now.
     retry_budget: Option<f64>,
     p50_ms: f64,
@@ -91,6 +94,7 @@ impl From<Signals> for OperationSignals {
             rate_remaining: it.rate_remaining,
             rate_reset: it.rate_reset.map(Seconds),
             rate_shared: it.rate_shared,
+            by_key: words(&it.by_key),
             retry_budget: it.retry_budget,
             p50_ms: millis(it.p50),
             p95_ms: millis(it.p95),
@@ -139,6 +143,8 @@ struct Preflight {
     passed: bool,
     /// All stages that would.
     refusals: Vec<Refused>,
+    /// The stages whose state is kept by key: whether they would refuse a call depends on its key, and here stands what they would do with one without a place.
+    by_key: Vec<&'static str>,
     /// Seconds after which it is worth trying again; null where unknown, and where nothing refuses.
     retry_after: Option<Seconds>,
     /// Retries that the budget would pay for now.
@@ -171,6 +177,7 @@ fn preflight(api: &Api, asked: &Asked) -> Result<Reply<Preflight>, Refusal> {
         operation: name.to_owned(),
         passed: found.passed,
         refusals: found.refusals.iter().map(Refused::from).collect(),
+        by_key: words(&found.by_key),
         retry_after: waits.and_then(|it| it.into_iter().max()).map(Seconds),
         retry_budget: found.retry_budget,
         timestamp: present.wall,

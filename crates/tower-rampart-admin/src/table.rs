@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     api::Api,
-    breakers, dashboard, health, metrics, monitoring, openapi, performance,
+    breakers, by_key, dashboard, health, metrics, monitoring, openapi, performance,
     refusal::Refusal,
     route::{Asked, Reply, Route},
     settings, signals,
@@ -28,6 +28,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(monitoring::routes());
     routes.extend(performance::routes());
     routes.extend(signals::routes());
+    routes.extend(by_key::routes());
     routes
 }
 

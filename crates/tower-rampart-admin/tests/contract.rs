@@ -48,6 +48,8 @@ const ROWS: &[(&str, &str)] = &[
     ("get", "/signals"),
     ("get", "/signals/{operation}"),
     ("get", "/preflight/{operation}"),
+    ("get", "/keys/{operation}"),
+    ("post", "/keys/{operation}/{id}/reset"),
     ("get", "/openapi.json"),
 ];
 

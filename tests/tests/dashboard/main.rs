@@ -6,6 +6,7 @@
 
 mod access;
 mod browser;
+mod keys;
 mod looking;
 mod operating;
 mod page;

@@ -7,8 +7,10 @@ import { trafficChart } from "./charts.js";
 import { el, button, say } from "./dom.js";
 import { ago, clock, millis, number, percent, span, words } from "./format.js";
 import { lately, samples } from "./history.js";
+import { keysOf } from "./keys.js";
 import { known } from "./known.js";
 import { problem } from "./problem.js";
+import { stageFacts } from "./stages.js";
 import { mayWrite, state } from "./state.js";
 
 /** How often the counts of one operation are asked for, in milliseconds; more seldom if more than a few are open. */
@@ -26,6 +28,7 @@ export function detail(name) {
   const actions = el("div", { class: "line" });
   const judged = el("p", { class: "muted" });
   const values = new Map();
+  const keys = keysOf(name);
   let asked = 0;
   let askedIn = null;
   let metrics = null;
@@ -43,12 +46,16 @@ export function detail(name) {
       ...(change ? [button("Change its configuration…", () => edit({ operation_overrides: { [name]: {} } }))] : []));
   };
   const fact = (label, value) => {
-    if (!values.has(label)) {
-      const node = el("dd", { class: "text" });
-      values.set(label, node);
-      facts.append(el("dt", {}, label), node);
+    if (value === null) {
+      values.get(label)?.forEach((it) => it.remove());
+      values.delete(label);
+      return;
     }
-    say(values.get(label), value);
+    if (!values.has(label)) {
+      values.set(label, [el("dt", {}, label), el("dd", { class: "text" })]);
+      facts.append(...values.get(label));
+    }
+    say(values.get(label)[1], value);
   };
   const fetchMetrics = async () => {
     const { operation } = known(name);
@@ -98,12 +105,13 @@ export function detail(name) {
       fact("Timeouts", listed(metrics.timeouts));
       fact("Retries", `${number(metrics.retry_attempts)} attempts beyond the first; gave up: ${listed(metrics.retry_stops)}`);
       fact("Answered by a fallback", number(metrics.fallbacks));
-      if (metrics.hedges.begun > 0) fact("Hedges, and those that won", `${number(metrics.hedges.begun)}, ${number(metrics.hedges.won)}`);
       fact("Slowest", millis(metrics.latency.max_ms));
+      stageFacts(metrics).forEach(([label, value]) => fact(label, value));
+      keys.update(metrics.stages.by_key);
     }
   };
   const node = el("div", { class: "stack" },
-    el("div", { class: "detail-grid" }, el("div", { class: "stack" }, chart.node, judged, actions), facts), failed, said);
+    el("div", { class: "detail-grid" }, el("div", { class: "stack" }, chart.node, judged, actions), facts), failed, said, keys.node);
   const update = () => {
     offer();
     draw();

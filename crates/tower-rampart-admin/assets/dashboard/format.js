@@ -28,6 +28,12 @@ export function millis(value) {
   return `${value.toFixed(value < 10 ? 1 : 0)} ms`;
 }
 
+/** A size in bytes, in units of a thousand. */
+export function bytes(value) {
+  const unit = value >= 1e9 ? [1e9, "GB"] : value >= 1e6 ? [1e6, "MB"] : value >= 1e3 ? [1e3, "kB"] : [1, "bytes"];
+  return `${number(value / unit[0])} ${unit[1]}`;
+}
+
 /** A span of seconds, in its largest units. */
 export function span(seconds) {
   if (seconds === null || seconds === undefined) return DASH;

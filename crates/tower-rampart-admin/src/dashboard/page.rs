@@ -62,8 +62,8 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         CSS "dashboard": "theme.css" "layout.css" "parts.css";
         JAVASCRIPT "dashboard":
             "main.js" "access.js" "alerts.js" "api.js" "audit.js" "breakers.js" "change.js" "charts.js" "configuration.js" "confirm.js"
-            "connection.js" "detail.js" "diff.js" "dom.js" "events.js" "format.js" "history.js" "known.js" "operations.js" "problem.js" "row.js"
-            "spark.js" "state.js" "storage.js" "summary.js" "theme.js" "timeline.js";
+            "connection.js" "detail.js" "diff.js" "dom.js" "events.js" "format.js" "history.js" "keys.js" "known.js" "operations.js" "problem.js" "row.js"
+            "spark.js" "stages.js" "state.js" "storage.js" "summary.js" "theme.js" "timeline.js";
         SVG "dashboard": "icon.svg";
         CSS "uplot": "uPlot.min.css";
         JAVASCRIPT "uplot": "uPlot.esm.js";
