@@ -11,7 +11,7 @@ use crate::{
     api::Api,
     moment::{Moment, Present, Seconds, millis},
     monitoring::Level,
-    stages::Stages,
+    stages::{Stages, words},
 };
 
 /// What was counted since the operation came to be, or since its counters were reset.
@@ -175,6 +175,8 @@ pub(crate) struct OperationSummary {
     pub(crate) rate_remaining: Option<f64>,
     /// How long until the rate limit is as full as it gets.
     pub(crate) rate_reset_seconds: Option<Seconds>,
+    /// The stages whose state is kept by key: what is said of them here is that of all keys without a place. See /keys.
+    pub(crate) by_key: Vec<&'static str>,
     pub(crate) amplification: f64,
     /// Calls that were answered, of which the latencies are.
     pub(crate) answered_calls: u64,
@@ -202,6 +204,7 @@ impl OperationSummary {
             queue_depth: signals.queue_depth,
             rate_remaining: signals.rate_remaining,
             rate_reset_seconds: signals.rate_reset.map(Seconds),
+            by_key: words(&signals.by_key),
             amplification: it.amplification,
             answered_calls: it.latency.count,
             mean_ms: millis(it.latency.mean),

@@ -94,3 +94,30 @@ async fn refusals_are_explained_and_nobody_served_them() {
     let late = ask(&gateway, "/", "1").await;
     assert_eq!((late.status.as_u16(), told(&late)), (504, ["1", "", "attempts", "transient"]));
 }
+
+#[tokio::test]
+async fn answer_that_was_kept_is_told_as_one_and_nobody_behind_served_it() {
+    let backend = failing();
+    let gateway = Gateway::configured(backend.address, &format!(r#"{{{QUICK}, "cache": {{"ttl": "60s"}}}}"#));
+    let first = ask(&gateway, "/", "1").await;
+    assert_eq!((told(&first), first.header("x-resilience-cache")), (["1", "primary", "", "success"], ""));
+    let kept = ask(&gateway, "/", "1").await;
+    assert_eq!((told(&kept), kept.header("x-resilience-cache")), (["0", "cache", "", "success"], "hit"));
+    assert_eq!(backend.calls(), 1);
+}
+
+#[tokio::test]
+async fn copies_of_a_slow_attempt_are_told() {
+    let backend = Backend::start(async |_, call| {
+        if call == 1 {
+            tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+        }
+        status(200)
+    });
+    let document = r#"{"retry": {"enabled": false}, "hedge": {"delay": "50ms"}}"#;
+    let gateway = Gateway::configured(backend.address, document);
+    let answer = ask(&gateway, "/", "1").await;
+    assert_eq!((told(&answer), answer.header("x-resilience-hedges")), (["1", "primary", "", "success"], "1"));
+    let plain = ask(&gateway, "/", "1").await;
+    assert!(!plain.headers.contains_key("x-resilience-hedges"), "there was none");
+}

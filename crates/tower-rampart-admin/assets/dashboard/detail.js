@@ -18,6 +18,9 @@ const EVERY = 4000;
 const FEW = 3;
 let opened = 0;
 
+/** What such a judgement does not know. */
+const byKey = (stages) => (stages.length === 0 ? "" : ` Whether the ${stages.map(words).join(" and the ")} would, depends on its key.`);
+
 /** What is shown of an operation. Whoever takes it off the page says `close`. */
 export function detail(name) {
   opened += 1;
@@ -68,7 +71,7 @@ export function detail(name) {
       const segment = ["prometheus", "reset"].includes(name) ? `%${name.charCodeAt(0).toString(16)}${name.slice(1)}` : path(name);
       const [counts, check] = await Promise.all([ask("GET", `metrics/${segment}`), get(path("preflight", name))]);
       metrics = counts.metrics;
-      say(judged, check.passed ? "A call would be admitted now." : `A call would be refused now, by ${check.refusals.map((it) => words(it.stage)).join(" and ")}${check.retry_after ? `; worth another try in ${span(check.retry_after)}` : ""}.`);
+      say(judged, check.passed ? `A call would be admitted now.${byKey(check.by_key)}` : `A call would be refused now, by ${check.refusals.map((it) => words(it.stage)).join(" and ")}${check.retry_after ? `; worth another try in ${span(check.retry_after)}` : ""}.${byKey(check.by_key)}`);
       failed.replaceChildren();
     } catch (error) {
       failed.replaceChildren(problem(error));

@@ -3,6 +3,7 @@
 
 import { get, path, post } from "./api.js";
 import { confirm } from "./confirm.js";
+import { look as lookAtAll } from "./connection.js";
 import { announce, button, el, field, mark, say, select } from "./dom.js";
 import { number, severity, short, span, stateWord, visible, words } from "./format.js";
 import { problem } from "./problem.js";
@@ -71,7 +72,7 @@ function stageList(name, stage, said, look) {
 
   const update = (it, order) => {
     const rest = [
-      it.refusing > 0 ? `${number(it.refusing)} refuse calls now` : "",
+      it.refusing > 0 ? `${number(it.refusing)} ${it.refusing === 1 ? "refuses" : "refuse"} calls now` : "",
       it.overflowed > 0 ? `${number(it.overflowed)} calls had no place and shared one state` : "",
       it.is_hidden ? "the keys may be credentials and are not shown: a name stands for each" : "",
     ];
@@ -97,7 +98,7 @@ function stageList(name, stage, said, look) {
 }
 
 /** What a key is called here. */
-const called = (it) => (it.key === null ? (it.has_key ? it.id : "calls without a key") : it.key === "" ? "(empty)" : it.key);
+const called = (it) => (it.key === null ? (it.has_key ? it.id : "calls without a key") : it.key);
 
 function keyRow(name, first, said, look) {
   const text = called(first);
@@ -109,7 +110,7 @@ function keyRow(name, first, said, look) {
   let offered = false;
 
   const update = (it) => {
-    const calls = it.calls === null ? "" : `${it.calls_error > 0 ? "about " : ""}${number(it.calls)} calls`;
+    const calls = it.calls === null ? "" : `${it.calls_error > 0 ? "about " : ""}${number(it.calls)} ${it.calls === 1 ? "call" : "calls"}`;
     const refused = it.refused === null ? "" : `${number(it.refused)} refused`;
     say(counts, [calls, refused].filter(Boolean).join(", "));
     const circuit = it.state?.circuit_breaker;
@@ -143,6 +144,8 @@ function resetButton(name, it, said, look) {
       const told = `The circuit of ${text} is ${stateWord(answer.new_state)} (it was ${stateWord(answer.previous_state)}).`;
       said.replaceChildren(el("p", { class: "done" }, told));
       announce(told);
+      // The audit has it too.
+      lookAtAll();
       await look();
     } catch (error) {
       said.replaceChildren(problem(error));

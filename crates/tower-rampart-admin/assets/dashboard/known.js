@@ -22,7 +22,8 @@ export function names() {
 }
 
 /** What comes next, where that is known. */
-export function hintOf({ circuit }, of) {
+export function hintOf({ operation, circuit }, of) {
+  if (of === "closed" && operation?.by_key.includes("circuit_breaker")) return "keys have circuits of their own";
   if (of === "open") {
     const wait = circuit?.retry_after_seconds;
     return wait ? `refuses all calls; probes in ${span(wait)}` : "refuses all calls; the next one is a probe";

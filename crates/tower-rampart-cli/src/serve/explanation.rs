@@ -13,8 +13,12 @@ use super::upstream::UpstreamError;
 const ASKED: HeaderName = HeaderName::from_static("x-resilience-explain");
 /// How many attempts reached an upstream, those of upstreams that stand by not among them.
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-resilience-attempts");
-/// Who answered: `primary`, `fallback#1` and so on, or `fallback` for an answer that the document states.
+/// Who answered: `primary`, `cache`, `fallback#1` and so on, or `fallback` for an answer that the document states.
 const SERVED_BY: HeaderName = HeaderName::from_static("x-resilience-served-by");
+/// How many copies of attempts were sent beside the first, where there were any.
+const HEDGES: HeaderName = HeaderName::from_static("x-resilience-hedges");
+/// What a cache gave the call: `hit`, `coalesced` (what another call fetched) or `stale` (past its time, in the place of a fault).
+const CACHE: HeaderName = HeaderName::from_static("x-resilience-cache");
 /// Why there was no further attempt, or which stage refused.
 const STOPPED_BY: HeaderName = HeaderName::from_static("x-resilience-stopped-by");
 /// What the answer was judged.
@@ -34,6 +38,12 @@ pub(crate) fn answer(explain: Option<&Explain>, is_answered: bool, headers: &mut
     if is_answered {
         let server = explain.map_or("primary", Explain::served_by);
         headers.insert(SERVED_BY, HeaderValue::from_str(server).expect("names of upstreams that stand by are text"));
+    }
+    if let Some(hedges) = explain.map(|explain| explain.hedges).filter(|hedges| *hedges > 0) {
+        headers.insert(HEDGES, hedges.into());
+    }
+    if let Some(used) = explain.and_then(|explain| explain.cache) {
+        headers.insert(CACHE, HeaderValue::from_static(used.as_str()));
     }
     let stage = explain.and_then(|explain| explain.rejected_by).map(tower_rampart_core::Stage::as_str);
     let reason = explain.and_then(|explain| explain.stopped_by).map(tower_rampart_core::retry::StopReason::as_str);

@@ -195,7 +195,9 @@ impl Builder<'_> {
         }
         let is_stated = answer.status.is_some() || answer.body.is_some();
         let last = is_stated.then(|| FixedAnswer::new(answer.status, answer.body.as_deref()));
-        let stages = self.stages(name).fallback_answer(Standbys::new(standbys, last)).reporter(Kept);
+        // What a cache answers is no remarkable call, and a client that asks is to be told of it all the same.
+        let stages = self.stages(name).report_all(config.cache.enabled);
+        let stages = stages.fallback_answer(Standbys::new(standbys, last)).reporter(Kept);
         let layer: ClientLayer<_, _, _> = stages.http_client().map_err(unbuilt)?;
         Ok(Operation { name: name.into(), pipeline: layer.layer(self.upstream.clone()) })
     }

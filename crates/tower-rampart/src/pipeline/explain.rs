@@ -50,6 +50,17 @@ pub enum CacheUse {
     Stale,
 }
 
+impl CacheUse {
+    /// The word used in headers and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Coalesced => "coalesced",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 impl Explain {
     /// Who answered: `primary` is the service itself, `cache` an answer that was kept, then the name of the fallback's service, or `fallback` if it is none.
     pub fn served_by(&self) -> &str {
