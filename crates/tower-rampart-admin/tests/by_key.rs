@@ -174,3 +174,42 @@ async fn unknown_operations_and_keys_are_refused_with_those_that_there_are() {
         assert_eq!(context["available_keys"].as_array().unwrap().len(), 1, "the one that is open");
     }
 }
+
+#[tokio::test]
+async fn stages_that_are_on_are_told_and_those_that_are_off_are_null() {
+    let document = r#"{
+        "concurrency": {"max_inflight": 20, "adaptive": {"algorithm": "gradient2"}},
+        "cache": {"ttl": "60s"}, "throttle": {"enabled": true}, "priority": {"shares": {"sheddable": 0.25}},
+        "rate_limit": {"limit": 1, "period": "1h", "burst_size": 1}, "shadow": {"stages": ["rate_limit"]}
+    }"#;
+    let host = Host::start(document).await;
+    for call in 0..4 {
+        assert_eq!(host.ask("good", &format!("k{call}")).await, 200);
+    }
+    let metrics = host.server.get("/metrics/search").await.of(200)["metrics"].clone();
+    let stages = &metrics["stages"];
+    assert_eq!(
+        (&stages["concurrency"]["max_inflight"], &stages["concurrency"]["algorithm"]),
+        (&json!(20), &json!("gradient2"))
+    );
+    assert_eq!(stages["concurrency"]["base_latency_ms"], Value::Null, "nothing was measured yet");
+    assert_eq!((&stages["throttle"]["requests"], &stages["throttle"]["accepts"]), (&json!(4), &json!(4)));
+    assert_eq!(stages["throttle"]["share"], 0.0);
+    assert_eq!(
+        (&stages["priority"]["sheddable"]["share"], &stages["priority"]["sheddable"]["shed"]),
+        (&json!(0.25), &json!(0))
+    );
+    assert_eq!((&stages["shadow"], &metrics["would_refuse"]["rate_limit"]), (&json!(["rate_limit"]), &json!(3)));
+    let cache = &stages["cache"];
+    assert!(
+        ["hits", "misses", "stale", "coalesced", "evictions", "entries", "bytes"].iter().all(|it| cache[it].is_u64()),
+        "{cache}"
+    );
+    let by = tower_rampart::reload::ChangeBy::new("alice", "10.0.0.7");
+    host.server.resilience.reload_json("{}", &by).unwrap();
+    let stages = host.server.get("/metrics/search").await.of(200)["metrics"]["stages"].clone();
+    for off in ["concurrency", "throttle", "priority"] {
+        assert_eq!(stages[off], Value::Null, "{off}");
+    }
+    assert_eq!((&stages["shadow"], &stages["by_key"]), (&json!([]), &json!([])));
+}
