@@ -2,6 +2,7 @@
 
 mod answers;
 mod breaker;
+mod chaos;
 mod flat;
 mod hedge;
 mod later;
@@ -173,13 +174,14 @@ const fn max_keys(path: &'static str, target: Target) -> Field {
 
 /// All fields.
 pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
-    let groups: [&'static [Field]; 8] = [
+    let groups: [&'static [Field]; 9] = [
         flat::FIELDS,
         breaker::FIELDS,
         retry::FIELDS,
         limits::FIELDS,
         answers::FIELDS,
         hedge::FIELDS,
+        chaos::FIELDS,
         later::FIELDS,
         monitoring::FIELDS,
     ];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tower_rampart_core::{breaker, concurrency, fallback, hedge, rate, retry, timeout};
+use tower_rampart_core::{breaker, chaos, concurrency, fallback, hedge, rate, retry, timeout};
 
 use crate::{KeysConfig, field::Field, print, value::Value};
 
@@ -97,6 +97,8 @@ pub struct OperationConfig {
     pub fallback_answer: FallbackAnswer,
     /// The hedging; off unless the document has it.
     pub hedge: hedge::Config,
+    /// What is injected on purpose; off unless the document has it.
+    pub chaos: chaos::Config,
     /// By what the state of the stages is kept.
     pub keys: KeysConfig,
     /// What is particular to HTTP.
@@ -115,6 +117,8 @@ impl Default for OperationConfig {
         concurrency.enabled = false;
         let mut hedge = hedge::Config::default();
         hedge.enabled = false;
+        let mut chaos = chaos::Config::default();
+        chaos.enabled = false;
         Self {
             circuit_breaker: breaker::Config::default(),
             retry: retry::Config::default(),
@@ -125,6 +129,7 @@ impl Default for OperationConfig {
             fallback: fallback::Config::default(),
             fallback_answer: FallbackAnswer::default(),
             hedge,
+            chaos,
             keys: KeysConfig::default(),
             http: HttpConfig::default(),
             classify: ClassifyConfig::default(),

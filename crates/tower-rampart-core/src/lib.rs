@@ -4,6 +4,7 @@
 //! The Tower layers live in the crate `tower-rampart`, the JSON document in `tower-rampart-config`.
 
 pub mod breaker;
+pub mod chaos;
 pub mod classify;
 pub mod clock;
 pub mod concurrency;

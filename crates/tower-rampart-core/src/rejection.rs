@@ -27,11 +27,13 @@ pub enum Stage {
     Cache,
     /// The hedging stage.
     Hedge,
+    /// The chaos stage, which injects faults.
+    Chaos,
 }
 
 impl Stage {
     /// All stages, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::CircuitBreaker,
         Self::Retry,
         Self::RateLimit,
@@ -40,6 +42,7 @@ impl Stage {
         Self::Fallback,
         Self::Cache,
         Self::Hedge,
+        Self::Chaos,
     ];
 
     /// The name used in JSON, metrics and messages.
@@ -53,6 +56,7 @@ impl Stage {
             Self::Fallback => "fallback",
             Self::Cache => "cache",
             Self::Hedge => "hedge",
+            Self::Chaos => "chaos",
         }
     }
 }
@@ -85,6 +89,9 @@ pub enum Rejection {
     /// A chain of fallback services has no enabled member.
     #[error(transparent)]
     NoEnabledTargets(NoEnabledTargets),
+    /// A fault was injected on purpose.
+    #[error(transparent)]
+    Injected(Injected),
 }
 
 /// The circuit breaker admits no call now.
@@ -184,6 +191,15 @@ pub struct TimedOut {
     pub limit: Duration,
 }
 
+/// A fault was injected on purpose: the attempt was not sent, and nothing is wrong with the service behind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("chaos of `{operation}` injected a fault on purpose")]
+#[non_exhaustive]
+pub struct Injected {
+    /// The operation whose chaos it was.
+    pub operation: Name,
+}
+
 /// No member of a chain of fallback services is enabled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no target of `{operation}` is enabled")]
@@ -249,6 +265,13 @@ impl TimedOut {
     }
 }
 
+impl Injected {
+    /// A fault injected into a call of `operation`.
+    pub fn new(operation: Name) -> Self {
+        Self { operation }
+    }
+}
+
 impl NoEnabledTargets {
     /// The empty chain of `operation`.
     pub fn new(operation: Name) -> Self {
@@ -265,6 +288,7 @@ impl Rejection {
             Self::Overloaded(it) => &it.operation,
             Self::Timeout(it) => &it.operation,
             Self::NoEnabledTargets(it) => &it.operation,
+            Self::Injected(it) => &it.operation,
         }
     }
 
@@ -276,6 +300,7 @@ impl Rejection {
             Self::Overloaded(_) => Stage::Concurrency,
             Self::Timeout(_) => Stage::Timeout,
             Self::NoEnabledTargets(_) => Stage::Fallback,
+            Self::Injected(_) => Stage::Chaos,
         }
     }
 
@@ -285,18 +310,18 @@ impl Rejection {
             Self::CircuitOpen(it) => it.retry_after,
             Self::RateLimited(it) => it.retry_after,
             Self::Overloaded(it) => it.retry_after,
-            Self::Timeout(_) | Self::NoEnabledTargets(_) => None,
+            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Injected(_) => None,
         }
     }
 
     /// What the stages further out make of this.
     ///
-    /// A timeout is a failure of what is behind; every other refusal is this suite's own and [`Class::Ignored`]. A refused
+    /// A timeout is a failure of what is behind, and so is an injected fault, which stands for one; every other refusal is this suite's own and [`Class::Ignored`]. A refused
     /// rate limit asks to be retried when the tokens are there (the retry ladder may wait for it), an open circuit does not.
     /// All of them may fall back.
     pub const fn verdict(&self) -> Verdict {
         match self {
-            Self::Timeout(_) => Verdict::new(Class::Transient),
+            Self::Timeout(_) | Self::Injected(_) => Verdict::new(Class::Transient),
             Self::RateLimited(it) => {
                 let verdict = Verdict::new(Class::Ignored).with_fallback(true).not_processed();
                 match it.retry_after {
@@ -332,6 +357,12 @@ impl From<Overloaded> for Rejection {
 impl From<TimedOut> for Rejection {
     fn from(it: TimedOut) -> Self {
         Self::Timeout(it)
+    }
+}
+
+impl From<Injected> for Rejection {
+    fn from(it: Injected) -> Self {
+        Self::Injected(it)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use tower_rampart_core::{
     Rejection, Stage,
-    rejection::{CircuitOpen, Name, NoEnabledTargets, Overloaded, RateLimited, TimedOut},
+    rejection::{CircuitOpen, Injected, Name, NoEnabledTargets, Overloaded, RateLimited, TimedOut},
 };
 
 /// A boxed error, as Tower's own middleware uses it.
@@ -32,6 +32,8 @@ pub enum Error<E> {
     Timeout(TimedOut),
     /// No fallback service is enabled.
     NoEnabledTargets(NoEnabledTargets),
+    /// A fault was injected on purpose.
+    Injected(Injected),
     /// The fallback failed as well.
     FallbackFailed(FallbackFailed<E>),
     /// The inner service failed.
@@ -65,7 +67,7 @@ impl<E> Error<E> {
             Self::RateLimited(it) => it.retry_after,
             Self::Overloaded(it) => it.retry_after,
             Self::FallbackFailed(it) => it.error.retry_after(),
-            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Inner(_) => None,
+            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Injected(_) | Self::Inner(_) => None,
         }
     }
 
@@ -77,6 +79,7 @@ impl<E> Error<E> {
             Self::Overloaded(it) => Some(&it.operation),
             Self::Timeout(it) => Some(&it.operation),
             Self::NoEnabledTargets(it) => Some(&it.operation),
+            Self::Injected(it) => Some(&it.operation),
             Self::FallbackFailed(it) => Some(&it.operation),
             Self::Inner(_) => None,
         }
@@ -90,6 +93,7 @@ impl<E> Error<E> {
             Self::Overloaded(_) => Some(Stage::Concurrency),
             Self::Timeout(_) => Some(Stage::Timeout),
             Self::NoEnabledTargets(_) | Self::FallbackFailed(_) => Some(Stage::Fallback),
+            Self::Injected(_) => Some(Stage::Chaos),
             Self::Inner(_) => None,
         }
     }
@@ -102,6 +106,7 @@ impl<E> Error<E> {
             Self::Overloaded(it) => it.clone().into(),
             Self::Timeout(it) => it.clone().into(),
             Self::NoEnabledTargets(it) => it.clone().into(),
+            Self::Injected(it) => it.clone().into(),
             Self::FallbackFailed(_) | Self::Inner(_) => return None,
         })
     }
@@ -124,6 +129,11 @@ impl<E> Error<E> {
     /// Whether an attempt or the whole call took too long.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Timeout(_))
+    }
+
+    /// Whether a fault was injected on purpose.
+    pub fn is_injected(&self) -> bool {
+        matches!(self, Self::Injected(_))
     }
 
     /// The inner service's own error.
@@ -155,6 +165,7 @@ impl<E> From<Rejection> for Error<E> {
             Rejection::Overloaded(it) => Self::Overloaded(it),
             Rejection::Timeout(it) => Self::Timeout(it),
             Rejection::NoEnabledTargets(it) => Self::NoEnabledTargets(it),
+            Rejection::Injected(it) => Self::Injected(it),
             // `Rejection` is non-exhaustive only for other crates' sake: this arm is for variants that a newer core would add.
             other => Self::NoEnabledTargets(NoEnabledTargets::new(other.operation().into())),
         }
@@ -169,6 +180,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 return write!(f, "`{}` timed out after {:?} ({})", it.operation, it.limit, it.kind.as_str());
             }
             Self::NoEnabledTargets(it) => return write!(f, "`{}` has no enabled fallback", it.operation),
+            Self::Injected(it) => return it.fmt(f),
             Self::FallbackFailed(it) => return write!(f, "fallback of `{}` failed: {}", it.operation, it.error),
             Self::CircuitOpen(it) => write!(f, "`{}` refused by circuit_breaker ({})", it.operation, it.state)?,
             Self::RateLimited(it) => write!(f, "`{}` refused by rate_limit", it.operation)?,
@@ -190,6 +202,7 @@ impl<E: StdError + 'static> StdError for Error<E> {
             Self::Overloaded(it) => it,
             Self::Timeout(it) => it,
             Self::NoEnabledTargets(it) => it,
+            Self::Injected(it) => it,
             Self::FallbackFailed(it) => match &it.original {
                 Some(original) => &**original,
                 None => &*it.error,

@@ -24,13 +24,15 @@
 //! | the configuration replaced while calls flow | [`reload`] |
 //! | the numbers | [`Registry`] |
 //!
-//! Each layer is a feature; all are on by default but `http` and `watch`. Nothing on the call path allocates, boxes a future, locks
+//! Each layer is a feature; all are on by default but `chaos`, `http` and `watch`. Nothing on the call path allocates, boxes a future, locks
 //! asynchronously or spawns a task.
 
 #[cfg(feature = "axum")]
 pub mod axum;
 #[cfg(feature = "breaker")]
 pub mod breaker;
+#[cfg(feature = "chaos")]
+pub mod chaos;
 pub mod classify;
 pub mod clock;
 mod clone_request;
@@ -66,6 +68,8 @@ pub mod tonic;
 
 #[cfg(feature = "breaker")]
 pub use breaker::CircuitBreakerLayer;
+#[cfg(feature = "chaos")]
+pub use chaos::ChaosLayer;
 pub use clone_request::{CloneRequest, Cloned, NotCloned};
 #[cfg(feature = "concurrency")]
 pub use concurrency::ConcurrencyLimitLayer;

@@ -1,6 +1,6 @@
 //! The fields of stages that are judged but not yet served: refused as unsupported once they are enabled.
 
-use super::{COUNT, COUNT_OR_ZERO, DURATION, DURATION_OR_ZERO, Field, SHARE, Target};
+use super::{COUNT, DURATION, DURATION_OR_ZERO, Field, Target};
 use crate::{Capability, kind::Kind, value::Value};
 
 macro_rules! stage {
@@ -19,11 +19,6 @@ pub(super) static FIELDS: &[Field] = &[
     reserved("cache.ttl", DURATION, "How long an answer is kept."),
     reserved("cache.max_entries", COUNT, "The most answers that are kept."),
     reserved("cache.stale_if_error", DURATION_OR_ZERO, "How long an expired answer may stand in for an error."),
-    stage!("chaos.enabled", Chaos),
-    reserved("chaos.latency", DURATION_OR_ZERO, "The latency that is added."),
-    reserved("chaos.latency_rate", SHARE, "The share of calls that it is added to."),
-    reserved("chaos.fault_rate", SHARE, "The share of calls that fail."),
-    reserved("chaos.seed", COUNT_OR_ZERO, "The seed of the chance."),
     stage!("throttle.enabled", Throttle),
     stage!("priority.enabled", Priority),
     stage!("shadow.enabled", Shadow),

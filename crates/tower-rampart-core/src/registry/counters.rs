@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::{
-    ClassKind, Outcome, ProviderClass, Stage, Timestamp,
+    ClassKind, Outcome, ProviderClass, Stage, Timestamp, chaos,
     clock::nanos,
     hedge::Counts,
     rejection::TimeoutKind,
@@ -21,6 +21,8 @@ pub(super) const CLASSES: usize = ClassKind::ALL.len();
 pub(super) const ANSWERED: usize = 3;
 /// The number of stages.
 pub(super) const STAGES: usize = Stage::ALL.len();
+/// The stages whose refusals are counted by each thread for itself: those before chaos, which refuses nothing; what it injects is counted by itself.
+const STRIPED: usize = Stage::Chaos as usize;
 /// The number of reasons to stop retrying.
 pub(super) const STOPS: usize = StopReason::ALL.len();
 /// The number of kinds of timeouts.
@@ -45,7 +47,7 @@ struct Stripe {
     /// Nanoseconds of the last success plus one; zero: never.
     last_success: AtomicU64,
     last_failure: AtomicU64,
-    rejected: [AtomicU64; STAGES],
+    rejected: [AtomicU64; STRIPED],
 }
 
 /// What changes only when something goes wrong.
@@ -91,6 +93,7 @@ pub(super) struct Totals {
     pub(super) queue_time: u64,
     pub(super) provider_errors: [u64; PROVIDER_CLASSES],
     pub(super) hedges: Counts,
+    pub(super) chaos: chaos::Counts,
 }
 
 /// Reads a time that is kept plus one, so that zero can mean never.
@@ -135,7 +138,9 @@ impl Counters {
     }
 
     pub(super) fn rejected(&self, stage: Stage) {
-        count(&self.stripes.mine().rejected[stage as usize], 1);
+        if let Some(counter) = self.stripes.mine().rejected.get(stage as usize) {
+            count(counter, 1);
+        }
     }
 
     #[inline]
@@ -204,7 +209,7 @@ impl Counters {
         totals.latency_sum = self.sum(|it| &it.latency_sum);
         totals.last_success = self.latest(|it| &it.last_success);
         totals.last_failure = self.latest(|it| &it.last_failure);
-        for (stage, sum) in totals.rejected.iter_mut().enumerate() {
+        for (stage, sum) in totals.rejected.iter_mut().enumerate().take(STRIPED) {
             *sum = self.sum(|it| &it.rejected[stage]);
         }
         let rare = &self.rare;
@@ -286,6 +291,7 @@ impl Totals {
             queue_time: self.queue_time.saturating_sub(baseline.queue_time),
             provider_errors: each(&self.provider_errors, &baseline.provider_errors),
             hedges: self.hedges.since(&baseline.hedges),
+            chaos: self.chaos.since(&baseline.chaos),
         }
     }
 }

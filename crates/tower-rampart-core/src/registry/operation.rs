@@ -17,6 +17,7 @@ use super::{
 use crate::{
     ClassKind, Outcome, ProviderClass, Rejection, Stage, Timestamp,
     breaker::{self, Breaker},
+    chaos::Chaos,
     concurrency::Limiter,
     event::{Event, EventKind},
     hedge::Hedging,
@@ -197,6 +198,11 @@ impl Operation {
         lock(&self.parts).hedging = Some(hedging);
     }
 
+    /// Shows this chaos, and what it counts, as the operation's. One for as long as the operation lives.
+    pub fn attach_chaos(&self, chaos: Arc<Chaos>) {
+        lock(&self.parts).chaos = Some(chaos);
+    }
+
     /// Says whether a stage keeps its state by key from now on. What is attached is then that of all keys without a place, and says nothing of a key.
     pub fn set_keyed(&self, stage: Stage, is_keyed: bool) {
         lock(&self.parts).set_keyed(stage, is_keyed);
@@ -249,7 +255,9 @@ impl Operation {
     /// What was counted since the operation came to be.
     pub(super) fn since_start(&self) -> (Totals, Latencies) {
         let mut totals = self.counters.totals();
-        totals.hedges = lock(&self.parts).hedging.as_ref().map_or_else(Default::default, |it| it.counts());
+        let parts = self.parts();
+        totals.hedges = parts.hedging.map_or_else(Default::default, |it| it.counts());
+        totals.chaos = parts.chaos.map_or_else(Default::default, |it| it.counts());
         (totals, self.latencies.read())
     }
 

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     Stage, Timestamp,
     breaker::{self, Breaker},
+    chaos::Chaos,
     concurrency::Limiter,
     hedge::Hedging,
     rate::RateLimiter,
@@ -23,6 +24,7 @@ pub(crate) struct Parts {
     pub(crate) concurrency: Option<Arc<Limiter>>,
     pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) hedging: Option<Arc<Hedging>>,
+    pub(crate) chaos: Option<Arc<Chaos>>,
     /// The stages whose state is kept by key, by their discriminants: what is here of them is that of all keys without a place.
     keyed: [bool; Stage::ALL.len()],
 }
@@ -160,6 +162,11 @@ impl Parts {
             max_inflight: it.max_inflight(),
             queued: it.queued(),
         })
+    }
+
+    /// Whether faults and latency are injected on purpose now.
+    pub(crate) fn is_chaotic(&self) -> bool {
+        self.chaos.as_deref().is_some_and(|it| it.config().enabled)
     }
 
     /// How long an attempt may take now before a copy of it begins.

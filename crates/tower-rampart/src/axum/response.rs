@@ -41,6 +41,7 @@ impl<E: IntoResponse> IntoResponse for Error<E> {
             Self::Overloaded(it) => response_of(it.into()),
             Self::Timeout(it) => response_of(it.into()),
             Self::NoEnabledTargets(it) => response_of(it.into()),
+            Self::Injected(it) => response_of(it.into()),
         }
     }
 }

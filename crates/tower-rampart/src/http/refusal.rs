@@ -69,6 +69,7 @@ fn weight(parameter: &str) -> Option<u32> {
 /// | concurrency limit | 503 | `Overloaded` |
 /// | timeout | 504 | `Timeout` |
 /// | no enabled target | 503 | `NoEnabledTargets` |
+/// | a fault injected on purpose | 503, with `stage` `chaos` | `Injected` |
 ///
 /// `Retry-After` is whole seconds, rounded up, at least 1, where the time is known. `Cache-Control` is `no-store`. The body, as JSON:
 /// ```json
@@ -117,6 +118,7 @@ impl<'a> Refusal<'a> {
             Rejection::Overloaded(_) => "Overloaded",
             Rejection::Timeout(_) => "Timeout",
             Rejection::NoEnabledTargets(_) => "NoEnabledTargets",
+            Rejection::Injected(_) => "Injected",
             _ => "Rejected",
         }
     }
@@ -129,6 +131,7 @@ impl<'a> Refusal<'a> {
             Rejection::Overloaded(_) => "Too many calls in flight",
             Rejection::Timeout(_) => "Timed out",
             Rejection::NoEnabledTargets(_) => "No target enabled",
+            Rejection::Injected(_) => "Fault injected on purpose",
             _ => "Rejected",
         }
     }
@@ -197,8 +200,8 @@ mod tests {
     use tower_rampart_core::{
         breaker::State,
         rejection::{
-            CircuitOpen, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited, TimedOut,
-            TimeoutKind,
+            CircuitOpen, Injected, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited,
+            TimedOut, TimeoutKind,
         },
     };
 
@@ -225,6 +228,7 @@ mod tests {
             (Overloaded::new("op".into(), OverloadReason::QueueFull, 4, wait).into(), 503, "Overloaded"),
             (TimedOut::new("op".into(), TimeoutKind::Total, Duration::from_secs(1)).into(), 504, "Timeout"),
             (NoEnabledTargets::new("op".into()).into(), 503, "NoEnabledTargets"),
+            (Injected::new("op".into()).into(), 503, "Injected"),
         ] {
             let (response, body) = response(&rejection, "*/*");
             assert_eq!(response.status().as_u16(), status);

@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::{
     Judge, Report, Shared,
     call::Call,
+    chaos::Affliction,
     hedged::{Hand, RaceFor, lapped},
     judge::judge,
     rate::Turn,
@@ -95,6 +96,13 @@ pub(super) enum State<F, G, Res, E> {
     // … => Readying: the attempt was admitted
     Readying {
         last: Option<Answer<Res, E>>,
+        /// Whether chaos has had its chance.
+        is_spared: bool,
+    },
+    // Readying => Afflicted => Readying: chaos holds the attempt up, and may let it fail
+    Afflicted {
+        last: Option<Answer<Res, E>>,
+        affliction: Affliction,
     },
     // Readying => Calling: the service is ready
     Calling {
@@ -106,7 +114,7 @@ pub(super) enum State<F, G, Res, E> {
     Racing {
         schedule: Schedule,
     },
-    // Readying | Calling | Racing => Waiting: the answer is worth another try, and it is allowed
+    // Readying | Afflicted | Calling | Racing => Waiting: the answer is worth another try, and it is allowed
     Waiting {
         until: Timestamp,
         carry: Carry<Res, E>,
@@ -225,7 +233,12 @@ where
                         if call.is_past_deadline() { steps::past_deadline(call, mem::take(carry)) } else { continue }
                     }
                 },
-                StateProjection::Readying { last } => {
+                StateProjection::Readying { last, is_spared } => {
+                    if !*is_spared && let Some(affliction) = call.affliction() {
+                        let last = last.take();
+                        this.state.set(State::Afflicted { last, affliction });
+                        continue;
+                    }
                     let service = &mut *this.service;
                     match call.inside(|| service.poll_ready(cx)) {
                         Poll::Pending => {
@@ -250,6 +263,14 @@ where
                             this.state.set(State::Calling { future, schedule });
                             continue;
                         }
+                    }
+                }
+                StateProjection::Afflicted { last, affliction } => {
+                    let ends = call.attempt_ends().unwrap_or(Timestamp::MAX);
+                    ready!(this.timer.as_mut().poll_until(cx, affliction.until.min(ends)));
+                    match call.afflicted(*affliction) {
+                        Some(rejection) => Step::Attempted(Err(rejection.into())),
+                        None => Step::Go(State::Readying { last: last.take(), is_spared: true }),
                     }
                 }
                 StateProjection::Calling { future, schedule } => match call.inside(|| future.poll(cx)) {
@@ -294,7 +315,7 @@ where
             };
             let (mut result, is_attempt) = match step {
                 Step::Admitted => {
-                    this.state.set(State::Readying { last: None });
+                    this.state.set(State::Readying { last: None, is_spared: false });
                     continue;
                 }
                 Step::Go(state) => {

@@ -6,6 +6,7 @@ use tower_rampart_config::{Capabilities, Capability, OperationConfig};
 use tower_rampart_core::{
     InvalidConfig, Stage, Timestamp,
     breaker::Breaker,
+    chaos::Chaos,
     concurrency::Limiter,
     control::ConfigCell,
     hedge::Hedging,
@@ -42,6 +43,7 @@ pub(crate) struct Machines {
     pub(crate) keyed: KeyedMachines,
     pub(crate) budget: Arc<Budget>,
     pub(crate) hedging: Arc<Hedging>,
+    pub(crate) chaos: Arc<Chaos>,
     pub(crate) seeds: Seeds,
     /// Held while the configuration is replaced, so that two writers cannot interleave their stages.
     config: Mutex<Arc<OperationConfig>>,
@@ -74,6 +76,7 @@ impl Machines {
             concurrency: Arc::new(Limiter::new(Arc::clone(name), config.concurrency)?),
             budget: Arc::new(Budget::new(config.retry.budget)?),
             hedging: Arc::new(Hedging::new(config.hedge)?),
+            chaos: Arc::new(Chaos::new(config.chaos)?),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
             keyed: KeyedMachines::new(seed),
             config: Mutex::new(Arc::new(config)),
@@ -88,6 +91,7 @@ impl Machines {
         machines.operation.attach_concurrency_limiter(Arc::clone(&machines.concurrency));
         machines.operation.attach_budget(Arc::clone(&machines.budget));
         machines.operation.attach_hedging(Arc::clone(&machines.hedging));
+        machines.operation.attach_chaos(Arc::clone(&machines.chaos));
         Ok(machines)
     }
 
@@ -127,6 +131,7 @@ impl Machines {
         // Every part was checked above: none of these fails after another was applied.
         self.budget.reconfigure(config.retry.budget)?;
         self.hedging.reconfigure(config.hedge, now)?;
+        self.chaos.reconfigure(config.chaos)?;
         let on = self.apply(&config, true, now)?;
         if KeyedStages::from(&config).any() {
             self.adopt_keys(&config, now)?;
@@ -195,5 +200,6 @@ fn check(config: &OperationConfig) -> Result<(), InvalidConfig> {
     config.concurrency.check()?;
     config.keys.check()?;
     config.hedge.check()?;
+    config.chaos.check()?;
     config.timeout.check()
 }

@@ -2,7 +2,7 @@
 //!
 //! Outermost first:
 //!
-//! `observe -> fallback -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> hedge -> inner`
+//! `observe -> fallback -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> chaos -> hedge -> inner`
 //!
 //! The stages are the machines that the separate layers run on, walked by one future: one clock reading, one copy of the
 //! configuration and one timer serve the whole call, and nothing is allocated on a success. Every stage is there and
@@ -102,6 +102,11 @@
 mod account;
 mod builder;
 mod call;
+#[cfg(not(feature = "chaos"))]
+#[path = "calm.rs"]
+mod chaos;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod circuit;
 mod concurrency;
 mod explain;

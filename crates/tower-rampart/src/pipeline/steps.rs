@@ -224,7 +224,7 @@ fn admit_attempt<F, G, Res, E, J, K, A, R>(
     call.begin_attempt(now);
     match last {
         None => Step::Admitted,
-        last => Step::Go(State::Readying { last }),
+        last => Step::Go(State::Readying { last, is_spared: false }),
     }
 }
 

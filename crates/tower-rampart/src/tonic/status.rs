@@ -58,6 +58,7 @@ impl<E: Into<BoxError>> From<Error<E>> for Status {
             Error::Overloaded(it) => status_of(it.into()),
             Error::Timeout(it) => status_of(it.into()),
             Error::NoEnabledTargets(it) => status_of(it.into()),
+            Error::Injected(it) => status_of(it.into()),
         }
     }
 }

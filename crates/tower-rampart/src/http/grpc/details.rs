@@ -44,6 +44,7 @@ fn reason(rejection: &Rejection) -> &'static str {
         Rejection::Overloaded(_) => "OVERLOADED",
         Rejection::Timeout(_) => "TIMEOUT",
         Rejection::NoEnabledTargets(_) => "NO_ENABLED_TARGETS",
+        Rejection::Injected(_) => "INJECTED",
         _ => "REJECTED",
     }
 }

@@ -35,7 +35,7 @@ impl Refusal<'_> {
     ///
     /// | rejection | code |
     /// |---|---|
-    /// | open circuit, concurrency limit, no enabled target | 14, `UNAVAILABLE` |
+    /// | open circuit, concurrency limit, no enabled target, injected fault | 14, `UNAVAILABLE` |
     /// | rate limit | 8, `RESOURCE_EXHAUSTED` |
     /// | timeout | 4, `DEADLINE_EXCEEDED` |
     ///
@@ -112,8 +112,8 @@ mod tests {
         Class,
         breaker::State,
         rejection::{
-            CircuitOpen, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited, TimedOut,
-            TimeoutKind,
+            CircuitOpen, Injected, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited,
+            TimedOut, TimeoutKind,
         },
     };
 
@@ -133,6 +133,7 @@ mod tests {
             (Overloaded::new("op".into(), OverloadReason::QueueFull, 4, None).into(), "14", "concurrency"),
             (TimedOut::new("op".into(), TimeoutKind::Total, Duration::from_secs(1)).into(), "4", "timeout"),
             (NoEnabledTargets::new("op".into()).into(), "14", "fallback"),
+            (Injected::new("op".into()).into(), "14", "chaos"),
         ]
     }
 
