@@ -33,11 +33,13 @@ pub enum Stage {
     Throttle,
     /// Shedding by priority.
     Priority,
+    /// The chaos stage, which injects faults.
+    Chaos,
 }
 
 impl Stage {
     /// All stages, in the order of their discriminants.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::CircuitBreaker,
         Self::Retry,
         Self::RateLimit,
@@ -48,6 +50,7 @@ impl Stage {
         Self::Hedge,
         Self::Throttle,
         Self::Priority,
+        Self::Chaos,
     ];
 
     /// The name used in JSON, metrics and messages.
@@ -63,6 +66,7 @@ impl Stage {
             Self::Hedge => "hedge",
             Self::Throttle => "throttle",
             Self::Priority => "priority",
+            Self::Chaos => "chaos",
         }
     }
 }
@@ -101,6 +105,9 @@ pub enum Rejection {
     /// More important calls need the room that is left.
     #[error(transparent)]
     Shed(Shed),
+    /// A fault was injected on purpose.
+    #[error(transparent)]
+    Injected(Injected),
 }
 
 /// The circuit breaker admits no call now.
@@ -200,6 +207,15 @@ pub struct TimedOut {
     pub limit: Duration,
 }
 
+/// A fault was injected on purpose: the attempt was not sent, and nothing is wrong with the service behind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("chaos of `{operation}` injected a fault on purpose")]
+#[non_exhaustive]
+pub struct Injected {
+    /// The operation whose chaos it was.
+    pub operation: Name,
+}
+
 /// No member of a chain of fallback services is enabled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no target of `{operation}` is enabled")]
@@ -265,6 +281,13 @@ impl TimedOut {
     }
 }
 
+impl Injected {
+    /// A fault injected into a call of `operation`.
+    pub fn new(operation: Name) -> Self {
+        Self { operation }
+    }
+}
+
 impl NoEnabledTargets {
     /// The empty chain of `operation`.
     pub fn new(operation: Name) -> Self {
@@ -283,6 +306,7 @@ impl Rejection {
             Self::NoEnabledTargets(it) => &it.operation,
             Self::Throttled(it) => &it.operation,
             Self::Shed(it) => &it.operation,
+            Self::Injected(it) => &it.operation,
         }
     }
 
@@ -296,6 +320,7 @@ impl Rejection {
             Self::NoEnabledTargets(_) => Stage::Fallback,
             Self::Throttled(_) => Stage::Throttle,
             Self::Shed(_) => Stage::Priority,
+            Self::Injected(_) => Stage::Chaos,
         }
     }
 
@@ -305,18 +330,20 @@ impl Rejection {
             Self::CircuitOpen(it) => it.retry_after,
             Self::RateLimited(it) => it.retry_after,
             Self::Overloaded(it) => it.retry_after,
-            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) | Self::Shed(_) => None,
+            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) | Self::Shed(_) | Self::Injected(_) => {
+                None
+            }
         }
     }
 
     /// What the stages further out make of this.
     ///
-    /// A timeout is a failure of what is behind; every other refusal is this suite's own and [`Class::Ignored`]. A refused
+    /// A timeout is a failure of what is behind, and so is an injected fault, which stands for one; every other refusal is this suite's own and [`Class::Ignored`]. A refused
     /// rate limit asks to be retried when the tokens are there (the retry ladder may wait for it), an open circuit does not.
     /// All of them may fall back.
     pub const fn verdict(&self) -> Verdict {
         match self {
-            Self::Timeout(_) => Verdict::new(Class::Transient),
+            Self::Timeout(_) | Self::Injected(_) => Verdict::new(Class::Transient),
             Self::RateLimited(it) => {
                 let verdict = Verdict::new(Class::Ignored).with_fallback(true).not_processed();
                 match it.retry_after {
@@ -354,6 +381,12 @@ impl From<Overloaded> for Rejection {
 impl From<TimedOut> for Rejection {
     fn from(it: TimedOut) -> Self {
         Self::Timeout(it)
+    }
+}
+
+impl From<Injected> for Rejection {
+    fn from(it: Injected) -> Self {
+        Self::Injected(it)
     }
 }
 

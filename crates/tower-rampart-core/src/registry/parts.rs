@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     Stage, Timestamp,
     breaker::{self, Breaker},
+    chaos::Chaos,
     concurrency::{Algorithm, Limiter},
     hedge::Hedging,
     rate::RateLimiter,
@@ -26,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) hedging: Option<Arc<Hedging>>,
     pub(crate) throttle: Option<Arc<Throttle>>,
+    pub(crate) chaos: Option<Arc<Chaos>>,
     /// The stages whose state is kept by key, by their discriminants: what is here of them is that of all keys without a place.
     keyed: [bool; Stage::ALL.len()],
     /// The stages that refuse nothing.
@@ -168,6 +170,11 @@ impl Parts {
             algorithm: it.algorithm(),
             queued: it.queued(),
         })
+    }
+
+    /// Whether faults and latency are injected on purpose now.
+    pub(crate) fn is_chaotic(&self) -> bool {
+        self.chaos.as_deref().is_some_and(|it| it.config().enabled)
     }
 
     /// How long an attempt may take now before a copy of it begins.

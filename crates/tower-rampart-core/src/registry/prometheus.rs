@@ -55,6 +55,7 @@ struct Reading {
     hedge_delay: Option<Duration>,
     shadow: Stages,
     throttle: Option<ThrottleSnapshot>,
+    is_chaotic: bool,
 }
 
 /// What is printed about one circuit: an operation's, or a named breaker of its own.
@@ -82,6 +83,7 @@ impl Reading {
             totals,
             shadow: parts.shadow,
             throttle: parts.read_throttle(now),
+            is_chaotic: parts.is_chaotic(),
         }
     }
 }
@@ -120,6 +122,7 @@ pub(super) fn encode(registry: &Registry, format: Format) -> String {
     text.calls(&readings);
     text.retries(&readings);
     text.hedges(&readings);
+    text.chaos(&readings);
     text.durations(&readings);
     text.circuits(&circuits);
     text.limits(&readings);
@@ -275,6 +278,19 @@ impl Encoder {
         self.each(readings, "rampart_hedges_unpaid_total", |it| Some(it.totals.hedges.unpaid));
         self.gauge("rampart_hedge_delay_seconds", "Time that an attempt may take before a copy of it begins.");
         self.each(readings, "rampart_hedge_delay_seconds", |it| it.hedge_delay.map(|delay| seconds(nanos(delay))));
+    }
+
+    fn chaos(&mut self, readings: &[Reading]) {
+        self.gauge("rampart_chaos_enabled", "1 while faults and latency are injected on purpose, else 0.");
+        self.each(readings, "rampart_chaos_enabled", |it| Some(u8::from(it.is_chaotic)));
+        self.counter("rampart_chaos_injections_total", "What was injected into attempts on purpose, by kind.");
+        for it in readings {
+            let counts = it.totals.chaos;
+            for (kind, count) in [("latency", counts.latencies), ("fault", counts.faults)] {
+                let labels = [("operation", &*it.operation), ("kind", kind)];
+                self.sample("rampart_chaos_injections_total", &labels, count);
+            }
+        }
     }
 
     fn durations(&mut self, readings: &[Reading]) {

@@ -71,6 +71,7 @@ fn weight(parameter: &str) -> Option<u32> {
 /// | no enabled target | 503 | `NoEnabledTargets` |
 /// | throttle | 503 | `Throttled` |
 /// | shedding by priority | 503 | `Shed` |
+/// | a fault injected on purpose | 503, with `stage` `chaos` | `Injected` |
 ///
 /// `Retry-After` is whole seconds, rounded up, at least 1, where the time is known. `Cache-Control` is `no-store`. The body, as JSON:
 /// ```json
@@ -121,6 +122,7 @@ impl<'a> Refusal<'a> {
             Rejection::NoEnabledTargets(_) => "NoEnabledTargets",
             Rejection::Throttled(_) => "Throttled",
             Rejection::Shed(_) => "Shed",
+            Rejection::Injected(_) => "Injected",
             _ => "Rejected",
         }
     }
@@ -135,6 +137,7 @@ impl<'a> Refusal<'a> {
             Rejection::NoEnabledTargets(_) => "No target enabled",
             Rejection::Throttled(_) => "Throttled",
             Rejection::Shed(_) => "Shed for more important calls",
+            Rejection::Injected(_) => "Fault injected on purpose",
             _ => "Rejected",
         }
     }
@@ -204,8 +207,8 @@ mod tests {
         breaker::State,
         priority::Priority,
         rejection::{
-            CircuitOpen, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited, Shed, Throttled,
-            TimedOut, TimeoutKind,
+            CircuitOpen, Injected, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited, Shed,
+            Throttled, TimedOut, TimeoutKind,
         },
     };
 
@@ -234,6 +237,7 @@ mod tests {
             (NoEnabledTargets::new("op".into()).into(), 503, "NoEnabledTargets"),
             (Throttled::new("op".into(), 40).into(), 503, "Throttled"),
             (Shed::new("op".into(), Priority::Sheddable, 4).into(), 503, "Shed"),
+            (Injected::new("op".into()).into(), 503, "Injected"),
         ] {
             let (response, body) = response(&rejection, "*/*");
             assert_eq!(response.status().as_u16(), status);
