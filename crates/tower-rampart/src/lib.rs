@@ -114,7 +114,7 @@ pub use throttle::ThrottleLayer;
 #[cfg(feature = "timeout")]
 pub use timeout::TimeoutLayer;
 #[cfg(feature = "pipeline")]
-pub use tower_rampart_config::{OperationConfig, Preset, ResilienceConfig, Strategy};
+pub use tower_rampart_config::{Capabilities, Capability, OperationConfig, Preset, ResilienceConfig, Strategy};
 pub use tower_rampart_core::{
     Class, ClassKind, Classify, Code, InvalidConfig, Outcome, ProviderClass, Rejection, RequestInfo, Stage, Timestamp,
     TokenEstimate, Verdict, rejection, shadow,

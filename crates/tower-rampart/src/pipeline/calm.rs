@@ -3,7 +3,7 @@
 use tower_rampart_config::{Capabilities, Capability};
 use tower_service::Service;
 
-use super::{Judge, call::Call};
+use super::{Judge, call::Call, state::Answer};
 use crate::error::Error;
 
 /// An attempt in flight.
@@ -38,6 +38,11 @@ impl<J, K, A, R> Call<J, K, A, R> {
     {
         self.inside(|| service.call(request))
     }
+
+    /// No attempt failed on purpose.
+    #[inline(always)]
+    #[expect(clippy::inline_always, clippy::unused_self, reason = "it stands for the stage, and costs nothing")]
+    pub(super) const fn note_injected<Res, E>(&mut self, _answer: &Answer<Res, E>) {}
 
     /// What sends a copy by a service of its own.
     #[expect(clippy::unused_self, reason = "it stands for the stage")]

@@ -6,9 +6,10 @@ use std::{
 };
 
 use tower_rampart_config::Capabilities;
+use tower_rampart_core::Stage;
 use tower_service::Service;
 
-use super::{Judge, Machines, call::Call};
+use super::{Judge, Machines, call::Call, state::Answer};
 pub(super) use crate::chaos::strike::{Attempt as Sent, Failure};
 use crate::{
     chaos::strike::{self, Blow},
@@ -61,6 +62,14 @@ impl<J, K, A, R> Call<J, K, A, R> {
             self.inside(|| strike::send(service, request, &machines.chaos, machines.operation.name()))
         } else {
             Sent::Sent(self.inside(|| service.call(request)))
+        }
+    }
+
+    /// Takes note of whether an attempt failed on purpose.
+    #[inline]
+    pub(super) fn note_injected<Res, E>(&mut self, answer: &Answer<Res, E>) {
+        if self.settings.chaos {
+            self.explain.rejected_by = matches!(answer, Err(Error::Injected(_))).then_some(Stage::Chaos);
         }
     }
 

@@ -285,7 +285,10 @@ where
                     this.state.set(state);
                     continue;
                 }
-                Step::Attempted(result) => (result, true),
+                Step::Attempted(result) => {
+                    call.note_injected(&result);
+                    (result, true)
+                }
                 Step::Answered(result) => (result, false),
             };
             let mut verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);

@@ -280,7 +280,12 @@ pub(crate) async fn an_answer_at_once_is_handed_on_at_once(make: Make) {
     let mut service = stage.service();
     assert_eq!(poll_ready(&mut service), Poll::Ready(Ok(())));
     let mut open = stage.call(&mut service, 3);
-    assert_eq!(stage.poll(&mut open), Poll::Ready(Ok(3)));
+    if stage.subject.is_late {
+        assert!(stage.poll(&mut open).is_pending());
+        assert_eq!(stage.finish(&mut open).await, Ok(3));
+    } else {
+        assert_eq!(stage.poll(&mut open), Poll::Ready(Ok(3)));
+    }
     drop(open);
     stage.assert_balanced();
 }
