@@ -99,6 +99,7 @@ export function detail(name) {
       fact("Retries", `${number(metrics.retry_attempts)} attempts beyond the first; gave up: ${listed(metrics.retry_stops)}`);
       fact("Answered by a fallback", number(metrics.fallbacks));
       if (metrics.hedges.begun > 0) fact("Hedges, and those that won", `${number(metrics.hedges.begun)}, ${number(metrics.hedges.won)}`);
+      if (metrics.chaos) fact("Chaos", `${metrics.chaos.enabled ? "on" : "off"}; injected ${number(metrics.chaos.faults)} faults, ${number(metrics.chaos.latencies)} times latency`);
       fact("Slowest", millis(metrics.latency.max_ms));
     }
   };

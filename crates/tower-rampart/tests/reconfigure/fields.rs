@@ -347,7 +347,7 @@ pub const ROWS: &[Row] = &[
     row("chaos.fault_rate", ["0", "1"], struck, ["0 ok", "0 fault"]).beside(ONCE),
     // Whom these seeds strike was reckoned without this code.
     #[cfg(feature = "chaos")]
-    row("chaos.seed", ["1", "2"], faults, ["..x.xxxx..xx", "..x.xx..xxxx"]).beside(HALF_STRUCK),
+    row("chaos.seed", ["1", "2"], faults, [".x.....x..xx", "..x..xxxxx.x"]).beside(HALF_STRUCK),
     // fallback
     row("fallback.enabled", ["false", "true"], fallback, ["error error", "99 error"]).beside(ONCE),
     row("fallback.on_permanent", ["false", "true"], fallback, ["99 error", "99 99"])
