@@ -1,81 +1,19 @@
 //! A refusal as data: who refused, why, and how long to wait. The error enum that carries it to callers is `tower_rampart::Error`.
 
 mod guards;
+mod injected;
+mod stage;
 mod wording;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-pub use self::guards::{Shed, Throttled};
 use self::wording::{Counting, PerKey, Wait};
+pub use self::{
+    guards::{Shed, Throttled},
+    injected::Injected,
+    stage::Stage,
+};
 use crate::{Class, Verdict, breaker::State, rate::Unit};
-
-/// A stage of the pipeline, by its name in every JSON, metric and message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Stage {
-    /// The circuit breaker.
-    CircuitBreaker,
-    /// The retry stage.
-    Retry,
-    /// The rate limiter.
-    RateLimit,
-    /// The concurrency limiter.
-    Concurrency,
-    /// Attempt and total timeouts.
-    Timeout,
-    /// The fallback.
-    Fallback,
-    /// The response cache.
-    Cache,
-    /// The hedging stage.
-    Hedge,
-    /// Client throttling.
-    Throttle,
-    /// Shedding by priority.
-    Priority,
-    /// The chaos stage, which injects faults.
-    Chaos,
-}
-
-impl Stage {
-    /// All stages, in the order of their discriminants.
-    pub const ALL: [Self; 11] = [
-        Self::CircuitBreaker,
-        Self::Retry,
-        Self::RateLimit,
-        Self::Concurrency,
-        Self::Timeout,
-        Self::Fallback,
-        Self::Cache,
-        Self::Hedge,
-        Self::Throttle,
-        Self::Priority,
-        Self::Chaos,
-    ];
-
-    /// The name used in JSON, metrics and messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CircuitBreaker => "circuit_breaker",
-            Self::Retry => "retry",
-            Self::RateLimit => "rate_limit",
-            Self::Concurrency => "concurrency",
-            Self::Timeout => "timeout",
-            Self::Fallback => "fallback",
-            Self::Cache => "cache",
-            Self::Hedge => "hedge",
-            Self::Throttle => "throttle",
-            Self::Priority => "priority",
-            Self::Chaos => "chaos",
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// The name of an operation; cloning it allocates nothing.
 pub type Name = Arc<str>;
@@ -207,15 +145,6 @@ pub struct TimedOut {
     pub limit: Duration,
 }
 
-/// A fault was injected on purpose: the attempt was not sent, and nothing is wrong with the service behind.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("chaos of `{operation}` injected a fault on purpose")]
-#[non_exhaustive]
-pub struct Injected {
-    /// The operation whose chaos it was.
-    pub operation: Name,
-}
-
 /// No member of a chain of fallback services is enabled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no target of `{operation}` is enabled")]
@@ -278,13 +207,6 @@ impl TimedOut {
     /// A timeout of `operation` after `limit`.
     pub fn new(operation: Name, kind: TimeoutKind, limit: Duration) -> Self {
         Self { operation, kind, limit }
-    }
-}
-
-impl Injected {
-    /// A fault injected into a call of `operation`.
-    pub fn new(operation: Name) -> Self {
-        Self { operation }
     }
 }
 
@@ -381,12 +303,6 @@ impl From<Overloaded> for Rejection {
 impl From<TimedOut> for Rejection {
     fn from(it: TimedOut) -> Self {
         Self::Timeout(it)
-    }
-}
-
-impl From<Injected> for Rejection {
-    fn from(it: Injected) -> Self {
-        Self::Injected(it)
     }
 }
 
