@@ -42,6 +42,7 @@ pub(crate) struct Account {
 }
 
 /// A layer under test.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that checks go by")]
 pub(crate) struct Subject {
     wrap: Box<dyn Fn(Inner) -> Wrapped>,
     audit: Box<dyn Fn(Account)>,
