@@ -126,7 +126,7 @@ mod tests {
         answer.headers().get(name).map(|it| it.to_str().expect("a text"))
     }
 
-    fn all() -> [(Rejection, &'static str, &'static str); 6] {
+    fn all() -> [(Rejection, &'static str, &'static str); 7] {
         [
             (CircuitOpen::new("op".into(), State::Open, WAIT).into(), "14", "circuit_breaker"),
             (RateLimited::new("op".into(), RateLimitReason::Exceeded, WAIT, 20).into(), "8", "rate_limit"),
