@@ -242,7 +242,7 @@ fn detailed(api: &Api, asked: &Asked) -> Reply<DetailedHealth> {
         started_at: api.started().wall,
         version: env!("CARGO_PKG_VERSION"),
         redis: Redis::read(api.redis(), present),
-        alerts: operations::alerts(api),
+        alerts: operations::chaos_notice(&snapshot.operations).into_iter().chain(operations::alerts(api)).collect(),
         health,
     };
     Reply::from(detailed).status(status)

@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tower_rampart::{ResilienceConfig, registry::OperationSnapshot};
-use tower_rampart_core::{Stage, breaker, registry::HedgeSnapshot, signals::Signals};
+use tower_rampart_core::{
+    Stage, breaker,
+    registry::{ChaosSnapshot, HedgeSnapshot},
+    signals::Signals,
+};
 
 use crate::{
     api::Api,
     moment::{Moment, Present, Seconds, millis},
     monitoring::Level,
+    refusal::shown,
     stages::{Stages, words},
 };
 
@@ -60,6 +65,8 @@ pub(crate) struct Metrics {
     pub(crate) fallbacks: u64,
     /// Copies of attempts that hedging sent; not among the attempts.
     pub(crate) hedges: Hedges,
+    /// What was injected on purpose; null where chaos is off and has injected nothing. The calls that it struck are among those above.
+    pub(crate) chaos: Option<Chaos>,
     pub(crate) queued_calls: u64,
     /// How the stages stand that not every operation has.
     pub(crate) stages: Stages,
@@ -92,6 +99,23 @@ impl Hedges {
             unpaid: counts.unpaid,
             delay_ms: it.delay.map(millis),
         }
+    }
+}
+
+/// What was injected on purpose.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Chaos {
+    /// Whether it goes on.
+    pub(crate) enabled: bool,
+    /// Attempts that latency was added to.
+    pub(crate) latencies: u64,
+    /// Attempts that failed without being sent.
+    pub(crate) faults: u64,
+}
+
+impl From<ChaosSnapshot> for Chaos {
+    fn from(it: ChaosSnapshot) -> Self {
+        Self { enabled: it.enabled, latencies: it.counts.latencies, faults: it.counts.faults }
     }
 }
 
@@ -140,6 +164,7 @@ impl Metrics {
             retry_stops: it.stopped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
             fallbacks: it.fallbacks,
             hedges: Hedges::of(&it.hedges),
+            chaos: it.chaos.map(Chaos::from),
             queued_calls: it.queued_calls,
             stages: Stages::of(it),
             latency: Latency {
@@ -162,6 +187,8 @@ pub(crate) struct OperationSummary {
     pub(crate) is_healthy: bool,
     /// 0 to 1; 1 is as good as it can be.
     pub(crate) health_score: f64,
+    /// Whether latency and faults are injected on purpose now.
+    pub(crate) is_chaotic: bool,
     /// Counts as in the metrics: what happened lately is the difference of two looks.
     pub(crate) total_calls: u64,
     pub(crate) successful_calls: u64,
@@ -194,6 +221,7 @@ impl OperationSummary {
             circuit_state: signals.circuit_state.map(breaker::State::as_str),
             is_healthy: signals.is_healthy,
             health_score: signals.health_score,
+            is_chaotic: signals.is_chaotic,
             total_calls: it.admitted,
             successful_calls: it.success,
             failed_calls: it.failure,
@@ -252,6 +280,17 @@ pub(crate) fn provenance(config: &ResilienceConfig, operation: Option<&str>) -> 
     // No operation can be named by nothing.
     let all = config.provenance(operation.unwrap_or_default());
     all.into_iter().map(|(path, source)| (path, source.to_string())).collect()
+}
+
+/// That latency and faults are injected on purpose, if they are, so that nobody looks for their reason elsewhere.
+pub(crate) fn chaos_notice(all: &[OperationSnapshot]) -> Option<String> {
+    let mut chaotic = all.iter().filter(|it| it.chaos.is_some_and(|chaos| chaos.enabled));
+    let first = shown(&chaotic.next()?.operation);
+    let others = match chaotic.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("Chaos is on in '{first}'{others}: latency and faults may be injected on purpose"))
 }
 
 /// What an operator should look at, the latest first: what the monitor found to hold.

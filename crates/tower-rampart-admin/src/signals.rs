@@ -81,6 +81,8 @@ struct OperationSignals {
     health_score: f64,
     /// 0 to 1.
     pressure: f64,
+    /// Whether latency and faults are injected on purpose now: what is told here is then not the service's alone.
+    is_chaotic: bool,
 }
 
 impl From<Signals> for OperationSignals {
@@ -103,6 +105,7 @@ impl From<Signals> for OperationSignals {
             is_healthy: it.is_healthy,
             health_score: it.health_score,
             pressure: it.pressure,
+            is_chaotic: it.is_chaotic,
         }
     }
 }

@@ -129,6 +129,8 @@ details, and all else needs a key (`Authorization: Bearer KEY` or `X-API-Key: KE
 With --redis all gateways of the same Redis and prefix hold the rate limits of the document together: each leases tokens ahead, so that no \
 request waits for Redis. Away, slow, full or wrong, it is done without: each gateway is held to its share (--redis-local-share), at \
 once, until Redis is back. /health/detailed, the log and `rampart_redis_shared` say which it is.
+With --allow-chaos a document may have the section `chaos`. An injected fault is a 503 with `x-resilience-chaos: fault` and \
+`error_code` `Injected`; metrics count what was injected by itself, and the dashboard says that it goes on.
 SIGTERM and SIGINT finish what is in flight, upgraded connections too (at most 30 seconds); a second one ends at once.";
 
 /// How the gateway runs.
@@ -156,6 +158,9 @@ pub(crate) struct ServeOptions {
     /// and on SIGHUP.
     #[arg(long, value_name = "FILE")]
     pub(crate) api_key_file: Option<PathBuf>,
+    /// Accept documents that add latency and faults on purpose (the section `chaos`). Without it they are refused, wherever they come from.
+    #[arg(long)]
+    pub(crate) allow_chaos: bool,
     #[command(flatten)]
     pub(crate) transport: TransportOptions,
     #[command(flatten)]

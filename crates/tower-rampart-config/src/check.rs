@@ -303,6 +303,7 @@ impl Judge<'_> {
             .and_then(|()| config.timeout.check())
             .and_then(|()| config.cache.check())
             .and_then(|()| config.hedge.check())
+            .and_then(|()| config.chaos.check())
             .and_then(|()| config.keys.check());
         let error: InvalidConfig = checked.err()?;
         let message = format!("{error}{}", self.whose());

@@ -3,6 +3,7 @@
 mod answers;
 mod breaker;
 mod cache;
+mod chaos;
 mod flat;
 mod guards;
 mod hedge;
@@ -175,7 +176,7 @@ const fn max_keys(path: &'static str, target: Target) -> Field {
 
 /// All fields.
 pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
-    let groups: [&'static [Field]; 10] = [
+    let groups: [&'static [Field]; 11] = [
         flat::FIELDS,
         breaker::FIELDS,
         retry::FIELDS,
@@ -184,6 +185,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
         cache::FIELDS,
         hedge::FIELDS,
         guards::FIELDS,
+        chaos::FIELDS,
         later::FIELDS,
         monitoring::FIELDS,
     ];

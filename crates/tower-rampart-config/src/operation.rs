@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tower_rampart_core::{
-    breaker, cache, concurrency, fallback, hedge, priority, rate, retry, shadow, throttle, timeout,
+    breaker, cache, chaos, concurrency, fallback, hedge, priority, rate, retry, shadow, throttle, timeout,
 };
 
 use crate::{KeysConfig, field::Field, print, value::Value};
@@ -138,6 +138,8 @@ pub struct OperationConfig {
     pub http_cache: HttpCacheConfig,
     /// The hedging; off unless the document has it.
     pub hedge: hedge::Config,
+    /// What is injected on purpose; off unless the document has it.
+    pub chaos: chaos::Config,
     /// By what the state of the stages is kept.
     pub keys: KeysConfig,
     /// What is particular to HTTP.
@@ -168,6 +170,8 @@ impl Default for OperationConfig {
         priority.enabled = false;
         let mut throttle = throttle::Config::default();
         throttle.enabled = false;
+        let mut chaos = chaos::Config::default();
+        chaos.enabled = false;
         Self {
             circuit_breaker: breaker::Config::default(),
             retry: retry::Config::default(),
@@ -180,6 +184,7 @@ impl Default for OperationConfig {
             cache,
             http_cache: HttpCacheConfig::default(),
             hedge,
+            chaos,
             keys: KeysConfig::default(),
             http: HttpConfig::default(),
             classify: ClassifyConfig::default(),

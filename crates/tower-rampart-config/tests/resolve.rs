@@ -360,6 +360,7 @@ fn what_a_host_cannot_serve_is_refused_by_name() {
         (r#"{"http": {"attempt_header": "x-attempt"}}"#, "http.attempt_header", "attempt_header"),
         (r#"{"http": {"trusted_hops": 1}}"#, "http.trusted_hops", "trusted_hops"),
         (r#"{"monitoring": {"max_events": 5}}"#, "monitoring.max_events", "monitoring"),
+        (r#"{"chaos": {"fault_rate": 0.5}}"#, "chaos", "chaos"),
         (r#"{"operation_overrides": {"a": {"cache": {"ttl": "1m"}}}}"#, "operation_overrides.a.cache", "cache"),
     ];
     for (text, path, capability) in cases {

@@ -5,6 +5,7 @@
 
 pub mod breaker;
 pub mod cache;
+pub mod chaos;
 pub mod classify;
 pub mod clock;
 pub mod concurrency;

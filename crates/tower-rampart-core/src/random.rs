@@ -24,6 +24,11 @@ impl SplitMix64 {
         Self(seed)
     }
 
+    /// The generator of this seed after so many numbers.
+    pub(crate) const fn skipping(seed: u64, numbers: u64) -> Self {
+        Self(seed.wrapping_add(numbers.wrapping_mul(STEP)))
+    }
+
     pub(crate) const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
         mix(self.0)

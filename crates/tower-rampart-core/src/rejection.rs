@@ -1,77 +1,19 @@
 //! A refusal as data: who refused, why, and how long to wait. The error enum that carries it to callers is `tower_rampart::Error`.
 
 mod guards;
+mod injected;
+mod stage;
 mod wording;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-pub use self::guards::{Shed, Throttled};
 use self::wording::{Counting, PerKey, Wait};
+pub use self::{
+    guards::{Shed, Throttled},
+    injected::Injected,
+    stage::Stage,
+};
 use crate::{Class, Verdict, breaker::State, rate::Unit};
-
-/// A stage of the pipeline, by its name in every JSON, metric and message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Stage {
-    /// The circuit breaker.
-    CircuitBreaker,
-    /// The retry stage.
-    Retry,
-    /// The rate limiter.
-    RateLimit,
-    /// The concurrency limiter.
-    Concurrency,
-    /// Attempt and total timeouts.
-    Timeout,
-    /// The fallback.
-    Fallback,
-    /// The response cache.
-    Cache,
-    /// The hedging stage.
-    Hedge,
-    /// Client throttling.
-    Throttle,
-    /// Shedding by priority.
-    Priority,
-}
-
-impl Stage {
-    /// All stages, in the order of their discriminants.
-    pub const ALL: [Self; 10] = [
-        Self::CircuitBreaker,
-        Self::Retry,
-        Self::RateLimit,
-        Self::Concurrency,
-        Self::Timeout,
-        Self::Fallback,
-        Self::Cache,
-        Self::Hedge,
-        Self::Throttle,
-        Self::Priority,
-    ];
-
-    /// The name used in JSON, metrics and messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::CircuitBreaker => "circuit_breaker",
-            Self::Retry => "retry",
-            Self::RateLimit => "rate_limit",
-            Self::Concurrency => "concurrency",
-            Self::Timeout => "timeout",
-            Self::Fallback => "fallback",
-            Self::Cache => "cache",
-            Self::Hedge => "hedge",
-            Self::Throttle => "throttle",
-            Self::Priority => "priority",
-        }
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// The name of an operation; cloning it allocates nothing.
 pub type Name = Arc<str>;
@@ -101,6 +43,9 @@ pub enum Rejection {
     /// More important calls need the room that is left.
     #[error(transparent)]
     Shed(Shed),
+    /// A fault was injected on purpose.
+    #[error(transparent)]
+    Injected(Injected),
 }
 
 /// The circuit breaker admits no call now.
@@ -283,6 +228,7 @@ impl Rejection {
             Self::NoEnabledTargets(it) => &it.operation,
             Self::Throttled(it) => &it.operation,
             Self::Shed(it) => &it.operation,
+            Self::Injected(it) => &it.operation,
         }
     }
 
@@ -296,6 +242,7 @@ impl Rejection {
             Self::NoEnabledTargets(_) => Stage::Fallback,
             Self::Throttled(_) => Stage::Throttle,
             Self::Shed(_) => Stage::Priority,
+            Self::Injected(_) => Stage::Chaos,
         }
     }
 
@@ -305,18 +252,20 @@ impl Rejection {
             Self::CircuitOpen(it) => it.retry_after,
             Self::RateLimited(it) => it.retry_after,
             Self::Overloaded(it) => it.retry_after,
-            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) | Self::Shed(_) => None,
+            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) | Self::Shed(_) | Self::Injected(_) => {
+                None
+            }
         }
     }
 
     /// What the stages further out make of this.
     ///
-    /// A timeout is a failure of what is behind; every other refusal is this suite's own and [`Class::Ignored`]. A refused
+    /// A timeout is a failure of what is behind, and so is an injected fault, which stands for one; every other refusal is this suite's own and [`Class::Ignored`]. A refused
     /// rate limit asks to be retried when the tokens are there (the retry ladder may wait for it), an open circuit does not.
     /// All of them may fall back.
     pub const fn verdict(&self) -> Verdict {
         match self {
-            Self::Timeout(_) => Verdict::new(Class::Transient),
+            Self::Timeout(_) | Self::Injected(_) => Verdict::new(Class::Transient),
             Self::RateLimited(it) => {
                 let verdict = Verdict::new(Class::Ignored).with_fallback(true).not_processed();
                 match it.retry_after {

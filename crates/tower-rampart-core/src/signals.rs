@@ -63,6 +63,8 @@ pub struct Signals {
     pub health_score: f64,
     /// `1 - health_score`.
     pub pressure: f64,
+    /// Whether faults and latency are injected on purpose now: what is seen here is then not the service's alone.
+    pub is_chaotic: bool,
 }
 
 /// Whether a call would be admitted now.
@@ -130,6 +132,7 @@ impl From<&OperationSnapshot> for Signals {
             is_healthy: parts.iter().flatten().all(|health| *health > 0.0),
             health_score,
             pressure: 1.0 - health_score,
+            is_chaotic: it.chaos.is_some_and(|chaos| chaos.enabled),
         }
     }
 }

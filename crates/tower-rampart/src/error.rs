@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use tower_rampart_core::{
     Rejection, Stage,
-    rejection::{CircuitOpen, Name, NoEnabledTargets, Overloaded, RateLimited, Shed, Throttled, TimedOut},
+    rejection::{CircuitOpen, Injected, Name, NoEnabledTargets, Overloaded, RateLimited, Shed, Throttled, TimedOut},
 };
 
 /// A boxed error, as Tower's own middleware uses it.
@@ -36,6 +36,8 @@ pub enum Error<E> {
     Throttled(Throttled),
     /// More important calls need the room that is left.
     Shed(Shed),
+    /// A fault was injected on purpose.
+    Injected(Injected),
     /// The fallback failed as well.
     FallbackFailed(FallbackFailed<E>),
     /// The inner service failed.
@@ -69,7 +71,12 @@ impl<E> Error<E> {
             Self::RateLimited(it) => it.retry_after,
             Self::Overloaded(it) => it.retry_after,
             Self::FallbackFailed(it) => it.error.retry_after(),
-            Self::Timeout(_) | Self::NoEnabledTargets(_) | Self::Throttled(_) | Self::Shed(_) | Self::Inner(_) => None,
+            Self::Timeout(_)
+            | Self::NoEnabledTargets(_)
+            | Self::Throttled(_)
+            | Self::Shed(_)
+            | Self::Injected(_)
+            | Self::Inner(_) => None,
         }
     }
 
@@ -83,6 +90,7 @@ impl<E> Error<E> {
             Self::NoEnabledTargets(it) => Some(&it.operation),
             Self::Throttled(it) => Some(&it.operation),
             Self::Shed(it) => Some(&it.operation),
+            Self::Injected(it) => Some(&it.operation),
             Self::FallbackFailed(it) => Some(&it.operation),
             Self::Inner(_) => None,
         }
@@ -98,6 +106,7 @@ impl<E> Error<E> {
             Self::NoEnabledTargets(_) | Self::FallbackFailed(_) => Some(Stage::Fallback),
             Self::Throttled(_) => Some(Stage::Throttle),
             Self::Shed(_) => Some(Stage::Priority),
+            Self::Injected(_) => Some(Stage::Chaos),
             Self::Inner(_) => None,
         }
     }
@@ -112,6 +121,7 @@ impl<E> Error<E> {
             Self::NoEnabledTargets(it) => it.clone().into(),
             Self::Throttled(it) => it.clone().into(),
             Self::Shed(it) => it.clone().into(),
+            Self::Injected(it) => it.clone().into(),
             Self::FallbackFailed(_) | Self::Inner(_) => return None,
         })
     }
@@ -146,6 +156,11 @@ impl<E> Error<E> {
         matches!(self, Self::Timeout(_))
     }
 
+    /// Whether a fault was injected on purpose.
+    pub fn is_injected(&self) -> bool {
+        matches!(self, Self::Injected(_))
+    }
+
     /// The inner service's own error.
     pub fn inner(&self) -> Option<&E> {
         match self {
@@ -177,6 +192,7 @@ impl<E> From<Rejection> for Error<E> {
             Rejection::NoEnabledTargets(it) => Self::NoEnabledTargets(it),
             Rejection::Throttled(it) => Self::Throttled(it),
             Rejection::Shed(it) => Self::Shed(it),
+            Rejection::Injected(it) => Self::Injected(it),
             // `Rejection` is non-exhaustive only for other crates' sake: this arm is for variants that a newer core would add.
             other => Self::NoEnabledTargets(NoEnabledTargets::new(other.operation().into())),
         }
@@ -191,6 +207,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 return write!(f, "`{}` timed out after {:?} ({})", it.operation, it.limit, it.kind.as_str());
             }
             Self::NoEnabledTargets(it) => return write!(f, "`{}` has no enabled fallback", it.operation),
+            Self::Injected(it) => return it.fmt(f),
             Self::FallbackFailed(it) => return write!(f, "fallback of `{}` failed: {}", it.operation, it.error),
             Self::Throttled(it) => return write!(f, "`{}` refused by throttle ({} %)", it.operation, it.percent),
             Self::Shed(it) => return write!(f, "`{}` refused by priority ({})", it.operation, it.priority),
@@ -216,6 +233,7 @@ impl<E: StdError + 'static> StdError for Error<E> {
             Self::NoEnabledTargets(it) => it,
             Self::Throttled(it) => it,
             Self::Shed(it) => it,
+            Self::Injected(it) => it,
             Self::FallbackFailed(it) => match &it.original {
                 Some(original) => &**original,
                 None => &*it.error,

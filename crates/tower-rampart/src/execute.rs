@@ -18,7 +18,7 @@ use crate::{
     fallback::NoFallback,
     pipeline::{
         BuildError, Custom, Judge, Machines, NoReport, OperationHandle, Preflight, ResilienceLayer, Shared,
-        future::ResponseFuture,
+        future::ResponseFuture, possible,
     },
     registry::Registry,
     reload::{Origin, Owner},
@@ -124,6 +124,7 @@ impl Resilience {
         host: Capabilities,
         origin: Origin,
     ) -> Result<Self, BuildError> {
+        let host = possible(host);
         config.check(&host)?;
         let names = config.operation_names().into_iter().map(Arc::from).collect::<Vec<Arc<str>>>();
         let owner = Owner::new(config, registry.clone(), host, origin);

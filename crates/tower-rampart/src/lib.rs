@@ -24,7 +24,7 @@
 //! | the configuration replaced while calls flow | [`reload`] |
 //! | the numbers | [`Registry`] |
 //!
-//! Each layer is a feature; all are on by default but `http` and `watch`. Nothing on the call path allocates, boxes a future, locks
+//! Each layer is a feature; all are on by default but `chaos`, `http` and `watch`. Nothing on the call path allocates, boxes a future, locks
 //! asynchronously or spawns a task.
 
 #[cfg(feature = "adaptive-concurrency")]
@@ -35,6 +35,8 @@ pub mod axum;
 pub mod breaker;
 #[cfg(feature = "cache")]
 pub mod cache;
+#[cfg(feature = "chaos")]
+pub mod chaos;
 pub mod classify;
 pub mod clock;
 mod clone_request;
@@ -73,6 +75,7 @@ pub mod timeout;
     feature = "concurrency",
     feature = "timeout",
     feature = "cache",
+    feature = "chaos",
     feature = "hedge"
 ))]
 mod timer;
@@ -85,6 +88,8 @@ pub use adaptive_concurrency::AdaptiveConcurrencyLayer;
 pub use breaker::CircuitBreakerLayer;
 #[cfg(feature = "cache")]
 pub use cache::CacheLayer;
+#[cfg(feature = "chaos")]
+pub use chaos::ChaosLayer;
 pub use clone_request::{CloneRequest, Cloned, NotCloned};
 #[cfg(feature = "concurrency")]
 pub use concurrency::ConcurrencyLimitLayer;
@@ -109,7 +114,7 @@ pub use throttle::ThrottleLayer;
 #[cfg(feature = "timeout")]
 pub use timeout::TimeoutLayer;
 #[cfg(feature = "pipeline")]
-pub use tower_rampart_config::{OperationConfig, Preset, ResilienceConfig, Strategy};
+pub use tower_rampart_config::{Capabilities, Capability, OperationConfig, Preset, ResilienceConfig, Strategy};
 pub use tower_rampart_core::{
     Class, ClassKind, Classify, Code, InvalidConfig, Outcome, ProviderClass, Rejection, RequestInfo, Stage, Timestamp,
     TokenEstimate, Verdict, rejection, shadow,

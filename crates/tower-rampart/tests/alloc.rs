@@ -157,6 +157,8 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
     .await;
     let hedging = r#"{"hedge": {"percentile": 95}}"#;
     count(table, "every stage, hedged", every_stage(hedging).build().unwrap().layer(plain()), answered).await;
+    #[cfg(feature = "chaos")]
+    spared(table).await;
     // The timers are made here, because the inner service does not answer at once.
     let pending = tower::service_fn(|request: u64| async move {
         tokio::task::yield_now().await;
@@ -189,6 +191,17 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
         answered,
     )
     .await;
+}
+
+/// Chaos that strikes nobody; what is struck waits in a box.
+#[cfg(feature = "chaos")]
+async fn spared(table: &mut Vec<(&'static str, u64)>) {
+    let layer = tower_rampart::ChaosLayer::new(tower_rampart::chaos::Config::default()).unwrap();
+    count(table, "chaos, spared", layer.layer(inner()), answered).await;
+    let off = every_stage(r#"{"chaos": {"enabled": false, "fault_rate": 1}}"#).build().unwrap();
+    count(table, "every stage, chaos off", off.layer(plain()), answered).await;
+    let spared = every_stage(r#"{"chaos": {"enabled": true}}"#).serving([Capability::Chaos]).build().unwrap();
+    count(table, "every stage, chaos, spared", spared.layer(plain()), answered).await;
 }
 
 /// The key of every call, which is cloned for each.

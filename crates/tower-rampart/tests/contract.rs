@@ -74,6 +74,14 @@ contract!(
     pipelines::pipeline_with_priority,
 );
 
+#[cfg(feature = "chaos")]
+contract!(
+    chaotic::chaos_that_is_late,
+    chaotic::pipeline_with_chaos,
+    chaotic::pipeline_with_chaos_by_attempt,
+    chaotic::pipeline_with_chaos_that_hedges,
+);
+
 #[cfg(feature = "http")]
 contract!(
     clients::http_client_by_head,

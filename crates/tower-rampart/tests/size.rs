@@ -42,6 +42,12 @@ fn the_pipelines_future_keeps_its_budget() {
         ("cache", added(&CacheLayer::new(cache::Config::default(), |request: &u64| Some(*request)).unwrap())),
         ("pipeline", added(&ResilienceLayer::from_preset("production").unwrap())),
     ];
+    #[cfg(feature = "chaos")]
+    println!(
+        "{:>16} {:>5}",
+        "chaos",
+        added(&tower_rampart::ChaosLayer::new(tower_rampart::chaos::Config::default()).unwrap())
+    );
     println!("bytes that a layer's future adds to the inner future");
     for (layer, bytes) in table {
         println!("{layer:>16} {bytes:>5}");

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::json;
-use tower_rampart::Resilience;
+use tower_rampart::{Capabilities, Capability, Registry, Resilience, ResilienceConfig, reload::ChangeBy};
 use tower_rampart_tests::shop::{Behind, READER, Shop, WRITER, keyed};
 
 use crate::page::{Hindrance, Page};
@@ -42,6 +42,26 @@ async fn circuit_that_opens_under_traffic_is_seen_within_two_seconds() {
     let told = page.browser.run("return [document.querySelector('#announcer').textContent, document.title]", json!([]));
     assert_eq!(told.await, json!(["payments is open", "(1 open) rampart"]));
     page.state("catalog", "closed").await;
+    assert_eq!(page.browser.errors().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn chaos_is_said_to_be_on_as_long_as_it_is() {
+    let document = r#"{"preset": "simple", "operation_overrides": {"payments": {"chaos": {"latency": "1ms", "latency_rate": 1}}}}"#;
+    let host = Capabilities::function().without(Capability::Fallback).with(Capability::Chaos);
+    let config = ResilienceConfig::from_json(document).unwrap();
+    let resilience = Resilience::for_host(config, &Registry::new(), host).unwrap();
+    let shop = Shop::open(&resilience, &keyed(), &["payments", "catalog"], 0);
+    shop.call("payments").await;
+    let page = Page::open(&shop, READER).await;
+    page.says("#headline", "Chaos is on").await;
+    page.says("#verdict-note", "Chaos is on in payments: latency and faults may be injected on purpose").await;
+    page.browser.keep("chaos").await;
+    page.unfold("payments").await;
+    page.says("tr.detail", "on; injected 0 faults, 1 times latency").await;
+    resilience.reload_json(r#"{"preset": "simple"}"#, &ChangeBy::code("test")).unwrap();
+    page.says("#headline", "circuits are closed").await;
+    assert!(!page.text("#verdict-note").await.contains("Chaos"));
     assert_eq!(page.browser.errors().await, Vec::<String>::new());
 }
 

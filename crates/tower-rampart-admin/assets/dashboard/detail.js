@@ -108,6 +108,7 @@ export function detail(name) {
       fact("Timeouts", listed(metrics.timeouts));
       fact("Retries", `${number(metrics.retry_attempts)} attempts beyond the first; gave up: ${listed(metrics.retry_stops)}`);
       fact("Answered by a fallback", number(metrics.fallbacks));
+      if (metrics.chaos) fact("Chaos", `${metrics.chaos.enabled ? "on" : "off"}; injected ${number(metrics.chaos.faults)} faults, ${number(metrics.chaos.latencies)} times latency`);
       fact("Slowest", millis(metrics.latency.max_ms));
       stageFacts(metrics).forEach(([label, value]) => fact(label, value));
       keys.update(metrics.stages.by_key);

@@ -36,7 +36,7 @@ export function start() {
     const refusing = worst.filter((it) => severity(it.state) < 2);
     const all = names();
     const total = all.filter((name) => stateOf(known(name)) !== "none").length;
-    const level = refusing.length > 0 ? "bad" : worst.length > 0 || waiting() > 0 ? "warn" : "good";
+    const level = refusing.length > 0 ? "bad" : worst.length > 0 || waiting() > 0 || chaotic().length > 0 ? "warn" : "good";
     text.dataset.level = level;
     icon.dataset.state = { bad: "open", warn: "half_open", good: "closed" }[level];
     say(headline, sentence(refusing.length, worst.length, total, all.length));
@@ -77,12 +77,18 @@ function waiting() {
   return state.alerts?.alerts.filter((it) => it.status === "active" && !it.acknowledged && it.level !== "info").length ?? 0;
 }
 
+/** Those into whose calls latency and faults are injected on purpose: what is seen of them is not the service's alone. */
+function chaotic() {
+  return Object.entries(state.health.operations).filter(([, it]) => it.is_chaotic).map(([name]) => name);
+}
+
 const are = (count) => (count === 1 ? "1 circuit is" : `${count} circuits are`);
 
 function sentence(refusing, unwellCount, total, operations) {
   if (refusing > 0) return `${are(refusing)} open`;
   if (unwellCount > 0) return `${are(unwellCount)} not quite closed`;
   if (waiting() > 0) return "Alerts to look at";
+  if (chaotic().length > 0) return "Chaos is on";
   if (operations === 0) return "No operation yet";
   return total === 0 ? "No circuit is on" : total === 1 ? "The circuit is closed" : `All ${total} circuits are closed`;
 }
@@ -92,6 +98,8 @@ function remarks(worst, operations) {
   const count = (of) => worst.filter((it) => it.state === of).length;
   if (count("half_open") > 0) parts.push(`${count("half_open")} half-open: probing`);
   if (count("forced_open") + count("forced_closed") > 0) parts.push(`${count("forced_open") + count("forced_closed")} forced by an operator`);
+  const struck = chaotic();
+  if (struck.length > 0) parts.push(`Chaos is on in ${short(struck[0])}${struck.length > 1 ? ` and ${struck.length - 1} more` : ""}: latency and faults may be injected on purpose`);
   if (waiting() > 0) parts.push(`${waiting()} ${waiting() === 1 ? "alert" : "alerts"} nobody acknowledged`);
   if (operations === 0) parts.push("An operation appears here with its first call, or once the configuration names it");
   else parts.push(`${operations} ${operations === 1 ? "operation" : "operations"}`);

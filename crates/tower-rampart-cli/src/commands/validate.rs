@@ -10,7 +10,9 @@ use std::{
 use clap::{Args as Arguments, ValueEnum};
 use serde::Serialize;
 use tower_rampart::clock;
-use tower_rampart_config::{Capabilities, Limits, Lint, LintInput, ResilienceConfig, ValidationResult, lint, validate};
+use tower_rampart_config::{
+    Capabilities, Capability, Limits, Lint, LintInput, ResilienceConfig, ValidationResult, lint, validate,
+};
 
 use super::output::{self, Paint};
 use crate::{failure::Failure, serve::document};
@@ -40,6 +42,9 @@ pub(crate) struct ValidateOptions {
     /// What the document is for: it may only ask for what that can do.
     #[arg(long, value_enum, default_value_t = Host::Http)]
     host: Host,
+    /// Take it for a host that serves the section `chaos`, as `rampart serve --allow-chaos` does.
+    #[arg(long)]
+    allow_chaos: bool,
     /// Say as well what is valid and cannot work, with the arithmetic.
     #[arg(long)]
     lint: bool,
@@ -94,7 +99,9 @@ pub(crate) fn run(options: &ValidateOptions, json: bool) -> Result<ExitCode, Fai
     }
     let text = read(&options.file)?;
     let operations: Option<Vec<&str>> = options.operations.as_ref().map(|it| it.iter().map(String::as_str).collect());
-    let result = validate(&text, Limits::text(), &options.host.capabilities(), operations.as_deref()).at(clock::wall());
+    let host = options.host.capabilities();
+    let host = if options.allow_chaos { host.with(Capability::Chaos) } else { host };
+    let result = validate(&text, Limits::text(), &host, operations.as_deref()).at(clock::wall());
     let input = LintInput { calls_per_second: options.calls_per_second, replicas: options.replicas };
     // A document that is not valid is no configuration, so there is nothing to look at.
     let config = if options.lint { ResilienceConfig::from_json(&text).ok() } else { None };

@@ -21,39 +21,44 @@ pub(crate) fn capabilities() -> Capabilities {
     own.into_iter().fold(http::capabilities(), Capabilities::with)
 }
 
+/// The same, with chaos where whoever starts the program allows it: who may only change its configuration cannot break it on purpose.
+pub(crate) fn capabilities_with_chaos(is_allowed: bool) -> Capabilities {
+    if is_allowed { capabilities().with(Capability::Chaos) } else { capabilities() }
+}
+
 /// The configuration of a preset.
 ///
 /// # Errors
 /// Names the presets there are.
-pub(crate) fn of_preset(name: &str) -> Result<ResilienceConfig, Failure> {
-    servable(ResilienceConfig::named(name)).map_err(|error| refusal(&error, "--preset"))
+pub(crate) fn of_preset(name: &str, host: Capabilities) -> Result<ResilienceConfig, Failure> {
+    servable(ResilienceConfig::named(name), host).map_err(|error| refusal(&error, "--preset"))
 }
 
 /// The configuration of a file.
 ///
 /// # Errors
 /// Says all that is wrong with it, each in one line.
-pub(crate) fn of_file(path: &Path) -> Result<ResilienceConfig, Failure> {
-    of_reader(File::open(path), &path.display().to_string())
+pub(crate) fn of_file(path: &Path, host: Capabilities) -> Result<ResilienceConfig, Failure> {
+    of_reader(File::open(path), &path.display().to_string(), host)
 }
 
 /// The configuration of a document on standard input.
 ///
 /// # Errors
 /// Says all that is wrong with it, each in one line.
-pub(crate) fn of_standard_input() -> Result<ResilienceConfig, Failure> {
-    of_reader(Ok(stdin().lock()), "standard input")
+pub(crate) fn of_standard_input(host: Capabilities) -> Result<ResilienceConfig, Failure> {
+    of_reader(Ok(stdin().lock()), "standard input", host)
 }
 
 /// The configuration of a file, of standard input (`-`) or of a preset, `simple` without any.
 ///
 /// # Errors
 /// Says all that is wrong with it, each in one line.
-pub(crate) fn load(preset: Option<&str>, file: Option<&Path>) -> Result<ResilienceConfig, Failure> {
+pub(crate) fn load(preset: Option<&str>, file: Option<&Path>, host: Capabilities) -> Result<ResilienceConfig, Failure> {
     match file {
-        Some(path) if path == Path::new("-") => of_standard_input(),
-        Some(path) => of_file(path),
-        None => of_preset(preset.unwrap_or(Preset::Simple.as_str())),
+        Some(path) if path == Path::new("-") => of_standard_input(host),
+        Some(path) => of_file(path, host),
+        None => of_preset(preset.unwrap_or(Preset::Simple.as_str()), host),
     }
 }
 
@@ -61,21 +66,28 @@ pub(crate) fn load(preset: Option<&str>, file: Option<&Path>) -> Result<Resilien
 ///
 /// # Errors
 /// Says all that is wrong with it, each in one line that names the variable.
-pub(crate) fn of_environment() -> Result<Loaded, Failure> {
-    let loaded = Loaded::from_env().and_then(|loaded| loaded.config.check(&capabilities()).map(|()| loaded));
+pub(crate) fn of_environment(host: Capabilities) -> Result<Loaded, Failure> {
+    let loaded = Loaded::from_env().and_then(|loaded| loaded.config.check(&host).map(|()| loaded));
     loaded.map_err(|error| refusal(&error, "the environment"))
 }
 
-fn of_reader(reader: std::io::Result<impl Read>, origin: &str) -> Result<ResilienceConfig, Failure> {
+fn of_reader(
+    reader: std::io::Result<impl Read>,
+    origin: &str,
+    host: Capabilities,
+) -> Result<ResilienceConfig, Failure> {
     let mut text = String::new();
     let read = reader.and_then(|it| it.take(MAX_BYTES).read_to_string(&mut text));
     read.map_err(|error| Failure::new(format!("cannot read {origin}: {error}")))?;
-    servable(ResilienceConfig::from_file_text(&text)).map_err(|error| refusal(&error, origin))
+    servable(ResilienceConfig::from_file_text(&text), host).map_err(|error| refusal(&error, origin))
 }
 
-fn servable(config: Result<ResilienceConfig, ConfigError>) -> Result<ResilienceConfig, ConfigError> {
+fn servable(
+    config: Result<ResilienceConfig, ConfigError>,
+    host: Capabilities,
+) -> Result<ResilienceConfig, ConfigError> {
     let config = config?;
-    config.check(&capabilities())?;
+    config.check(&host)?;
     Ok(config)
 }
 

@@ -50,7 +50,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A configuration that is not valid, an address that cannot be had, an upstream that cannot be resolved, a certificate that is of no use.
 pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure> {
     log::init(json);
-    let source = Source::open(options.preset.as_deref(), options.config.as_deref())?;
+    let host = document::capabilities_with_chaos(options.allow_chaos);
+    let source = Source::open(options.preset.as_deref(), options.config.as_deref(), host)?;
     let plan = Plan {
         resilience: source.resilience().clone(),
         upstream: options.upstream.clone(),
@@ -74,6 +75,9 @@ pub(crate) async fn run(options: ServeOptions, json: bool) -> Result<(), Failure
     running.follow(source, hangup);
     running.follow_certificate(shutdown::listen(SignalKind::hangup())?);
     running.follow_keys(shutdown::listen(SignalKind::hangup())?);
+    if options.allow_chaos {
+        tracing::warn!("--allow-chaos: whoever may change the configuration can add latency and faults on purpose");
+    }
     if !running.admin_address().ip().is_loopback() {
         tracing::warn!("keys and answers of the admin address cross the network as they are: put TLS in front of it");
     }

@@ -16,7 +16,6 @@ use tower_rampart_config::{ConfigError, Route, RouteMatch, Violation, ViolationC
 use tower_rampart_core::rejection::Name;
 
 use super::{
-    document::capabilities,
     explanation::Kept,
     standby::{FixedAnswer, Protected, Standbys},
     target::Target,
@@ -215,7 +214,7 @@ impl Builder<'_> {
     }
 
     fn stages(&self, name: &str) -> PresetBuilder {
-        self.next.pipeline().operation(name).capabilities(capabilities())
+        self.next.pipeline().operation(name).capabilities(self.next.capabilities())
     }
 }
 

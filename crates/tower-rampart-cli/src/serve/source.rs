@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::Signal;
 use tower_rampart::{
-    Registry, Resilience, ResilienceConfig,
+    Capabilities, Registry, Resilience, ResilienceConfig,
     reload::{ChangeBy, ReloadError},
 };
 
-use super::document::{self, capabilities};
+use super::document;
 use crate::failure::Failure;
 
 /// Where the configuration comes from.
@@ -28,26 +28,26 @@ impl Source {
     ///
     /// # Errors
     /// Says all that is wrong with it, each in one line.
-    pub(crate) fn open(preset: Option<&str>, file: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn open(preset: Option<&str>, file: Option<&Path>, host: Capabilities) -> Result<Self, Failure> {
         match (file, preset) {
             (Some(path), _) if path == Path::new("-") => {
-                Self::of(document::of_standard_input()?, None, "standard input".to_owned())
+                Self::of(document::of_standard_input(host)?, None, "standard input".to_owned(), host)
             }
-            (Some(path), _) => Self::of(document::of_file(path)?, Some(path), path.display().to_string()),
-            (None, Some(name)) => Self::of(document::of_preset(name)?, None, format!("--preset {name}")),
-            (None, None) => Self::environment(),
+            (Some(path), _) => Self::of(document::of_file(path, host)?, Some(path), path.display().to_string(), host),
+            (None, Some(name)) => Self::of(document::of_preset(name, host)?, None, format!("--preset {name}"), host),
+            (None, None) => Self::environment(host),
         }
     }
 
-    fn of(config: ResilienceConfig, file: Option<&Path>, origin: String) -> Result<Self, Failure> {
-        let resilience = Resilience::for_host(config, &Registry::new(), capabilities())
-            .map_err(|error| Failure::new(error.to_string()))?;
+    fn of(config: ResilienceConfig, file: Option<&Path>, origin: String, host: Capabilities) -> Result<Self, Failure> {
+        let resilience =
+            Resilience::for_host(config, &Registry::new(), host).map_err(|error| Failure::new(error.to_string()))?;
         Ok(Self { resilience, file: file.map(Path::to_owned), origin, warnings: Vec::new() })
     }
 
-    fn environment() -> Result<Self, Failure> {
-        let loaded = document::of_environment()?;
-        let resilience = Resilience::from_env_for_host(&Registry::new(), capabilities())
+    fn environment(host: Capabilities) -> Result<Self, Failure> {
+        let loaded = document::of_environment(host)?;
+        let resilience = Resilience::from_env_for_host(&Registry::new(), host)
             .map_err(|error| Failure::lines(error.to_string().lines().map(str::to_owned).collect()))?;
         let warnings = loaded.warnings;
         let origin = match (&loaded.file, &loaded.recommendation) {

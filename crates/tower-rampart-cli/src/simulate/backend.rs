@@ -32,7 +32,10 @@ use super::{
 pub(crate) struct Play {
     line: u64,
     script: Rc<Script>,
+    /// Attempts that were begun, whether or not they reached the service: chaos may hold them up.
     attempts: Cell<u32>,
+    /// The last of them that did.
+    reached: Cell<u32>,
     /// Copies of the last attempt beside the first, and of all attempts.
     copies: Cell<u32>,
     hedges: Cell<u32>,
@@ -55,6 +58,7 @@ impl Play {
             line,
             script,
             attempts: Cell::new(0),
+            reached: Cell::new(0),
             copies: Cell::new(0),
             hedges: Cell::new(0),
             running: Cell::new(0),
@@ -125,6 +129,10 @@ impl CloneRequest<Request> for Stamping {
 
     fn stamp(&self, request: &mut Request, attempt: u32, _time_left: impl FnOnce() -> Option<Duration>) {
         request.attempt = attempt;
+        let play = &request.play;
+        if play.attempts.replace(attempt) != attempt {
+            play.met.set(None);
+        }
     }
 }
 
@@ -161,22 +169,19 @@ impl Service<Request> for Backend {
     }
 
     fn call(&mut self, Request { play, attempt }: Request) -> Attempt {
-        let index = play.attempts.get();
-        let is_copy = attempt == index && index > 0;
-        if is_copy {
+        let before = play.reached.replace(attempt);
+        if attempt == before {
             play.copies.set(play.copies.get() + 1);
             play.hedges.set(play.hedges.get() + 1);
         } else {
-            if index > 0 {
+            if before > 0 {
                 play.waits.borrow_mut().push(clock::now().since(play.ended.get()));
             }
-            play.attempts.set(index + 1);
             play.copies.set(0);
-            play.met.set(None);
         }
-        let (word, of_attempt) = play.script.attempt(play.attempts.get() as usize - 1);
-        let of_copy = is_copy.then(|| play.script.hedge(play.copies.get() as usize)).flatten();
-        let number = play.attempts.get() - 1 + play.hedges.get();
+        let (word, of_attempt) = play.script.attempt(attempt as usize - 1);
+        let of_copy = (attempt == before).then(|| play.script.hedge(play.copies.get() as usize)).flatten();
+        let number = attempt - 1 + play.hedges.get();
         let drawn = self.bimodal.map(|it| it.latency(self.seed, play.line, number));
         let latency = drawn.or(of_copy).or(of_attempt).or_else(|| self.servers.latency()).unwrap_or_default();
         let is_hung = word == Word::Timeout;

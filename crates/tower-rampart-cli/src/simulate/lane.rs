@@ -9,7 +9,7 @@ use tower_rampart::{
     cache::ByKey,
     pipeline::{CacheUse, Custom, ResilienceService, WithCache},
 };
-use tower_rampart_config::{ConfigError, Limits, Presets};
+use tower_rampart_config::{Capabilities, ConfigError, Limits, Presets};
 
 use super::{
     backend::{Backend, ByWord, LastReport, Play, Refusal, Reply, Request, Stamping, Standby},
@@ -20,7 +20,12 @@ use super::{
     trace::Script,
     word::Word,
 };
-use crate::{failure::Failure, serve::document::capabilities};
+use crate::{failure::Failure, serve::document};
+
+/// What a replay can do for a document: what the gateway can, and what hurts nobody here.
+pub(crate) fn capabilities() -> Capabilities {
+    document::capabilities_with_chaos(true)
+}
 
 /// By which answers are kept: what the trace says of the call.
 type Key = fn(&Request) -> Option<Box<str>>;
@@ -203,9 +208,12 @@ impl Lane {
         };
         let met = live.play.met();
         let is_kept = matches!(report.cache, Some(CacheUse::Hit | CacheUse::Coalesced));
-        let result = match met {
-            None if is_kept => Word::Ok.as_str(),
-            Some(word) if report.rejected_by.is_none() => word.as_str(),
+        // An attempt that met nothing was held up by chaos until its time was over.
+        let met = met.or((report.attempts > 0 && !is_kept).then_some(Word::Timeout));
+        let result = match (met, report.rejected_by) {
+            (None, None) if is_kept => Word::Ok.as_str(),
+            (_, Some(Stage::Chaos)) => Word::Transient.as_str(),
+            (Some(word), None) => word.as_str(),
             _ => "rejected",
         };
         let cut = (met == Some(Word::Timeout)).then_some("timeout");

@@ -40,7 +40,7 @@ pub(crate) fn run(options: &SimulateOptions) -> Result<(), Failure> {
     if standard_input.iter().filter(|it| **it == Some(Path::new("-"))).count() > 1 {
         return Err(Failure::new("standard input can be read only once"));
     }
-    let mut configs = vec![document::load(options.preset.as_deref(), options.config.as_deref())?];
+    let mut configs = vec![document::load(options.preset.as_deref(), options.config.as_deref(), lane::capabilities())?];
     let mut names = vec![match (&options.preset, &options.config) {
         (Some(preset), _) => format!("preset:{preset}"),
         (None, Some(file)) => file.display().to_string(),
@@ -48,7 +48,7 @@ pub(crate) fn run(options: &SimulateOptions) -> Result<(), Failure> {
     }];
     if let Some(other) = &options.compare {
         let preset = other.strip_prefix("preset:");
-        configs.push(document::load(preset, preset.is_none().then_some(Path::new(other)))?);
+        configs.push(document::load(preset, preset.is_none().then_some(Path::new(other)), lane::capabilities())?);
         names.push(other.clone());
     }
     let trace = Reader::new(open(&options.trace)?, shown(&options.trace));

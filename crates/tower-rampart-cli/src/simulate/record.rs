@@ -73,6 +73,11 @@ struct Totals {
     /// What stages in shadow would have refused and let wait.
     would_refuse: u64,
     would_queue: u64,
+    /// Attempts that chaos held up, and that it let fail.
+    #[serde(skip_serializing_if = "is_zero")]
+    injected_latencies: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    injected_faults: u64,
 }
 
 impl Observed {
@@ -111,6 +116,8 @@ impl Totals {
             opens,
             would_refuse: counted.would_refuse.iter().map(|(_, count)| count).sum(),
             would_queue: counted.would_queue.iter().map(|(_, count)| count).sum(),
+            injected_latencies: counted.chaos.map_or(0, |it| it.counts.latencies),
+            injected_faults: counted.chaos.map_or(0, |it| it.counts.faults),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp,
     cache::CacheSnapshot,
+    chaos,
     clock::nanos,
     hedge::Counts,
     priority::Priority,
@@ -127,6 +128,7 @@ pub(super) struct Totals {
     pub(super) shed: [u64; PRIORITIES],
     pub(super) would_refuse: [u64; STAGES],
     pub(super) would_queue: [u64; STAGES],
+    pub(super) chaos: chaos::Counts,
 }
 
 /// Reads a time that is kept plus one, so that zero can mean never.
@@ -345,6 +347,7 @@ impl Totals {
             shed: each(&self.shed, &baseline.shed),
             would_refuse: each(&self.would_refuse, &baseline.would_refuse),
             would_queue: each(&self.would_queue, &baseline.would_queue),
+            chaos: self.chaos.since(&baseline.chaos),
         }
     }
 }

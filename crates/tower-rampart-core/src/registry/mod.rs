@@ -31,7 +31,7 @@ use std::{
 pub use self::{
     operation::Operation,
     parts::{ConcurrencySnapshot, RateSnapshot},
-    snapshot::{HedgeSnapshot, LatencySnapshot, OperationSnapshot, Snapshot},
+    snapshot::{ChaosSnapshot, HedgeSnapshot, LatencySnapshot, OperationSnapshot, Snapshot},
 };
 use crate::{
     Timestamp,

@@ -18,6 +18,7 @@ use crate::{
     ClassKind, Outcome, ProviderClass, Rejection, Stage, Timestamp,
     breaker::{self, Breaker},
     cache,
+    chaos::Chaos,
     concurrency::Limiter,
     event::{Event, EventKind},
     hedge::Hedging,
@@ -224,6 +225,11 @@ impl Operation {
         lock(&self.parts).throttle = Some(throttle);
     }
 
+    /// Shows this chaos, and what it counts, as the operation's. One for as long as the operation lives.
+    pub fn attach_chaos(&self, chaos: Arc<Chaos>) {
+        lock(&self.parts).chaos = Some(chaos);
+    }
+
     /// Says whether a stage keeps its state by key from now on. What is attached is then that of all keys without a place, and says nothing of a key.
     pub fn set_keyed(&self, stage: Stage, is_keyed: bool) {
         lock(&self.parts).set_keyed(stage, is_keyed);
@@ -296,8 +302,13 @@ impl Operation {
 
     /// What was counted since the operation came to be.
     pub(super) fn since_start(&self) -> (Totals, Latencies) {
-        let hedges = lock(&self.parts).hedging.as_ref().map_or_else(Default::default, |it| it.counts());
-        let totals = Totals { cache: self.cache.read(), hedges, ..self.counters.totals() };
+        let (hedging, chaos) = {
+            let parts = lock(&self.parts);
+            (parts.hedging.clone(), parts.chaos.clone())
+        };
+        let hedges = hedging.map_or_else(Default::default, |it| it.counts());
+        let chaos = chaos.map_or_else(Default::default, |it| it.counts());
+        let totals = Totals { cache: self.cache.read(), hedges, chaos, ..self.counters.totals() };
         (totals, self.latencies.read())
     }
 

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     Stage, Timestamp,
     breaker::{self, Breaker},
+    chaos::Chaos,
     concurrency::{Algorithm, Limiter},
     hedge::Hedging,
     keyed::KeyMap,
@@ -28,6 +29,7 @@ pub(crate) struct Parts {
     pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) hedging: Option<Arc<Hedging>>,
     pub(crate) throttle: Option<Arc<Throttle>>,
+    pub(crate) chaos: Option<Arc<Chaos>>,
     /// The stages whose state is kept by key, by their discriminants: what is here of them is that of all keys without a place.
     keyed: [bool; Stage::ALL.len()],
     /// The keys of the stages that ever kept their state by key, at most one map for each.
@@ -193,6 +195,11 @@ impl Parts {
             base_latency: it.base_latency(),
             queued: it.queued(),
         })
+    }
+
+    /// Whether faults and latency are injected on purpose now.
+    pub(crate) fn is_chaotic(&self) -> bool {
+        self.chaos.as_deref().is_some_and(|it| it.config().enabled)
     }
 
     /// How long an attempt may take now before a copy of it begins.

@@ -4,6 +4,7 @@
 //! Everything is read and printed when it is asked for; nothing is kept. Times are in seconds, printed from whole nanoseconds without
 //! going through a float, and the bounds of the histogram are powers of two nanoseconds, because at those the counts are exact.
 
+mod attempts;
 mod keys;
 
 use std::{
@@ -19,15 +20,13 @@ use super::{
     parts::{ConcurrencySnapshot, RateSnapshot},
 };
 use crate::{
-    Outcome, ProviderClass, Stage, Timestamp,
+    Outcome, Stage, Timestamp,
     breaker::State,
     cache::CacheSnapshot,
     clock::nanos,
     concurrency::Algorithm,
-    hedge,
     priority::Priority,
     rejection::{Name, TimeoutKind},
-    retry::StopReason,
     shadow::Stages,
     throttle::ThrottleSnapshot,
 };
@@ -58,6 +57,7 @@ struct Reading {
     shadow: Stages,
     throttle: Option<ThrottleSnapshot>,
     keys: Vec<keys::Keys>,
+    is_chaotic: bool,
 }
 
 /// What is printed about one circuit: an operation's, or a named breaker of its own.
@@ -86,6 +86,7 @@ impl Reading {
             shadow: parts.shadow,
             throttle: parts.read_throttle(now),
             keys: keys::Keys::of(&parts, now),
+            is_chaotic: parts.is_chaotic(),
         }
     }
 }
@@ -124,6 +125,7 @@ pub(super) fn encode(registry: &Registry, format: Format) -> String {
     text.calls(&readings);
     text.retries(&readings);
     text.hedges(&readings);
+    text.chaos(&readings);
     text.durations(&readings);
     text.circuits(&circuits);
     text.limits(&readings);
@@ -239,47 +241,6 @@ impl Encoder {
                 }
             }
         }
-    }
-
-    fn retries(&mut self, readings: &[Reading]) {
-        self.counter("rampart_attempts_total", "Attempts that reached the service behind.");
-        self.each(readings, "rampart_attempts_total", |it| Some(it.totals.attempts()));
-        self.counter("rampart_retries_total", "Attempts that retry made beyond the first of a call.");
-        self.each(readings, "rampart_retries_total", |it| Some(it.totals.retries));
-        self.counter("rampart_retry_stops_total", "Calls that retry gave up on, by reason.");
-        for it in readings {
-            for reason in StopReason::ALL {
-                let labels = [("operation", &*it.operation), ("reason", reason.as_str())];
-                self.sample("rampart_retry_stops_total", &labels, it.totals.stops[reason as usize]);
-            }
-        }
-        self.counter("rampart_provider_errors_total", "Errors that a model API answered attempts with, by class.");
-        for it in readings {
-            let happened =
-                ProviderClass::ALL.into_iter().map(|class| (class, it.totals.provider_errors[class as usize]));
-            for (class, count) in happened.filter(|(_, count)| *count > 0) {
-                let labels = [("operation", &*it.operation), ("class", class.as_str())];
-                self.sample("rampart_provider_errors_total", &labels, count);
-            }
-        }
-        self.gauge("rampart_retry_budget", "Retries that the budget would pay for.");
-        self.each(readings, "rampart_retry_budget", |it| it.budget.map(finite));
-    }
-
-    fn hedges(&mut self, readings: &[Reading]) {
-        self.counter("rampart_hedges_total", "Copies of attempts that hedging sent.");
-        self.each(readings, "rampart_hedges_total", |it| Some(it.totals.hedges.begun));
-        self.counter("rampart_hedge_ends_total", "Copies that hedging sent, by how they ended.");
-        for it in readings {
-            for end in hedge::End::ALL {
-                let labels = [("operation", &*it.operation), ("end", end.as_str())];
-                self.sample("rampart_hedge_ends_total", &labels, it.totals.hedges.ended(end));
-            }
-        }
-        self.counter("rampart_hedges_unpaid_total", "Copies that were due and that the retry budget did not pay.");
-        self.each(readings, "rampart_hedges_unpaid_total", |it| Some(it.totals.hedges.unpaid));
-        self.gauge("rampart_hedge_delay_seconds", "Time that an attempt may take before a copy of it begins.");
-        self.each(readings, "rampart_hedge_delay_seconds", |it| it.hedge_delay.map(|delay| seconds(nanos(delay))));
     }
 
     fn durations(&mut self, readings: &[Reading]) {

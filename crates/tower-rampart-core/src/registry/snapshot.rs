@@ -10,7 +10,7 @@ use super::{
 use crate::{
     ClassKind, Outcome, ProviderClass, Stage, Timestamp, breaker,
     cache::CacheSnapshot,
-    hedge,
+    chaos, hedge,
     priority::{Priority, Shares},
     rejection::{Name, TimeoutKind},
     retry::StopReason,
@@ -58,6 +58,16 @@ pub struct HedgeSnapshot {
     pub delay: Option<Duration>,
 }
 
+/// Faults and latency that were injected on purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChaosSnapshot {
+    /// Whether it goes on.
+    pub enabled: bool,
+    /// How often, of either.
+    pub counts: chaos::Counts,
+}
+
 /// What one operation counted since it came to be, or since its counters were reset.
 ///
 /// `success + failure + ignored + abandoned + inflight == admitted`, and every rate lies in 0 to 1, however many threads count meanwhile.
@@ -98,6 +108,8 @@ pub struct OperationSnapshot {
     pub queued_calls: u64,
     /// How long they waited together.
     pub queue_time: Duration,
+    /// What was injected on purpose; `None` while chaos is off and has injected nothing.
+    pub chaos: Option<ChaosSnapshot>,
     /// The copies of attempts that hedging sent.
     pub hedges: HedgeSnapshot,
     /// Errors that a model API answered attempts with, by class, in the order of [`ProviderClass::ALL`].
@@ -169,6 +181,8 @@ impl OperationSnapshot {
             fallbacks: totals.fallbacks,
             queued_calls: totals.queued,
             queue_time: Duration::from_nanos(totals.queue_time),
+            chaos: (parts.is_chaotic() || totals.chaos != chaos::Counts::default())
+                .then(|| ChaosSnapshot { enabled: parts.is_chaotic(), counts: totals.chaos }),
             hedges: HedgeSnapshot { counts: totals.hedges, delay: parts.read_hedge_delay(now) },
             provider_errors: ProviderClass::ALL.map(|it| (it, totals.provider_errors[it as usize])).to_vec(),
             shed: Priority::ALL.map(|it| (it, totals.shed[it as usize])).to_vec(),

@@ -43,6 +43,7 @@ impl<E: IntoResponse> IntoResponse for Error<E> {
             Self::NoEnabledTargets(it) => response_of(it.into()),
             Self::Throttled(it) => response_of(it.into()),
             Self::Shed(it) => response_of(it.into()),
+            Self::Injected(it) => response_of(it.into()),
         }
     }
 }

@@ -28,7 +28,7 @@ pub use given::{Auto, Given, IntoClassifier};
 pub use marker::{Boxed, Typed};
 use tower_rampart_core::{
     Class, Classify, Rejection, RequestInfo, Verdict,
-    rejection::{CircuitOpen, NoEnabledTargets, Overloaded, RateLimited, Shed, Throttled, TimedOut},
+    rejection::{CircuitOpen, Injected, NoEnabledTargets, Overloaded, RateLimited, Shed, Throttled, TimedOut},
 };
 
 use crate::error::BoxError;
@@ -150,6 +150,9 @@ fn rejection(error: &(dyn StdError + 'static)) -> Option<Rejection> {
         return Some(it.clone().into());
     }
     if let Some(it) = error.downcast_ref::<Shed>() {
+        return Some(it.clone().into());
+    }
+    if let Some(it) = error.downcast_ref::<Injected>() {
         return Some(it.clone().into());
     }
     error.downcast_ref::<NoEnabledTargets>().map(|it| it.clone().into())

@@ -11,6 +11,8 @@ use tower_rampart_core::{Rejection, rate::Unit};
 
 use super::json::Object;
 
+/// What was injected on purpose, if something was.
+const CHAOS: HeaderName = HeaderName::from_static("x-resilience-chaos");
 const RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
@@ -71,6 +73,7 @@ fn weight(parameter: &str) -> Option<u32> {
 /// | no enabled target | 503 | `NoEnabledTargets` |
 /// | throttle | 503 | `Throttled` |
 /// | shedding by priority | 503 | `Shed` |
+/// | a fault injected on purpose | 503, with `X-Resilience-Chaos: fault` | `Injected` |
 ///
 /// `Retry-After` is whole seconds, rounded up, at least 1, where the time is known. `Cache-Control` is `no-store`. The body, as JSON:
 /// ```json
@@ -121,6 +124,7 @@ impl<'a> Refusal<'a> {
             Rejection::NoEnabledTargets(_) => "NoEnabledTargets",
             Rejection::Throttled(_) => "Throttled",
             Rejection::Shed(_) => "Shed",
+            Rejection::Injected(_) => "Injected",
             _ => "Rejected",
         }
     }
@@ -135,6 +139,7 @@ impl<'a> Refusal<'a> {
             Rejection::NoEnabledTargets(_) => "No target enabled",
             Rejection::Throttled(_) => "Throttled",
             Rejection::Shed(_) => "Shed for more important calls",
+            Rejection::Injected(_) => "Fault injected on purpose",
             _ => "Rejected",
         }
     }
@@ -144,9 +149,12 @@ impl<'a> Refusal<'a> {
         self.rejection.retry_after().map(|wait| seconds_up(wait).max(1))
     }
 
-    /// Adds `Retry-After`, `Cache-Control` and, to a rate limit's answer, the `RateLimit` fields.
+    /// Adds `Retry-After`, `Cache-Control`, to a rate limit's answer the `RateLimit` fields, and to an injected fault `X-Resilience-Chaos`.
     pub fn add_headers(&self, headers: &mut HeaderMap) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(self.rejection, Rejection::Injected(_)) {
+            headers.insert(CHAOS, HeaderValue::from_static("fault"));
+        }
         let seconds = self.retry_after_seconds();
         if let Some(seconds) = seconds {
             headers.insert(RETRY_AFTER, seconds.into());
@@ -204,8 +212,8 @@ mod tests {
         breaker::State,
         priority::Priority,
         rejection::{
-            CircuitOpen, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited, Shed, Throttled,
-            TimedOut, TimeoutKind,
+            CircuitOpen, Injected, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited, Shed,
+            Throttled, TimedOut, TimeoutKind,
         },
     };
 
@@ -234,6 +242,7 @@ mod tests {
             (NoEnabledTargets::new("op".into()).into(), 503, "NoEnabledTargets"),
             (Throttled::new("op".into(), 40).into(), 503, "Throttled"),
             (Shed::new("op".into(), Priority::Sheddable, 4).into(), 503, "Shed"),
+            (Injected::new("op".into()).into(), 503, "Injected"),
         ] {
             let (response, body) = response(&rejection, "*/*");
             assert_eq!(response.status().as_u16(), status);
@@ -243,6 +252,8 @@ mod tests {
             assert_eq!(body["error"], rejection.to_string());
             assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
             assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+            let is_injected = response.headers().get(CHAOS).is_some_and(|it| it == "fault");
+            assert_eq!(is_injected, code == "Injected", "nobody is to take it for a real one");
             let known = rejection.retry_after().is_some();
             assert_eq!(response.headers().get(RETRY_AFTER).is_some_and(|it| it == "1"), known);
             assert_eq!(body["retry_after_ms"].as_u64(), known.then_some(1));

@@ -12,6 +12,7 @@ use tower_rampart_core::InvalidConfig;
 
 use super::{
     BuildError, Custom, IntoJudge, Keyed, Machines, NoReport, OnReport, OperationHandle, ResilienceLayer, Role, Shared,
+    chaos,
 };
 use crate::{
     Resilience,
@@ -292,6 +293,7 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
         // Whatever the host can do besides: this pipeline sends every request once.
         let capabilities =
             if self.can_clone { self.capabilities } else { self.capabilities.without(Capability::CloneRequest) };
+        let capabilities = chaos::possible(capabilities);
         let machines = if let Some(live) = &self.live {
             let registry = self.registry.as_ref().unwrap_or(live.registry());
             if let Some(next) = self.next.upgrade() {

@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::{
     CacheUse, Judge, Report, Shared, cached,
     call::{Call, Phase},
+    chaos,
     hedged::{Hand, RaceFor, lapped},
     judge::judge,
     rate::Turn,
@@ -48,7 +49,7 @@ where
 {
     /// First, so that the inner service's future is dropped before the permits are given back.
     #[pin]
-    state: State<S::Future, A::Future, S::Response, J::Error>,
+    state: State<chaos::Sent<S, Req>, A::Future, S::Response, J::Error>,
     /// The copies of the attempt in flight, once there are any.
     race: Option<Box<RaceFor<S, Req, J>>>,
     #[pin]
@@ -223,7 +224,7 @@ where
                             cloner.stamp(&mut request, call.explain.attempts, || {
                                 deadline.map(|deadline| deadline.since(clock::now()))
                             });
-                            let future = call.inside(|| service.call(request));
+                            let future = call.send(service, request);
                             this.state.set(State::Calling { future, schedule });
                             continue;
                         }
@@ -231,7 +232,8 @@ where
                 }
                 StateProjection::Calling { future, schedule } => match call.inside(|| future.poll(cx)) {
                     Poll::Ready(result) => {
-                        let answer = result.map_err(|error| Error::Inner(call.shared.judge.lift(error)));
+                        let lift = chaos::lift::<J, Req, S::Response, S::Error>;
+                        let answer = result.map_err(|error| lift(&call.shared.judge, error));
                         if schedule.is_on() {
                             let schedule = *schedule;
                             let hand = Hand { call, service: &*this.service, spare: this.request.as_ref() };
@@ -278,7 +280,10 @@ where
                     this.state.set(state);
                     continue;
                 }
-                Step::Attempted(result) => (result, true),
+                Step::Attempted(result) => {
+                    call.note_injected(&result);
+                    (result, true)
+                }
                 Step::Answered(result) => (result, false),
             };
             let mut verdict = judge::<J, Req, _, S::Error>(&call.shared.judge, &call.info, &result);

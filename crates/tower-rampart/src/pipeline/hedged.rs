@@ -5,11 +5,17 @@ use std::sync::Arc;
 use tower_rampart_core::{Timestamp, Verdict, breaker::State, hedge::Hedging};
 use tower_service::Service;
 
-use super::{Judge, call::Call, judge::judge, state::Answer, steps::Step};
+use super::{
+    Judge,
+    call::Call,
+    chaos::{self, Failure, Sender},
+    judge::judge,
+    state::Answer,
+    steps::Step,
+};
 use crate::{
     clock,
     clone_request::CloneRequest,
-    error::Error,
     hedge::{
         Race,
         run::{Host, Lap, Schedule},
@@ -19,7 +25,7 @@ use crate::{
 
 /// The copies of an attempt of the pipeline.
 pub(super) type RaceFor<S, Req, J> = Race<
-    S,
+    Sender<S>,
     Req,
     Answer<
         <S as Service<Req>>::Response,
@@ -67,7 +73,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     }
 }
 
-impl<S, Req, J, K, A, R> Host<S, Req> for Hand<'_, S, Req, J, K, A, R>
+impl<S, Req, J, K, A, R> Host<Sender<S>, Req> for Hand<'_, S, Req, J, K, A, R>
 where
     S: Service<Req> + Clone,
     J: Judge<Req, S::Response, S::Error>,
@@ -79,15 +85,15 @@ where
         self.call.inside(run)
     }
 
-    fn lift(&self, result: Result<S::Response, S::Error>) -> Self::Answer {
-        result.map_err(|error| Error::Inner(self.call.shared.judge.lift(error)))
+    fn lift(&self, result: Result<S::Response, Failure<S::Error>>) -> Self::Answer {
+        result.map_err(|failure| chaos::lift::<J, Req, _, S::Error>(&self.call.shared.judge, failure))
     }
 
     fn judge(&self, answer: &Self::Answer) -> Verdict {
         judge::<J, Req, _, S::Error>(&self.call.shared.judge, &self.call.info, answer)
     }
 
-    fn another(&mut self, now: Timestamp) -> Option<(S, Req, Payment)> {
+    fn another(&mut self, now: Timestamp) -> Option<(Sender<S>, Req, Payment)> {
         let call = &*self.call;
         let cloner = &call.shared.cloner;
         let spare = self.spare.filter(|it| cloner.can_send(it) && call.circuit_takes_copies(now))?;
@@ -96,7 +102,7 @@ where
         // A copy is of the same attempt.
         let left = call.deadline.map(|deadline| deadline.since(now));
         cloner.stamp(&mut request, call.explain.attempts, || left);
-        Some((self.service.clone(), request, payment))
+        Some((call.sender(self.service.clone()), request, payment))
     }
 
     fn most(&self) -> u32 {

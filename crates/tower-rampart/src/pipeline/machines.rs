@@ -6,6 +6,7 @@ use tower_rampart_config::{Capabilities, Capability, OperationConfig};
 use tower_rampart_core::{
     InvalidConfig, Stage, Timestamp,
     breaker::Breaker,
+    chaos::Chaos,
     concurrency::Limiter,
     control::ConfigCell,
     hedge::Hedging,
@@ -47,6 +48,7 @@ pub(crate) struct Machines {
     pub(crate) budget: Arc<Budget>,
     pub(crate) hedging: Arc<Hedging>,
     pub(crate) throttle: Arc<Throttle>,
+    pub(crate) chaos: Arc<Chaos>,
     pub(crate) seeds: Seeds,
     /// Held while the configuration is replaced, so that two writers cannot interleave their stages.
     config: Mutex<Arc<OperationConfig>>,
@@ -84,6 +86,7 @@ impl Machines {
                 Some(seed) => throttle.with_seed(seed),
                 None => throttle,
             }),
+            chaos: Arc::new(Chaos::new(config.chaos)?),
             seeds: seed.map_or_else(Seeds::from_entropy, Seeds::new),
             caches: Caches::new(config.cache, operation.cache()),
             keyed: KeyedMachines::new(seed),
@@ -101,6 +104,7 @@ impl Machines {
         machines.operation.attach_throttle(Arc::clone(&machines.throttle));
         machines.operation.attach_budget(Arc::clone(&machines.budget));
         machines.operation.attach_hedging(Arc::clone(&machines.hedging));
+        machines.operation.attach_chaos(Arc::clone(&machines.chaos));
         Ok(machines)
     }
 
@@ -140,6 +144,7 @@ impl Machines {
         // Every part was checked above: none of these fails after another was applied.
         self.budget.reconfigure(config.retry.budget)?;
         self.hedging.reconfigure(config.hedge, now)?;
+        self.chaos.reconfigure(config.chaos)?;
         let on = self.apply(&config, true, now)?;
         if KeyedStages::from(&config).any() {
             self.adopt_keys(&config, now)?;
@@ -220,5 +225,6 @@ fn check(config: &OperationConfig) -> Result<(), InvalidConfig> {
     config.hedge.check()?;
     config.throttle.check()?;
     config.priority.check()?;
+    config.chaos.check()?;
     config.timeout.check()
 }

@@ -2,7 +2,7 @@
 //!
 //! Outermost first:
 //!
-//! `observe -> fallback -> cache -> throttle -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> hedge -> inner`
+//! `observe -> fallback -> cache -> throttle -> rate limit -> concurrency limit -> total timeout -> [breaker, scope call] -> retry -> [breaker, scope attempt] -> attempt timeout -> hedge -> chaos -> inner`
 //!
 //! The stages are the machines that the separate layers run on, walked by one future: one clock reading, one copy of the
 //! configuration and one timer serve the whole call, and nothing is allocated on a success. Every stage is there and
@@ -105,6 +105,11 @@ mod builder;
 mod cached;
 mod caches;
 mod call;
+#[cfg(not(feature = "chaos"))]
+#[path = "calm.rs"]
+mod chaos;
+#[cfg(feature = "chaos")]
+mod chaos;
 mod circuit;
 mod concurrency;
 mod explain;
@@ -133,6 +138,7 @@ mod throttle;
 pub use build_error::BuildError;
 pub use builder::PresetBuilder;
 pub use caches::Caches;
+pub(crate) use chaos::possible;
 #[cfg(feature = "http")]
 pub use explain::InExtensions;
 pub use explain::{CacheUse, Explain, NoReport, OnReport, Report};

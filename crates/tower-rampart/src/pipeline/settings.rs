@@ -45,6 +45,8 @@ pub(crate) struct CallSettings {
     pub(crate) max_hedges: u8,
     /// Whether attempts move its limit.
     pub(crate) adaptive: bool,
+    /// Whether attempts are struck on purpose.
+    pub(crate) chaos: bool,
     /// Which stages keep their state by key.
     pub(crate) keyed: KeyedStages,
     /// When the outcome is known.
@@ -70,6 +72,7 @@ impl CallSettings {
         concurrency: false,
         max_hedges: 0,
         adaptive: false,
+        chaos: false,
         keyed: KeyedStages { circuit: false, rate: false, concurrency: false },
         outcome_at: OutcomeAt::Headers,
         may_hold: false,
@@ -169,6 +172,7 @@ impl From<&OperationConfig> for Settings {
             concurrency: config.concurrency.enabled,
             max_hedges: if config.hedge.enabled { u8::try_from(config.hedge.max_hedges).unwrap_or(u8::MAX) } else { 0 },
             adaptive: config.concurrency.enabled && config.concurrency.adaptive.is_some(),
+            chaos: config.chaos.enabled,
             keyed: KeyedStages::from(config),
             outcome_at: config.classify.outcome_at,
             may_hold: config.classify.outcome_at == OutcomeAt::EndOfBody || config.classify.profile != Profile::Http,

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Weak};
 
-use tower_rampart_config::{ConfigError, ResilienceConfig};
+use tower_rampart_config::{Capabilities, ConfigError, ResilienceConfig};
 
 use super::{
     ReloadError,
@@ -82,6 +82,11 @@ impl Next {
     /// The configuration, overrides included.
     pub fn config(&self) -> &ResilienceConfig {
         &self.config
+    }
+
+    /// What documents may ask for, wherever no pipeline of an operation can serve less.
+    pub fn capabilities(&self) -> Capabilities {
+        self.resilience.capabilities()
     }
 
     /// Starts a pipeline that follows the live configuration as one of [`PresetBuilder::from_resilience`] does. Built while the host makes ready, an

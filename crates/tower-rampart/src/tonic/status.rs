@@ -60,6 +60,7 @@ impl<E: Into<BoxError>> From<Error<E>> for Status {
             Error::NoEnabledTargets(it) => status_of(it.into()),
             Error::Throttled(it) => status_of(it.into()),
             Error::Shed(it) => status_of(it.into()),
+            Error::Injected(it) => status_of(it.into()),
         }
     }
 }

@@ -11,6 +11,8 @@ use tower_rampart::{
 use tower_rampart_config::{Capabilities, Capability};
 use tower_rampart_core::classify::Method;
 
+#[cfg(feature = "chaos")]
+use crate::chaos::{faults, struck};
 use crate::{
     caches::{follower, kept, kept_for_long, stale},
     common::{Fault, judge},
@@ -132,7 +134,9 @@ pub fn config(document: &str) -> OperationConfig {
 
 pub fn build(document: &str) -> Layer {
     PresetBuilder::from_config(parsed(document))
-        .capabilities(Capabilities::function().with(Capability::Http).with(Capability::TokensPerMinute))
+        .capabilities(
+            Capabilities::function().with(Capability::Http).with(Capability::TokensPerMinute).with(Capability::Chaos),
+        )
         .seed(9)
         .classifier(ByRequest)
         .cache((|request| Some(*request)) as Key)
@@ -174,6 +178,11 @@ const POOR: &str = r#"{"retry": {"max_attempts": 3, "backoff": {"base": 0}, "bud
     "circuit_breaker": {"enabled": false}}"#;
 const SPREAD: &str = r#"{"retry": {"jitter": {"kind": "additive"}}}"#;
 const CACHED: &str = r#"{"retry": {"max_attempts": 1}, "cache": {}}"#;
+#[cfg(feature = "chaos")]
+const SLOWED: &str = r#"{"retry": {"max_attempts": 1}, "chaos": {"latency": "3s", "latency_rate": 1}}"#;
+#[cfg(feature = "chaos")]
+const HALF_STRUCK: &str =
+    r#"{"retry": {"max_attempts": 1}, "circuit_breaker": {"enabled": false}, "chaos": {"fault_rate": 0.5}}"#;
 const HEDGED: &str = r#"{"hedge": {"delay": "500ms"}}"#;
 const OVERLOADED: &str =
     r#"{"retry": {"max_attempts": 1}, "circuit_breaker": {"enabled": false}, "throttle": {"minimum_calls": 5}}"#;
@@ -327,6 +336,18 @@ pub const ROWS: &[Row] = &[
     row("hedge.delay", [r#""200ms""#, r#""2s""#], copies, ["2 calls, 200 apart", "2 calls, 2000 apart"]),
     row("hedge.max_hedges", ["1", "3"], copies, ["2 calls, 500 apart", "4 calls, 500 500 500 apart"]).beside(HEDGED),
     row("hedge.percentile", ["50", "90"], live_delay, ["short", "long"]),
+    // chaos
+    #[cfg(feature = "chaos")]
+    row("chaos.enabled", ["false", "true"], struck, ["0 ok", "3000 ok"]).beside(SLOWED),
+    #[cfg(feature = "chaos")]
+    row("chaos.latency", [r#""1s""#, r#""4s""#], struck, ["1000 ok", "4000 ok"]).beside(SLOWED),
+    #[cfg(feature = "chaos")]
+    row("chaos.latency_rate", ["0", "1"], struck, ["0 ok", "3000 ok"]).beside(SLOWED),
+    #[cfg(feature = "chaos")]
+    row("chaos.fault_rate", ["0", "1"], struck, ["0 ok", "0 fault"]).beside(ONCE),
+    // Whom these seeds strike was reckoned without this code.
+    #[cfg(feature = "chaos")]
+    row("chaos.seed", ["1", "2"], faults, [".x.....x..xx", "..x..xxxxx.x"]).beside(HALF_STRUCK),
     // fallback
     row("fallback.enabled", ["false", "true"], fallback, ["error error", "99 error"]).beside(ONCE),
     row("fallback.on_permanent", ["false", "true"], fallback, ["99 error", "99 99"])

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test fails by panicking")]
 
 mod caches;
+#[cfg(feature = "chaos")]
+mod chaos;
 #[path = "../common/mod.rs"]
 mod common;
 mod fields;
@@ -44,7 +46,10 @@ async fn each_field_changes_what_traffic_meets_at_start_and_after_reconfigure() 
 #[test]
 fn every_field_that_the_pipeline_runs_on_is_in_the_table() {
     // The pipeline of functions does not run on these: HTTP hosts do, and stages that come later.
-    let elsewhere = ["http.", "classify.", "chaos.", "nested_retry."];
+    let mut elsewhere = vec!["http.", "classify.", "nested_retry."];
+    if !cfg!(feature = "chaos") {
+        elsewhere.push("chaos.");
+    }
     let reserved = [
         "fallback.targets",
         // HTTP hosts read headers: tests/http_guards.rs.

@@ -1,5 +1,7 @@
 //! What the contract is checked with: a scripted inner service, the layers as subjects, and the checks themselves. The list of subjects is `contract.rs`.
 
+#[cfg(feature = "chaos")]
+pub(crate) mod chaotic;
 pub(crate) mod checks;
 #[cfg(feature = "http")]
 pub(crate) mod clients;

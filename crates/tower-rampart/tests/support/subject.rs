@@ -42,6 +42,7 @@ pub(crate) struct Account {
 }
 
 /// A layer under test.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that checks go by")]
 pub(crate) struct Subject {
     wrap: Box<dyn Fn(Inner) -> Wrapped>,
     audit: Box<dyn Fn(Account)>,
@@ -55,6 +56,8 @@ pub(crate) struct Subject {
     pub(crate) survives_failure: bool,
     /// Whether a call that never ends is ended by the layer.
     pub(crate) bounds_time: bool,
+    /// Whether it holds every attempt up.
+    pub(crate) is_late: bool,
     /// How long after its making it is as the checks want it.
     pub(crate) settle: Duration,
     /// The failures that the layer counted, where it counts them.
@@ -82,6 +85,7 @@ impl Subject {
             queues: false,
             survives_failure: true,
             bounds_time: false,
+            is_late: false,
             settle: Duration::ZERO,
             failures: None,
             ended: None,

@@ -46,6 +46,7 @@ fn reason(rejection: &Rejection) -> &'static str {
         Rejection::NoEnabledTargets(_) => "NO_ENABLED_TARGETS",
         Rejection::Throttled(_) => "THROTTLED",
         Rejection::Shed(_) => "SHED",
+        Rejection::Injected(_) => "INJECTED",
         _ => "REJECTED",
     }
 }

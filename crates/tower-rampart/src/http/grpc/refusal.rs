@@ -35,7 +35,7 @@ impl Refusal<'_> {
     ///
     /// | rejection | code |
     /// |---|---|
-    /// | open circuit, concurrency limit, no enabled target, throttle, priority | 14, `UNAVAILABLE` |
+    /// | open circuit, concurrency limit, no enabled target, throttle, priority, injected fault | 14, `UNAVAILABLE` |
     /// | rate limit | 8, `RESOURCE_EXHAUSTED` |
     /// | timeout | 4, `DEADLINE_EXCEEDED` |
     ///
@@ -112,8 +112,8 @@ mod tests {
         Class,
         breaker::State,
         rejection::{
-            CircuitOpen, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited, Throttled,
-            TimedOut, TimeoutKind,
+            CircuitOpen, Injected, NoEnabledTargets, OverloadReason, Overloaded, RateLimitReason, RateLimited,
+            Throttled, TimedOut, TimeoutKind,
         },
     };
 
@@ -126,7 +126,7 @@ mod tests {
         answer.headers().get(name).map(|it| it.to_str().expect("a text"))
     }
 
-    fn all() -> [(Rejection, &'static str, &'static str); 6] {
+    fn all() -> [(Rejection, &'static str, &'static str); 7] {
         [
             (CircuitOpen::new("op".into(), State::Open, WAIT).into(), "14", "circuit_breaker"),
             (RateLimited::new("op".into(), RateLimitReason::Exceeded, WAIT, 20).into(), "8", "rate_limit"),
@@ -134,6 +134,7 @@ mod tests {
             (TimedOut::new("op".into(), TimeoutKind::Total, Duration::from_secs(1)).into(), "4", "timeout"),
             (NoEnabledTargets::new("op".into()).into(), "14", "fallback"),
             (Throttled::new("op".into(), 40).into(), "14", "throttle"),
+            (Injected::new("op".into()).into(), "14", "chaos"),
         ]
     }
 
