@@ -72,6 +72,27 @@ impl Default for HttpConfig {
     }
 }
 
+/// Whether retries are left to whoever sends a request and retries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NestedRetryConfig {
+    /// Whether the stage is on. Default: false.
+    pub enabled: bool,
+    /// The request header that says so, read and written, in lower case. Default: [`HEADER`](Self::HEADER).
+    pub header: String,
+}
+
+impl NestedRetryConfig {
+    /// The header unless the document names another.
+    pub const HEADER: &str = "x-resilience-retried";
+}
+
+impl Default for NestedRetryConfig {
+    fn default() -> Self {
+        Self { enabled: false, header: Self::HEADER.to_owned() }
+    }
+}
+
 /// What a cache has beside it for HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -119,6 +140,8 @@ pub struct OperationConfig {
     pub circuit_breaker: breaker::Config,
     /// The retries.
     pub retry: retry::Config,
+    /// Whether they are left to whoever sends the request; off unless the document says so.
+    pub nested_retry: NestedRetryConfig,
     /// The rate limit; off unless the document has one. Its quota is [`Quota::UNLIMITED`](rate::Quota::UNLIMITED) where the document limits
     /// no calls.
     pub rate_limit: rate::Config,
@@ -171,6 +194,7 @@ impl Default for OperationConfig {
         Self {
             circuit_breaker: breaker::Config::default(),
             retry: retry::Config::default(),
+            nested_retry: NestedRetryConfig::default(),
             rate_limit,
             model_limits: rate::ModelConfig::default(),
             concurrency,

@@ -20,5 +20,4 @@ pub(super) static FIELDS: &[Field] = &[
     reserved("chaos.latency_rate", SHARE, "The share of calls that it is added to."),
     reserved("chaos.fault_rate", SHARE, "The share of calls that fail."),
     reserved("chaos.seed", COUNT_OR_ZERO, "The seed of the chance."),
-    stage!("nested_retry.enabled", NestedRetry),
 ];
