@@ -96,6 +96,9 @@ where
         // A copy is of the same attempt.
         let left = call.deadline.map(|deadline| deadline.since(now));
         cloner.stamp(&mut request, call.explain.attempts, || left);
+        if call.settings.nested_retry {
+            call.mark_copy(&mut request);
+        }
         Some((self.service.clone(), request, payment))
     }
 
