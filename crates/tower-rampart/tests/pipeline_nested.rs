@@ -16,6 +16,10 @@ use tower_rampart::{
 /// The bit of a request by which it says that it is retried further out.
 const RETRIED: u32 = 1 << 31;
 
+/// From this number on, requests do harm if they are processed twice.
+const HARMFUL: u32 = 100;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "requests are not always as small as this")]
 fn read(request: &u32) -> UnderRetry {
     UnderRetry(request & RETRIED > 0)
 }
@@ -38,14 +42,14 @@ fn document(nested: &str) -> String {
 const ON: &str = r#""nested_retry": {}"#;
 const OFF: &str = r#""nested_retry": {"enabled": false}"#;
 
-/// Says of requests from 100 on that sending them twice would do harm; errors of a hop further in are failures as the service's own are.
+/// Says of requests from [`HARMFUL`] on that sending them twice would do harm; errors of a hop further in are failures as the service's own are.
 #[derive(Clone, Copy)]
 struct ByNumber;
 
 impl<E: Failed> Classify<u32, usize, E> for ByNumber {
     fn request(&self, request: &u32) -> RequestInfo {
         let mut info = RequestInfo::default();
-        info.idempotent = request & !RETRIED < 100;
+        info.idempotent = request & !RETRIED < HARMFUL;
         info
     }
 
@@ -138,7 +142,7 @@ async fn hop_that_makes_no_retries_says_what_it_was_told() {
 /// Otherwise nobody would retry it: the hop that says that it does cannot, and the others would not.
 #[tokio::test(start_paused = true)]
 async fn request_that_cannot_be_sent_twice_does_not_say_that_it_is() {
-    assert_eq!(sent(hop(ON), 100).await, [100], "it is not idempotent");
+    assert_eq!(sent(hop(ON), HARMFUL).await, [HARMFUL], "it is not idempotent");
     let builder = PresetBuilder::from_json(&document(ON)).unwrap().classifier(ByNumber);
     let layer = builder.cloner(|_: &u32| None).retry_mark(read, write).build().unwrap();
     assert_eq!(sent(layer, 7).await, [7], "it could not be kept");
@@ -149,8 +153,8 @@ async fn request_that_cannot_be_sent_twice_does_not_say_that_it_is() {
 async fn retry_of_what_was_not_processed_says_that_it_is_one() {
     let layer = hop(ON);
     let backend = Backend::script([Reply::Fail(Verdict::new(Class::Transient).not_processed()), Reply::Ok]);
-    assert!(call(&layer.layer(backend.clone()), 100).await.is_ok());
-    assert_eq!(backend.requests(), [100, 100 | RETRIED]);
+    assert!(call(&layer.layer(backend.clone()), HARMFUL).await.is_ok());
+    assert_eq!(backend.requests(), [HARMFUL, HARMFUL | RETRIED]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -118,6 +118,7 @@ impl Attempts {
             max: 1,
             methods: Methods::default(),
             respect_retry_after: false,
+            is_yielded: false,
         }
     }
 

@@ -78,6 +78,7 @@ impl CallSettings {
         shadow: Stages::NONE,
         priority: None,
         throttle: false,
+        nested_retry: false,
     };
 }
 
