@@ -9,12 +9,7 @@ use std::{
 };
 
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
-use tower_rampart::{
-    Class, PresetBuilder, UnderRetry,
-    classify::Given,
-    pipeline::Custom,
-    retry::{Cloned, Marked},
-};
+use tower_rampart::{BuildError, Class, Cloned, Marked, PresetBuilder, ResilienceLayer, UnderRetry, pipeline::Custom};
 
 /// A request that has a place for who retries it; of HTTP requests it is a header, and nothing of this is needed.
 #[derive(Clone, Copy)]
@@ -24,8 +19,9 @@ struct Order {
 
 type Judge<E> = fn(Result<&(), &E>) -> Class;
 type Marks = Marked<Cloned, fn(&Order) -> UnderRetry, fn(&mut Order, UnderRetry)>;
+type Hop<E> = ResilienceLayer<Custom<Judge<E>>, Marks>;
 
-fn hop<E>(enabled: bool) -> Result<PresetBuilder<Given<Custom<Judge<E>>>, Marks>, tower_rampart::BuildError> {
+fn hop<E>(enabled: bool) -> Result<Hop<E>, BuildError> {
     let document = format!(
         r#"{{"preset": "production", "retry": {{"max_attempts": 3, "backoff": {{"base": "1ms", "min": 0}}, "jitter": {{"kind": "none"}}}},
             "nested_retry": {{"enabled": {enabled}}}}}"#
@@ -33,7 +29,7 @@ fn hop<E>(enabled: bool) -> Result<PresetBuilder<Given<Custom<Judge<E>>>, Marks>
     let read: fn(&Order) -> UnderRetry = |order| order.under;
     let write: fn(&mut Order, UnderRetry) = |order, under| order.under = under;
     let judge: Judge<E> = |answer| if answer.is_ok() { Class::Success } else { Class::Transient };
-    Ok(PresetBuilder::from_json(&document)?.classifier(judge).retry_mark(read, write))
+    PresetBuilder::from_json(&document)?.classifier(judge).retry_mark(read, write).build()
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -41,14 +37,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (enabled, expected) in [(false, 9), (true, 3)] {
         let calls = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&calls);
-        let warehouse = hop(enabled)?.build()?;
+        let warehouse = hop(enabled)?;
         let handle = warehouse.handle();
-        let mut shop = ServiceBuilder::new().layer(hop(enabled)?.build()?).layer(warehouse).service(service_fn(
-            move |_: Order| {
+        let mut shop =
+            ServiceBuilder::new().layer(hop(enabled)?).layer(warehouse).service(service_fn(move |_: Order| {
                 counted.fetch_add(1, Ordering::Relaxed);
                 async { Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionReset)) }
-            },
-        ));
+            }));
         assert!(shop.ready().await?.call(Order { under: UnderRetry(false) }).await.is_err());
         let made = calls.load(Ordering::Relaxed);
         println!("nested_retry {enabled}: {made} requests reached the shelf");
