@@ -146,6 +146,7 @@ impl Capabilities {
             .with(Capability::Shadow)
             .with(Capability::Throttle)
             .with(Capability::Priority)
+            .with(Capability::NestedRetry)
     }
 
     /// Adds a capability.

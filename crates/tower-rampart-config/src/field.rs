@@ -7,7 +7,6 @@ mod chaos;
 mod flat;
 mod guards;
 mod hedge;
-mod later;
 mod limits;
 mod monitoring;
 mod retry;
@@ -61,8 +60,6 @@ pub(crate) enum Target {
     Monitoring { set: fn(&mut MonitoringConfig, &Value), get: fn(&MonitoringConfig) -> Option<Value> },
     /// Where the value of another field goes.
     SameAs(&'static str),
-    /// Beside the configuration, for a stage that no host serves yet: refused when it is enabled.
-    Reserved,
     /// Read by `document.rs` itself.
     Document,
 }
@@ -85,7 +82,7 @@ impl Field {
     pub(crate) fn canonical(&self) -> &'static str {
         match self.target {
             Target::SameAs(path) => path,
-            Target::Slot { .. } | Target::Monitoring { .. } | Target::Reserved | Target::Document => self.path,
+            Target::Slot { .. } | Target::Monitoring { .. } | Target::Document => self.path,
         }
     }
 
@@ -101,7 +98,6 @@ impl Field {
     pub(crate) fn value(&self, config: &OperationConfig) -> Option<Value> {
         match self.target {
             Target::Slot { get, .. } => get(config),
-            Target::Reserved => config.reserved.get(self.path).cloned(),
             Target::Monitoring { .. } | Target::SameAs(_) | Target::Document => None,
         }
     }
@@ -118,9 +114,6 @@ impl Field {
     pub(crate) fn apply(&self, config: &mut OperationConfig, value: &Value) {
         match self.target {
             Target::Slot { set, .. } => set(config, value),
-            Target::Reserved => {
-                config.reserved.insert(self.path, value.clone());
-            }
             Target::Monitoring { .. } | Target::SameAs(_) | Target::Document => {}
         }
     }
@@ -176,7 +169,7 @@ const fn max_keys(path: &'static str, target: Target) -> Field {
 
 /// All fields.
 pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
-    let groups: [&'static [Field]; 11] = [
+    let groups: [&'static [Field]; 10] = [
         flat::FIELDS,
         breaker::FIELDS,
         retry::FIELDS,
@@ -186,7 +179,6 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Field> {
         hedge::FIELDS,
         guards::FIELDS,
         chaos::FIELDS,
-        later::FIELDS,
         monitoring::FIELDS,
     ];
     groups.into_iter().flatten()

@@ -73,7 +73,9 @@ pub use legacy::{Migration, migrate, shell_quoted};
 pub use limits::Limits;
 pub use lint::{Lint, LintInput, lint};
 pub use monitoring::{MonitoringConfig, MonitoringThresholds};
-pub use operation::{ClassifyConfig, FallbackAnswer, HttpCacheConfig, HttpConfig, OperationConfig, OutcomeAt, Profile};
+pub use operation::{
+    ClassifyConfig, FallbackAnswer, HttpCacheConfig, HttpConfig, NestedRetryConfig, OperationConfig, OutcomeAt, Profile,
+};
 pub use preset::{Context, Preset, PresetDefinition, UnknownPreset};
 pub use presets::Presets;
 pub use recommend::{Recommendation, recommend_auto, recommend_named};

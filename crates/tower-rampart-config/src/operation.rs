@@ -1,12 +1,10 @@
 //! The resolved configuration of one operation: the very values that the machines run on.
 
-use std::collections::BTreeMap;
-
 use tower_rampart_core::{
     breaker, cache, chaos, concurrency, fallback, hedge, priority, rate, retry, shadow, throttle, timeout,
 };
 
-use crate::{KeysConfig, field::Field, print, value::Value};
+use crate::{KeysConfig, field::Field, print};
 
 /// What answers are read as, and when they are judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -72,6 +70,27 @@ impl Default for HttpConfig {
     }
 }
 
+/// Whether retries are left to whoever sends a request and retries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NestedRetryConfig {
+    /// Whether the stage is on. Default: false.
+    pub enabled: bool,
+    /// The request header that says so, read and written, in lower case. Default: [`HEADER`](Self::HEADER).
+    pub header: String,
+}
+
+impl NestedRetryConfig {
+    /// The header unless the document names another.
+    pub const HEADER: &str = "x-resilience-retried";
+}
+
+impl Default for NestedRetryConfig {
+    fn default() -> Self {
+        Self { enabled: false, header: Self::HEADER.to_owned() }
+    }
+}
+
 /// What a cache has beside it for HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -119,6 +138,8 @@ pub struct OperationConfig {
     pub circuit_breaker: breaker::Config,
     /// The retries.
     pub retry: retry::Config,
+    /// Whether they are left to whoever sends the request; off unless the document says so.
+    pub nested_retry: NestedRetryConfig,
     /// The rate limit; off unless the document has one. Its quota is [`Quota::UNLIMITED`](rate::Quota::UNLIMITED) where the document limits
     /// no calls.
     pub rate_limit: rate::Config,
@@ -152,8 +173,6 @@ pub struct OperationConfig {
     pub throttle: throttle::Config,
     /// Which stages only evaluate what they would do; none unless the document says so.
     pub shadow: shadow::Config,
-    /// The fields of stages that no host serves yet, by path.
-    pub(crate) reserved: BTreeMap<&'static str, Value>,
 }
 
 impl Default for OperationConfig {
@@ -175,6 +194,7 @@ impl Default for OperationConfig {
         Self {
             circuit_breaker: breaker::Config::default(),
             retry: retry::Config::default(),
+            nested_retry: NestedRetryConfig::default(),
             rate_limit,
             model_limits: rate::ModelConfig::default(),
             concurrency,
@@ -191,7 +211,6 @@ impl Default for OperationConfig {
             priority,
             throttle,
             shadow: shadow::Config::default(),
-            reserved: BTreeMap::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Sections that are left out while they are as if nobody had mentioned them.
-const OPTIONAL: [&str; 6] = ["rate_limit", "concurrency", "cache", "throttle", "priority", "shadow"];
+const OPTIONAL: [&str; 7] = ["rate_limit", "concurrency", "cache", "throttle", "priority", "nested_retry", "shadow"];
 
 /// The fields that `keep` chooses, nested by section.
 pub(crate) fn sections(config: &OperationConfig, keep: impl Fn(&Field) -> bool) -> Map<String, Json> {

@@ -334,7 +334,6 @@ fn what_a_host_cannot_serve_is_refused_by_name() {
         (r#"{"cache": {}}"#, "cache", "cache"),
         (r#"{"hedge": {"delay": "1s"}}"#, "hedge", "hedge"),
         (r#"{"chaos": {"enabled": true}}"#, "chaos", "chaos"),
-        (r#"{"nested_retry": {}}"#, "nested_retry", "nested_retry"),
         (r#"{"circuit_breaker": {"per_key": "authority"}}"#, "circuit_breaker.per_key", "keyed"),
         (r#"{"rate_limit": {"requests_per_second": 1, "per_key": "route"}}"#, "rate_limit.per_key", "keyed"),
         (
@@ -731,4 +730,24 @@ fn monitoring_is_of_the_whole_document_and_every_field_of_it_has_a_place() {
 
     let over = r#"{"operation_overrides": {"a": {"monitoring": {"max_events": 5}}}}"#;
     assert_eq!(ResilienceConfig::from_json(over).unwrap_err().violations()[0].code, ViolationCode::Misplaced);
+}
+
+#[test]
+fn header_of_nested_retries_means_nothing_else() {
+    for (beside, other) in [
+        (r#""http": {"attempt_header": "X-Again"}"#, "http.attempt_header"),
+        (r#""http": {"deadline_headers": ["x-timeout", "X-Again"]}"#, "http.deadline_headers"),
+        (r#""concurrency": {"max_inflight": 3}, "priority": {"header": "x-again"}"#, "priority.header"),
+    ] {
+        let document =
+            |enabled: bool| format!(r#"{{"nested_retry": {{"enabled": {enabled}, "header": "X-AGAIN"}}, {beside}}}"#);
+        let error = ResilienceConfig::from_json(&document(true)).unwrap_err();
+        assert_eq!(paths(&error), ["nested_retry.header"]);
+        let message = format!("nested_retry.header and {other} are both x-again");
+        assert!(error.to_string().contains(&message), "{error}");
+        assert!(ResilienceConfig::from_json(&document(false)).is_ok(), "what is off says nothing");
+    }
+    let config = ResilienceConfig::from_json(r#"{"nested_retry": {}}"#).unwrap().base();
+    assert_eq!((config.nested_retry.enabled, config.nested_retry.header.as_str()), (true, "x-resilience-retried"));
+    assert!(!ResilienceConfig::from_json(r#"{"preset": "production"}"#).unwrap().base().nested_retry.enabled);
 }

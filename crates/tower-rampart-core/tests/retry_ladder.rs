@@ -187,3 +187,43 @@ fn reasons_have_distinct_words() {
     let words: std::collections::BTreeSet<_> = StopReason::ALL.iter().map(|it| it.as_str()).collect();
     assert_eq!(words.len(), StopReason::ALL.len());
 }
+
+#[test]
+fn attempts_that_are_left_to_the_sender_are_not_made() {
+    let failed = Verdict::from(Class::Transient);
+    let mut attempts = Attempts::new(&config(), 1);
+    assert_eq!(attempts.decide(&failed, &RequestInfo::default(), Timestamp::ZERO, None, None), waits(SECOND));
+    attempts.leave_to_sender();
+    assert!(!attempts.may_retry());
+    let decide = |attempts: &mut Attempts, verdict: &Verdict, request: &RequestInfo| {
+        attempts.decide(verdict, request, Timestamp::ZERO, None, None)
+    };
+    let stop = decide(&mut attempts, &failed, &RequestInfo::default());
+    assert_eq!((stop, attempts.attempt()), (Decision::Stop(StopReason::NestedRetry), 2));
+    let permanent = decide(&mut attempts, &Class::Permanent.into(), &RequestInfo::default());
+    assert_eq!(permanent, Decision::Stop(StopReason::Class), "no retry would have been made anyway");
+    assert_eq!(decide(&mut attempts, &failed, &post()), Decision::Stop(StopReason::NotIdempotent));
+    assert_eq!(decide(&mut attempts, &Class::Success.into(), &post()), Decision::Accept);
+}
+
+#[test]
+fn sender_is_left_nothing_where_nothing_is_left() {
+    let mut once = config();
+    once.max_attempts = 1;
+    let mut attempts = Attempts::new(&once, 1);
+    attempts.leave_to_sender();
+    let decision = attempts.decide(&Class::Transient.into(), &RequestInfo::default(), Timestamp::ZERO, None, None);
+    assert_eq!(decision, Decision::Stop(StopReason::Attempts));
+}
+
+#[test]
+fn attempts_left_to_the_sender_cost_the_budget_nothing() {
+    let budget = Budget::new(BudgetConfig::default()).expect("a budget");
+    let before = budget.level(Timestamp::ZERO);
+    let mut attempts = Attempts::new(&config(), 1);
+    attempts.leave_to_sender();
+    let request = RequestInfo::default();
+    let decision = attempts.decide(&Class::Transient.into(), &request, Timestamp::ZERO, None, Some(&budget));
+    assert_eq!(decision, Decision::Stop(StopReason::NestedRetry));
+    assert!((budget.level(Timestamp::ZERO) - before).abs() < 1e-9);
+}

@@ -103,6 +103,30 @@ proptest! {
         }
     }
 
+    /// The model: hops in a row, each of which says by its request that it makes the retries, and stops where it is told so.
+    #[test]
+    fn requests_that_reach_the_end_of_a_chain_do_not_multiply(hops in prop::collection::vec(1..5_u32, 1..5)) {
+        fn send(hops: &[u32], is_retried: bool) -> u32 {
+            let Some((max_attempts, further_in)) = hops.split_first() else { return 1 };
+            let mut config = Config::default();
+            config.max_attempts = *max_attempts;
+            let (mut attempts, mut reached) = (Attempts::new(&config, 1), 0);
+            if is_retried {
+                attempts.leave_to_sender();
+            }
+            loop {
+                reached += send(further_in, is_retried || attempts.may_retry() || attempts.attempt() > 1);
+                let failed = Class::Transient.into();
+                match attempts.decide(&failed, &RequestInfo::default(), Timestamp::ZERO, None, None) {
+                    Decision::Wait(..) => {}
+                    _ => return reached,
+                }
+            }
+        }
+        let outermost = hops.iter().copied().find(|it| *it > 1).unwrap_or(1);
+        prop_assert_eq!(send(&hops, false), outermost);
+    }
+
     #[test]
     fn retries_never_exceed_what_time_and_first_attempts_paid_for(
         ratio in 0.0..1.0_f64,

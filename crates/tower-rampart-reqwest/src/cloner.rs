@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use reqwest::{Body, Request};
 use tower_rampart::{
-    CloneRequest,
+    CloneRequest, UnderRetry,
     http::{DEFAULT_REPLAY_MAX_BYTES, Live},
 };
 
@@ -67,6 +67,19 @@ impl CloneRequest<Request> for ReqwestCloner {
                 request.headers_mut().insert(name, attempt.into());
             }
             Source::Live(live) => live.stamp(request.headers_mut(), attempt, time_left),
+        }
+    }
+
+    fn under_retry(&self, request: &Request) -> UnderRetry {
+        match &self.source {
+            Source::Fixed { .. } => UnderRetry(false),
+            Source::Live(live) => live.under_retry(request.headers()),
+        }
+    }
+
+    fn mark(&self, request: &mut Request, under: UnderRetry) {
+        if let Source::Live(live) = &self.source {
+            live.mark(request.headers_mut(), under);
         }
     }
 }

@@ -253,3 +253,23 @@ async fn failed_answer_is_counted_as_its_head_says_whatever_its_body_does() {
     let classes = layer.handle().snapshot().classes;
     assert!(classes.contains(&(ClassKind::Transient, 1)), "{classes:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn request_whose_header_says_that_it_is_retried_is_sent_once() {
+    let nested = PresetBuilder::from_json(QUICK).unwrap().overrides_json(r#"{"nested_retry": {}}"#).unwrap();
+    let layer = nested.reqwest().unwrap();
+    let header = "x-resilience-retried";
+    let mut retried = get("http://a.test/");
+    retried.headers_mut().insert(header, "?1".parse().unwrap());
+    for (request, reason, attempts) in [
+        (retried, StopReason::NestedRetry, 1),
+        (get("http://a.test/"), StopReason::Attempts, 3),
+        (post("x"), StopReason::NotIdempotent, 1),
+    ] {
+        let is_post = request.method() == "POST";
+        let fake = Fake::new([500; 3]);
+        let response = send(&layer, &fake, request).await;
+        assert_eq!((explain(&response).stopped_by, fake.calls()), (Some(reason), attempts));
+        assert_eq!(fake.headers(header), vec![(!is_post).then(|| "?1".to_owned()); attempts]);
+    }
+}

@@ -19,7 +19,7 @@ use hosts::{Act, Fake, QUICK, counted, get, ms};
 use http::Extensions;
 use reqwest::{Body, Client, Request, Response};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Error, Middleware, Next, Result};
-use tower_rampart::{Error as RampartError, Explain, Rejection, http::Attempt, rejection::TimeoutKind};
+use tower_rampart::{Error as RampartError, Explain, Rejection, UnderRetry, http::Attempt, rejection::TimeoutKind};
 use tower_rampart_reqwest::{PerHost, ReqwestLayer, ResilienceMiddleware, middleware::refusal};
 
 /// What a middleware answers.
@@ -239,4 +239,55 @@ async fn panic_of_a_middleware_is_a_failure_and_goes_on() {
     std::panic::AssertUnwindSafe(call).catch_unwind().await.unwrap_err();
     assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
     assert_eq!(extensions.get(), Some(&7_u8));
+}
+
+/// Three quick attempts whose retries are left to whoever sends the request and retries it.
+const NESTED: &str = r#"{
+    "retry": {"max_attempts": 3, "backoff": {"base": "10ms", "min": "0ms", "max": "50ms"}, "jitter": {"kind": "none"},
+              "budget": {"enabled": false}},
+    "circuit_breaker": {"enabled": false}, "nested_retry": {}
+}"#;
+
+#[tokio::test(start_paused = true)]
+async fn middlewares_in_a_row_make_the_retries_of_the_outer_one() {
+    let off = NESTED.replace(r#""nested_retry": {}"#, r#""nested_retry": {"enabled": false}"#);
+    for (document, calls, says) in [(off.as_str(), 9, None), (NESTED, 3, Some("?1".to_owned()))] {
+        let fake = Fake::new([500; 9]);
+        let answering = fake.clone();
+        let client = ClientBuilder::new(Client::new())
+            .with(ResilienceMiddleware::from_json(document).unwrap())
+            .with(ResilienceMiddleware::from_json(document).unwrap())
+            .with(By(move |request: Request, _: &mut Extensions| {
+                let response = answering.play(request);
+                answered(async move { Ok(response.await) })
+            }))
+            .build();
+        let mut extensions = Extensions::new();
+        extensions.insert(UnderRetry(false));
+        assert_eq!(client.execute_with_extensions(get("http://a.test/"), &mut extensions).await.unwrap().status(), 500);
+        assert_eq!(fake.headers("x-resilience-retried"), vec![says; calls]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_that_the_caller_retries_is_sent_once() {
+    for (own, header, calls) in
+        [(Some(true), None, 1), (Some(false), Some("?1"), 3), (None, Some("?1"), 1), (None, None, 3)]
+    {
+        let layer = layer(NESTED);
+        let fake = Fake::new([500; 9]);
+        let client = client(ResilienceMiddleware::new(layer.clone()), &fake);
+        let mut extensions = Extensions::new();
+        if let Some(own) = own {
+            extensions.insert(UnderRetry(own));
+        }
+        let mut request = get("http://a.test/");
+        if let Some(header) = header {
+            request.headers_mut().insert("x-resilience-retried", header.parse().unwrap());
+        }
+        assert_eq!(client.execute_with_extensions(request, &mut extensions).await.unwrap().status(), 500);
+        assert_eq!(fake.headers("x-resilience-retried"), vec![Some("?1".to_owned()); calls], "{own:?} {header:?}");
+        assert_eq!(extensions.get::<UnderRetry>(), None);
+        assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
+    }
 }

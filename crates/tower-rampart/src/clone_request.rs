@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::UnderRetry;
+
 /// Makes a second copy of a request, where that is possible.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot clone the request `{Req}`",
@@ -30,6 +32,16 @@ pub trait CloneRequest<Req> {
     /// Tells the request which attempt it is, 1 for the first, and how much time is left for the whole call, if that is bounded and anyone
     /// asks. Does nothing unless the protocol has a place for it.
     fn stamp(&self, _request: &mut Req, _attempt: u32, _time_left: impl FnOnce() -> Option<Duration>) {}
+
+    /// Whether whoever sends this request sends it again if it fails, so that it is not retried here too. In the pipeline, asked only while `nested_retry` is on.
+    /// Default: nobody says so.
+    fn under_retry(&self, _request: &Req) -> UnderRetry {
+        UnderRetry(false)
+    }
+
+    /// Makes an attempt that is about to be sent tell services behind whether it is retried here or further out, whatever it said when it came. Does
+    /// nothing unless the protocol has a place for it.
+    fn mark(&self, _request: &mut Req, _under: UnderRetry) {}
 }
 
 /// Clones requests that are [`Clone`].

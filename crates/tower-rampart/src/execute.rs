@@ -22,7 +22,7 @@ use crate::{
     },
     registry::Registry,
     reload::{Origin, Owner},
-    retry::Cloned,
+    retry::{CloneRequest, Cloned, UnderRetry},
 };
 
 /// The owner of one live configuration: runs async functions through the pipelines of its operations. Clones are the same.
@@ -247,13 +247,66 @@ impl OperationRunner {
         Fut: Future<Output = Result<T, E>>,
         C: Fn(Result<&T, &E>) -> tower_rampart_core::Verdict,
     {
-        let layer = self.typed.reclassified(Custom(classifier));
+        let layer = self.typed.refitted(Custom(classifier), Cloned);
         ResponseFuture::new(Function(&function), (), layer.shared).await
+    }
+
+    /// Runs `function` as [`run_classified`](Self::run_classified) does, for a caller that says whether they run it again if it fails. While `nested_retry` is on,
+    /// it is then run once, and each run is told what to hand on to the services that it calls.
+    ///
+    /// # Errors
+    /// The function's last error in [`Error::Inner`], or a refusal.
+    ///
+    /// # Examples
+    /// ```
+    /// use tower_rampart::{Class, Resilience, UnderRetry};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let resilience = Resilience::from_json(r#"{"preset": "production", "nested_retry": {}}"#)?;
+    /// let (outer, inner) = (resilience.operation("outer"), resilience.operation("inner"));
+    /// let judge = |it: Result<&(), &_>| if it.is_ok() { Class::Success.into() } else { Class::Transient.into() };
+    /// let answer = outer.run_under(UnderRetry(false), judge, |under| {
+    ///     let inner = inner.clone();
+    ///     async move { inner.run_under(under, judge, |_| async { Err::<(), _>("down") }).await.map_err(|_| "down") }
+    /// });
+    /// assert!(answer.await.is_err());
+    /// let attempts = |name: &str| resilience.handle(name).map(|it| it.snapshot().attempts);
+    /// assert_eq!((attempts("outer"), attempts("inner")), (Some(5), Some(5)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn run_under<F, Fut, T, E, C>(&self, under: UnderRetry, classifier: C, function: F) -> Result<T, Error<E>>
+    where
+        F: Fn(UnderRetry) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        C: Fn(Result<&T, &E>) -> tower_rampart_core::Verdict,
+    {
+        let layer = self.typed.refitted(Custom(classifier), Telling);
+        ResponseFuture::new(Told(&function), under, layer.shared).await
     }
 
     /// A handle to the operation.
     pub fn handle(&self) -> OperationHandle {
         self.typed.handle()
+    }
+}
+
+/// Reads and writes a request that is nothing but whether it is retried.
+#[derive(Debug, Clone, Copy)]
+struct Telling;
+
+impl CloneRequest<UnderRetry> for Telling {
+    fn clone_request(&self, request: &UnderRetry) -> Option<UnderRetry> {
+        Some(*request)
+    }
+
+    fn under_retry(&self, request: &UnderRetry) -> UnderRetry {
+        *request
+    }
+
+    fn mark(&self, request: &mut UnderRetry, under: UnderRetry) {
+        *request = under;
     }
 }
 
@@ -295,6 +348,33 @@ pub(crate) struct Function<'a, F>(pub(crate) &'a F);
 impl<F> Clone for Function<'_, F> {
     fn clone(&self) -> Self {
         Self(self.0)
+    }
+}
+
+/// An async function that is told whether it is run again.
+struct Told<'a, F>(&'a F);
+
+impl<F> Clone for Told<'_, F> {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+impl<F, Fut, T, E> Service<UnderRetry> for Told<'_, F>
+where
+    F: Fn(UnderRetry) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    type Response = T;
+    type Error = E;
+    type Future = Fut;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, under: UnderRetry) -> Fut {
+        (self.0)(under)
     }
 }
 

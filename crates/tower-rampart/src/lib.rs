@@ -81,6 +81,7 @@ pub mod timeout;
 mod timer;
 #[cfg(feature = "tonic")]
 pub mod tonic;
+mod under_retry;
 
 #[cfg(feature = "adaptive-concurrency")]
 pub use adaptive_concurrency::AdaptiveConcurrencyLayer;
@@ -119,3 +120,4 @@ pub use tower_rampart_core::{
     Class, ClassKind, Classify, Code, InvalidConfig, Outcome, ProviderClass, Rejection, RequestInfo, Stage, Timestamp,
     TokenEstimate, Verdict, rejection, shadow,
 };
+pub use under_retry::{Marked, UnderRetry};

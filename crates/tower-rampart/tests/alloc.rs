@@ -10,7 +10,7 @@ use tower::{Layer, Service, ServiceExt, util::ServiceFn};
 use tower_rampart::{
     AdaptiveConcurrencyLayer, CacheLayer, CircuitBreakerLayer, Class, Classify, ConcurrencyLimitLayer, Error,
     FallbackLayer, HedgeLayer, Preset, PresetBuilder, RateLimitLayer, RequestInfo, ResilienceLayer, RetryLayer,
-    ThrottleLayer, TimeoutLayer, Verdict,
+    ThrottleLayer, TimeoutLayer, UnderRetry, Verdict,
     adaptive_concurrency::{Adaptive, Algorithm},
     breaker, cache,
     classify::Given,
@@ -159,6 +159,9 @@ async fn successes(table: &mut Vec<(&'static str, u64)>) {
     count(table, "every stage, hedged", every_stage(hedging).build().unwrap().layer(plain()), answered).await;
     #[cfg(feature = "chaos")]
     spared(table).await;
+    let nested = every_stage(r#"{"nested_retry": {}}"#);
+    let nested = nested.retry_mark(|_: &u64| UnderRetry(false), |_: &mut u64, _| ()).build().unwrap();
+    count(table, "every stage, retries marked", nested.layer(plain()), answered).await;
     // The timers are made here, because the inner service does not answer at once.
     let pending = tower::service_fn(|request: u64| async move {
         tokio::task::yield_now().await;
@@ -307,6 +310,12 @@ async fn refusals(table: &mut Vec<(&'static str, u64)>) {
     let layer = every_stage(r#"{"priority": {"enabled": true}}"#).build().unwrap();
     count(table, "every stage, by priority", layer.layer(plain()), answered).await;
 
+    let nested = r#"{"nested_retry": {}, "throttle": {"enabled": false}, "circuit_breaker": {"enabled": false}}"#;
+    let nested = every_stage(nested).retry_mark(|_: &u64| UnderRetry(true), |_: &mut u64, _| ()).build().unwrap();
+    let failing =
+        tower::service_fn(|_: u64| std::future::ready(Err::<u64, _>(io::Error::from(io::ErrorKind::ConnectionReset))));
+    count(table, "every stage, retries left to the sender", nested.layer(failing), Result::is_err).await;
+
     let layer = every_stage(r#"{"concurrency": {"max_inflight": 1, "queue_size": 0}}"#).build().unwrap();
     let held = tokio_test::task::spawn(
         layer.layer(tower::service_fn(|_: u64| std::future::pending::<io::Result<u64>>())).call(1),
@@ -413,6 +422,12 @@ mod http_hosts {
         // Headers that a request does not have cost nothing either.
         let deadlines = r#"{"http": {"deadline_headers": ["x-timeout", "grpc-timeout"]}}"#;
         assert_eq!(allocations(deadlines, &methods).await, 0);
+        // Where retries can be left to the sender, a request that cannot be retried says nothing.
+        let nested = r#"{"nested_retry": {}}"#;
+        assert_eq!(allocations(nested, &[Method::POST]).await, 0);
+        // And one that can says so in a header, for which a request without any has no room.
+        let made = allocations(nested, &[Method::GET]).await;
+        assert!(made <= 2 * CALLS, "{made} allocations");
         // Of gRPC, an answer that is a status alone.
         let status = Response::builder().header("content-type", "application/grpc").header("grpc-status", "0");
         let status = status.body(()).unwrap();

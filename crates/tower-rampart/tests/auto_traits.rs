@@ -301,6 +301,7 @@ mod axum_host {
         cloned_and_sent::<ServerService<Route>>();
         shared::<ServerLayer>();
         shared::<(Attempt, NoAttempt, NoDeadline, NoHandle)>();
+        shared::<tower_rampart::UnderRetry>();
     }
 
     /// axum's body is sent and not shared, and so is what is around it.

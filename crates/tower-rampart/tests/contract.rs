@@ -72,6 +72,8 @@ contract!(
     pipelines::pipeline_that_hedges_by_attempt,
     pipelines::pipeline_in_shadow,
     pipelines::pipeline_with_priority,
+    pipelines::pipeline_with_nested_retry,
+    pipelines::pipeline_under_retry,
 );
 
 #[cfg(feature = "chaos")]

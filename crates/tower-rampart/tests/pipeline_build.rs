@@ -95,7 +95,7 @@ fn a_stage_that_this_pipeline_cannot_serve_is_refused_by_name_with_what_is_missi
     let asked = [
         (r#"{"cache": {"enabled": true, "ttl": "1s"}}"#.to_owned(), "cache", "cache"),
         (r#"{"chaos": {"enabled": true, "fault_rate": 0.5}}"#.to_owned(), "chaos", "chaos"),
-        (r#"{"nested_retry": {"enabled": true}}"#.to_owned(), "nested_retry", "nested_retry"),
+        (r#"{"nested_retry": {"header": "x-retried"}}"#.to_owned(), "nested_retry.header", "http"),
         (r#"{"circuit_breaker": {"per_key": "authority"}}"#.to_owned(), "circuit_breaker.per_key", "keyed"),
         (format!(r#"{{"rate_limit": {{{quota}, "per_key": "client_ip"}}}}"#), "rate_limit.per_key", "client_ip"),
         (r#"{"concurrency": {"per_key": "route"}}"#.to_owned(), "concurrency.per_key", "keyed"),

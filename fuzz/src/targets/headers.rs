@@ -13,7 +13,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, Ur
 use http_body_util::Empty;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_rampart::{
-    PresetBuilder,
+    PresetBuilder, UnderRetry,
     http::{
         Deadline, GrpcClassifier, HttpClassifier, ModelApiClassifier, RateLimitHeaders, ServerLayer, grpc_timeout,
         key::{Authority, ClientIp, ForwardedBy, Header, Key},
@@ -28,7 +28,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TOTAL: Duration = Duration::from_secs(5);
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const DOCUMENT: &str = r#"{
-    "http": {"deadline_headers": ["grpc-timeout", "x-timeout-ms", "x-deadline"]}, "timeout": {"attempt": "1s", "total": "5s"}
+    "http": {"deadline_headers": ["grpc-timeout", "x-timeout-ms", "x-deadline"]}, "timeout": {"attempt": "1s", "total": "5s"},
+    "nested_retry": {"header": "x-retried"}
 }"#;
 
 thread_local! {
@@ -131,9 +132,12 @@ fn request(headers: &HeaderMap) -> Request<Body> {
     request
 }
 
-/// A handler has the time that was stated, and never more than the configuration gives.
+/// A handler has the time that was stated, and never more than the configuration gives. It is told that its request is retried if exactly one value says so.
 fn deadlines(headers: &HeaderMap) {
-    let handler = service_fn(|request: Request<Body>| async move {
+    let values: Vec<_> = headers.get_all("x-retried").iter().collect();
+    let is_retried = values == ["?1"];
+    let handler = service_fn(move |request: Request<Body>| async move {
+        assert_eq!(request.extensions().get().is_some_and(|it: &UnderRetry| it.0), is_retried);
         let left = request.extensions().get::<Deadline>().map(|it| it.left());
         assert!(left.is_none_or(|it| it <= TOTAL), "{left:?}");
         let mut response = Response::new(Body::new());

@@ -14,7 +14,7 @@ use pin_project::pin_project;
 use tokio::time::Sleep;
 use tower::Service;
 use tower_rampart::{
-    Classify, CloneRequest, Error, Explain, RequestInfo, Timestamp, Verdict, clock,
+    Classify, CloneRequest, Error, Explain, RequestInfo, Timestamp, UnderRetry, Verdict, clock,
     fallback::{Fallback, Fault},
     pipeline::Report,
 };
@@ -133,6 +133,10 @@ impl CloneRequest<Request> for Stamping {
         if play.attempts.replace(attempt) != attempt {
             play.met.set(None);
         }
+    }
+
+    fn under_retry(&self, request: &Request) -> UnderRetry {
+        UnderRetry(request.play.script.is_retried)
     }
 }
 

@@ -52,7 +52,7 @@ A trace has one JSON object a line, in time order:
   {\"at_ms\":30,\"op\":\"observe\"}
 Ops: call, cancel, reset, trip, force_open, force_close, reload, backend (what --backend-servers and --backend-latency are from \
 then on), observe. A call may have hedge_latency_ms (of the copies that hedging sends), retry_after_ms, deadline_ms, method, \
-cost and key. Outcomes: ok, transient, permanent, rate_limited, unavailable, ignored, timeout (never answers), panic, \
+cost, key and retried (true: whoever makes the call makes it again if it fails). Outcomes: ok, transient, permanent, rate_limited, unavailable, ignored, timeout (never answers), panic, \
 connect_error; the last one and the last latency repeat. A fallback that the document has answers well and at once.
 One JSON line is printed for each call when it ends, one for each observation, and the summary last.
 

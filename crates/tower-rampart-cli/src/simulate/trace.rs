@@ -69,6 +69,8 @@ pub(crate) struct Script {
     pub(crate) time_left: Option<Duration>,
     pub(crate) cost: u32,
     pub(crate) method: Method,
+    /// Whether whoever makes the call makes it again if it fails.
+    pub(crate) is_retried: bool,
     /// Stands for whatever `per_key` names, and for what a cache keeps answers by; a call without one passes the cache.
     pub(crate) key: Option<Box<str>>,
 }
@@ -102,6 +104,7 @@ struct Raw<'a> {
     key: Option<&'a RawValue>,
     cost: Option<u32>,
     method: Option<String>,
+    retried: Option<bool>,
     call: Option<u64>,
     servers: Option<u32>,
     #[serde(borrow)]
@@ -214,6 +217,7 @@ fn only_its_own(raw: &Raw<'_>) -> Result<(), String> {
         ("key", raw.key.is_some(), is_call),
         ("cost", raw.cost.is_some(), is_call),
         ("method", raw.method.is_some(), is_call),
+        ("retried", raw.retried.is_some(), is_call),
         ("call", raw.call.is_some(), raw.op == Operation::Cancel),
         ("servers", raw.servers.is_some(), is_backend),
         ("config", raw.config.is_some(), raw.op == Operation::Reload),
@@ -262,6 +266,7 @@ fn script(raw: Raw<'_>) -> Result<Script, String> {
         time_left: raw.deadline_ms.map(Duration::from_millis),
         cost,
         method: method(raw.method.as_deref().unwrap_or("GET"))?,
+        is_retried: raw.retried.unwrap_or(false),
         key,
     })
 }
@@ -331,6 +336,8 @@ mod tests {
             (r#"{"at_ms":9,"op":"call","outcomes":[]}"#, "needs outcomes"),
             (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"cost":0}"#, "cost must be between"),
             (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"key":7}"#, "key must be a string"),
+            (r#"{"at_ms":9,"op":"observe","retried":true}"#, "this op has no retried"),
+            (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"retried":1}"#, "invalid type"),
             (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"method":"get"}"#, "in capitals"),
             (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"latency_ms":[86400001]}"#, "latency_ms must be at most"),
             (r#"{"at_ms":9,"op":"call","outcomes":["ok"],"hedge_latency_ms":[86400001]}"#, "hedge_latency_ms must be"),

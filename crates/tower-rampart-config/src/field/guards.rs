@@ -1,4 +1,4 @@
-//! The fields of the sections `throttle`, `priority` and `shadow`.
+//! The fields of the sections `throttle`, `priority`, `nested_retry` and `shadow`.
 
 use tower_rampart_core::priority::Priority;
 
@@ -6,6 +6,7 @@ use super::{COUNT, DURATION, Field, SHARE, slot};
 use crate::{
     Capability,
     kind::Kind,
+    operation::NestedRetryConfig,
     value::{Value, Words},
 };
 
@@ -78,6 +79,20 @@ pub(super) static FIELDS: &[Field] = &[
         "The same of this class; at most that of the one before it.",
         slot!(priority.shares.sheddable),
     ),
+    Field::new(
+        "nested_retry.enabled",
+        Kind::Bool,
+        "Whether retries are left to whoever sends a request and says that it retries it, and services behind are told so.",
+        slot!(nested_retry.enabled),
+    )
+    .needs(|value| (*value == Value::Bool(true)).then_some(Capability::NestedRetry)),
+    Field::new(
+        "nested_retry.header",
+        Kind::Header,
+        "The request header that says so, read and written.",
+        slot!(nested_retry.header),
+    )
+    .needs(|value| (*value != Value::Text(NestedRetryConfig::HEADER.to_owned())).then_some(Capability::Http)),
     Field::new(
         "shadow.enabled",
         Kind::Bool,

@@ -81,6 +81,7 @@ pub(crate) fn sound(flat: bool) -> Vec<(&'static str, Vec<Value>)> {
         ("chaos", vec![json!({"latency": 1, "seed": 3})]),
         ("throttle", vec![json!({}), json!({"ratio": 1.5, "window": "30s"}), json!({"enabled": false})]),
         ("priority", vec![json!({"enabled": false}), json!({"enabled": false, "default": "sheddable"})]),
+        ("nested_retry", vec![json!({}), json!({"header": "X-Retried"}), json!({"enabled": false})]),
         ("shadow", vec![json!({}), json!({"enabled": false}), json!({"stages": ["timeout", "rate_limit"]})]),
     ];
     numbers.into_iter().chain(rest).collect()

@@ -27,6 +27,8 @@ pub enum StopReason {
     NotIdempotent,
     /// All attempts are made.
     Attempts,
+    /// Whoever sends the request makes the retries.
+    NestedRetry,
     /// The wait would not end before the deadline, or the server's hint lies above `retry_after_max`.
     Deadline,
     /// Retries have used up what they may add to the load.
@@ -39,10 +41,11 @@ pub enum StopReason {
 
 impl StopReason {
     /// All reasons, in the order in which the ladder asks, then those that only adapters meet.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Class,
         Self::NotIdempotent,
         Self::Attempts,
+        Self::NestedRetry,
         Self::Deadline,
         Self::Budget,
         Self::CircuitOpen,
@@ -55,6 +58,7 @@ impl StopReason {
             Self::Class => "class",
             Self::NotIdempotent => "not_idempotent",
             Self::Attempts => "attempts",
+            Self::NestedRetry => "nested_retry",
             Self::Deadline => "deadline",
             Self::Budget => "budget",
             Self::CircuitOpen => "circuit_open",
@@ -86,6 +90,8 @@ pub struct Attempts {
     max: u32,
     methods: Methods,
     respect_retry_after: bool,
+    /// Whether the attempts that were left are somebody else's to make.
+    is_yielded: bool,
 }
 
 impl Attempts {
@@ -98,6 +104,7 @@ impl Attempts {
             max: if config.enabled { config.max_attempts } else { 1 },
             methods: config.methods,
             respect_retry_after: config.respect_retry_after,
+            is_yielded: false,
         }
     }
 
@@ -111,6 +118,7 @@ impl Attempts {
             max: 1,
             methods: Methods::default(),
             respect_retry_after: false,
+            is_yielded: false,
         }
     }
 
@@ -134,6 +142,29 @@ impl Attempts {
     /// Whether a further attempt is possible at all, so that the request must be kept. False for a stage that is off.
     pub fn may_retry(&self) -> bool {
         self.attempt < self.max
+    }
+
+    /// Leaves the attempts that are left to whoever sends the request, who makes retries too: the present one is the last, and where another would have
+    /// been made, the walk ends with [`StopReason::NestedRetry`].
+    ///
+    /// Retries on several hops multiply: three hops of three attempts each send 27 requests to the last service for one to the first. Suppressing all but one
+    /// hop's is advised by "Addressing Cascading Failures" (Beyer et al., *Site Reliability Engineering*, 2016, chapter 22). There the hop above the failing
+    /// one retries, and its answer tells the others not to; a request can only say what is further out, so here it is the outermost hop that retries.
+    ///
+    /// # Examples
+    /// ```
+    /// use tower_rampart_core::{Class, RequestInfo, Timestamp, retry::{Attempts, Config, Decision, StopReason}};
+    ///
+    /// let mut attempts = Attempts::new(&Config::default(), 1);
+    /// attempts.leave_to_sender();
+    /// let decision = attempts.decide(&Class::Transient.into(), &RequestInfo::default(), Timestamp::ZERO, None, None);
+    /// assert_eq!(decision, Decision::Stop(StopReason::NestedRetry));
+    /// ```
+    pub fn leave_to_sender(&mut self) {
+        if self.may_retry() {
+            self.max = self.attempt;
+            self.is_yielded = true;
+        }
     }
 
     /// Decides after an answer: class, idempotent or not processed, attempts left, deadline, budget, in this order.
@@ -177,7 +208,8 @@ impl Attempts {
             return Decision::Stop(StopReason::NotIdempotent);
         }
         if !self.may_retry() {
-            return Decision::Stop(StopReason::Attempts);
+            let reason = if self.is_yielded { StopReason::NestedRetry } else { StopReason::Attempts };
+            return Decision::Stop(reason);
         }
         let hint = hint.filter(|hint| self.respect_retry_after && !hint.is_zero());
         if hint.is_some_and(|hint| nanos(hint) > self.retry_after_max) {

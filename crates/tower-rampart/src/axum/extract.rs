@@ -1,4 +1,4 @@
-//! What handlers extract: the operation's handle, the time left, the caller's attempt. What a route is as a key is in `http::key`.
+//! What handlers extract: the operation's handle, the time left, the caller's attempt and whether they retry. What a route is as a key is in `http::key`.
 
 use std::convert::Infallible;
 
@@ -9,7 +9,7 @@ use ::axum::{
 use http::{StatusCode, request::Parts};
 
 use crate::{
-    OperationHandle,
+    OperationHandle, UnderRetry,
     http::{Attempt, Deadline},
 };
 
@@ -76,6 +76,16 @@ impl<S: Sync> OptionalFromRequestParts<S> for Deadline {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Infallible> {
         Ok(parts.extensions.get().copied())
+    }
+}
+
+/// Whether the caller retries this request: what the header says while `nested_retry` is on, else that nobody does. To be handed to the clients that the handler
+/// calls, in the extensions of their requests.
+impl<S: Sync> FromRequestParts<S> for UnderRetry {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or_default())
     }
 }
 

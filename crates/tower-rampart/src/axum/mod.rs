@@ -20,6 +20,7 @@
 //! | routes that are operations of their own | [`layer_for`] |
 //! | state, signals and configuration in a handler | [`OperationHandle`](crate::OperationHandle), after [`ServerLayer::expose_handle`](crate::http::ServerLayer::expose_handle) |
 //! | the time left in a handler | [`Deadline`](crate::http::Deadline), or `Option<Deadline>` |
+//! | whether the caller retries the request | [`UnderRetry`](crate::UnderRetry), while `nested_retry` is on |
 //! | the caller's number of the attempt | [`Attempt`](crate::http::Attempt), after `expose_handle` as well |
 //! | all operations, reload and audit in a handler | axum's own `State<Resilience>` |
 //! | the route in a key | [`http::key::Route`](crate::http::key::Route) |

@@ -1,11 +1,11 @@
 //! Keeps HTTP requests for further attempts and tells each which attempt it is. How a body is kept is in `replay`.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
-use http::{HeaderMap, HeaderName, Request};
+use http::{Extensions, HeaderMap, HeaderName, Request};
 
-use super::ReplayBody;
-use crate::CloneRequest;
+use super::{ReplayBody, nested};
+use crate::{CloneRequest, UnderRetry};
 
 /// The number of the attempt that a request is, in its extensions from the second on; without it, it is the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +18,7 @@ pub struct Attempt(pub u32);
 #[derive(Clone, Debug, Default)]
 pub struct ReplayCloner {
     attempt_header: Option<HeaderName>,
+    nested_retry_header: Option<HeaderName>,
 }
 
 impl ReplayCloner {
@@ -30,6 +31,13 @@ impl ReplayCloner {
     #[must_use]
     pub fn attempt_header(mut self, name: impl Into<Option<HeaderName>>) -> Self {
         self.attempt_header = name.into();
+        self
+    }
+
+    /// Reads and writes in this request header whether the request is retried further out, so that hops in a row make the retries of one. Default: none.
+    #[must_use]
+    pub fn nested_retry_header(mut self, name: impl Into<Option<HeaderName>>) -> Self {
+        self.nested_retry_header = name.into();
         self
     }
 
@@ -53,6 +61,19 @@ impl ReplayCloner {
         self.number_in(request.headers_mut(), attempt);
     }
 
+    /// Whether a request is retried further out.
+    pub(super) fn reads(&self, headers: &HeaderMap, extensions: Option<&Extensions>) -> UnderRetry {
+        let name = self.nested_retry_header.as_ref();
+        name.map_or(UnderRetry(false), |name| nested::read(name, headers, extensions))
+    }
+
+    /// Makes a request say whether it is.
+    pub(super) fn writes(&self, headers: &mut HeaderMap, extensions: Option<&mut Extensions>, under: UnderRetry) {
+        if let Some(name) = &self.nested_retry_header {
+            nested::write(name, headers, extensions, under);
+        }
+    }
+
     /// Writes the number of the attempt into the header that was named, if one was.
     pub(super) fn number_in(&self, headers: &mut HeaderMap, attempt: u32) {
         if let Some(name) = &self.attempt_header {
@@ -72,6 +93,16 @@ impl<B> CloneRequest<Request<ReplayBody<B>>> for ReplayCloner {
 
     fn stamp(&self, request: &mut Request<ReplayBody<B>>, attempt: u32, _time_left: impl FnOnce() -> Option<Duration>) {
         self.number(request, attempt);
+    }
+
+    fn under_retry(&self, request: &Request<ReplayBody<B>>) -> UnderRetry {
+        self.reads(request.headers(), Some(request.extensions()))
+    }
+
+    fn mark(&self, request: &mut Request<ReplayBody<B>>, under: UnderRetry) {
+        let mut extensions = mem::take(request.extensions_mut());
+        self.writes(request.headers_mut(), Some(&mut extensions), under);
+        *request.extensions_mut() = extensions;
     }
 }
 

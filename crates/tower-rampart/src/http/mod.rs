@@ -54,6 +54,7 @@ mod keys;
 #[cfg(feature = "pipeline")]
 mod live;
 mod model;
+mod nested;
 mod peeked;
 mod refusal;
 mod replay;

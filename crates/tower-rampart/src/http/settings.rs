@@ -39,6 +39,8 @@ pub(crate) struct HttpSettings {
     pub(super) by_priority: bool,
     /// The header that states it.
     pub(super) priority_header: Option<HeaderName>,
+    /// Whether handlers are told that their request is retried further out.
+    pub(super) nested_retry: bool,
     /// By what the stages keep their state.
     pub(crate) keys: Keys,
     /// The most of a request body that is kept for another attempt, in bytes.
@@ -80,7 +82,10 @@ impl HttpSettings {
             learner: (limits && config.model_limits.learn_from_headers).then(|| Learner::new(requests, tokens)),
             limits_tokens: limits && config.model_limits.tokens_per_minute.is_some(),
             classifier,
-            cloner: ReplayCloner::new().attempt_header(config.http.attempt_header.as_ref().and_then(header)),
+            cloner: ReplayCloner::new()
+                .attempt_header(config.http.attempt_header.as_ref().and_then(header))
+                .nested_retry_header(header(&config.nested_retry.header)),
+            nested_retry: config.nested_retry.enabled,
             deadline_headers,
             cache: Rules::new(config),
             by_priority: config.priority.enabled,

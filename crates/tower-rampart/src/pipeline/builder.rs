@@ -15,7 +15,7 @@ use super::{
     chaos,
 };
 use crate::{
-    Resilience,
+    Marked, Resilience,
     classify::{Auto, Given},
     fallback::{NoFallback, Targets, Value, With, WithRequest},
     registry::Registry,
@@ -127,6 +127,36 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
     /// Sends every request once, because it cannot be cloned; a configuration with retries is then an error.
     pub fn without_cloning(self) -> PresetBuilder<J, NotCloned, A, R> {
         PresetBuilder { can_clone: false, ..self.cloner(NotCloned) }
+    }
+
+    /// Reads and writes whether a request is retried further out: `read` says so of a request, `write` makes it say so or not. Without it, or a cloner of its own
+    /// that knows, no request says anything, and `nested_retry` does nothing; HTTP hosts have a header. Say so after [`cloner`](Self::cloner), if that is said.
+    ///
+    /// # Examples
+    /// ```
+    /// # use tower::{Service, ServiceBuilder, ServiceExt};
+    /// use tower_rampart::{PresetBuilder, UnderRetry};
+    ///
+    /// #[derive(Clone)]
+    /// struct Question { text: &'static str, under: UnderRetry }
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let layer = PresetBuilder::from_json(r#"{"preset": "production", "nested_retry": {}}"#)?
+    ///     .retry_mark(|it: &Question| it.under, |it: &mut Question, under| it.under = under)
+    ///     .build()?;
+    /// let handle = layer.handle();
+    /// let mut service = ServiceBuilder::new()
+    ///     .layer(layer)
+    ///     .service_fn(|it: Question| async move { Err::<usize, _>(std::io::Error::other(it.text)) });
+    /// let asked = Question { text: "what?", under: UnderRetry(true) };
+    /// assert!(service.ready().await?.call(asked).await.is_err());
+    /// assert_eq!(handle.snapshot().retries, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn retry_mark<F, G>(self, read: F, write: G) -> PresetBuilder<J, Marked<K, F, G>, A, R> {
+        self.with(|judge, cloner, answer, report| (judge, Marked::new(cloner, read, write), answer, report))
     }
 
     /// Keeps answers by `key`, a function from `&Req` to `Option<K>`, while `cache` is on in the configuration; requests without a key pass. What can tell

@@ -224,6 +224,9 @@ where
                             cloner.stamp(&mut request, call.explain.attempts, || {
                                 deadline.map(|deadline| deadline.since(clock::now()))
                             });
+                            if call.settings.nested_retry {
+                                call.heed_sender(&mut request, this.request, schedule.may_hedge());
+                            }
                             let future = call.send(service, request);
                             this.state.set(State::Calling { future, schedule });
                             continue;

@@ -102,6 +102,9 @@ where
         // A copy is of the same attempt.
         let left = call.deadline.map(|deadline| deadline.since(now));
         cloner.stamp(&mut request, call.explain.attempts, || left);
+        if call.settings.nested_retry {
+            call.mark_copy(&mut request);
+        }
         Some((call.sender(self.service.clone()), request, payment))
     }
 

@@ -60,17 +60,16 @@ impl<J, K, A, R> ResilienceLayer<J, K, A, R> {
         OperationHandle::new(Arc::clone(&self.shared.machines))
     }
 
-    /// The same operation judged by another classifier.
-    pub(crate) fn reclassified<J2>(&self, judge: J2) -> ResilienceLayer<J2, K, A, R>
+    /// The same operation judged by another classifier, with requests kept by another cloner.
+    pub(crate) fn refitted<J2, K2>(&self, judge: J2, cloner: K2) -> ResilienceLayer<J2, K2, A, R>
     where
-        K: Clone,
         A: Clone,
         R: Clone,
     {
         let shared = Shared {
             machines: Arc::clone(&self.shared.machines),
             judge,
-            cloner: self.shared.cloner.clone(),
+            cloner,
             answer: self.shared.answer.clone(),
             report: self.shared.report.clone(),
             report_all: self.shared.report_all,

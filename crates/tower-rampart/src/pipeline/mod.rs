@@ -123,6 +123,7 @@ mod judge;
 mod keys;
 mod layer;
 mod machines;
+mod nested;
 mod preflight;
 mod rate;
 mod reserved;

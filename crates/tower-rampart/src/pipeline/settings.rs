@@ -59,6 +59,8 @@ pub(crate) struct CallSettings {
     pub(crate) priority: Option<PrioritySettings>,
     /// Whether the throttle is on.
     pub(crate) throttle: bool,
+    /// Whether retries are left to whoever sends a request and retries it.
+    pub(crate) nested_retry: bool,
 }
 
 impl CallSettings {
@@ -79,6 +81,7 @@ impl CallSettings {
         shadow: Stages::NONE,
         priority: None,
         throttle: false,
+        nested_retry: false,
     };
 }
 
@@ -179,6 +182,7 @@ impl From<&OperationConfig> for Settings {
             shadow,
             priority: config.priority.enabled.then(|| PrioritySettings::from(&config.priority)),
             throttle: config.throttle.enabled,
+            nested_retry: config.nested_retry.enabled,
         };
         Self { attempts: Attempts::new(&config.retry, 0), would_be, call }
     }

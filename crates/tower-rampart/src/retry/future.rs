@@ -17,7 +17,7 @@ use tower_rampart_core::{
 use tower_service::Service;
 
 use super::{CloneRequest, Shared};
-use crate::{clock, payment::Payment, timer::Timer};
+use crate::{UnderRetry, clock, payment::Payment, timer::Timer};
 
 /// The response of a [`Retry`](super::Retry).
 ///
@@ -140,6 +140,7 @@ where
                         *this.spare = this.shared.cloner.clone_request(&request);
                     }
                     this.shared.cloner.stamp(&mut request, this.attempts.attempt(), || None);
+                    this.shared.cloner.mark(&mut request, UnderRetry(true));
                     let future = this.service.call(request);
                     this.state.set(State::Calling(future));
                 }

@@ -10,7 +10,10 @@ use tower_rampart_core::{
 };
 
 use super::{Cloned, Config, Handle, Plan, Retry, Shared};
-use crate::classify::{Auto, DefaultClassifier, Given, IntoClassifier};
+use crate::{
+    Marked,
+    classify::{Auto, DefaultClassifier, Given, IntoClassifier},
+};
 
 /// Applies retries to services; see the [module](super).
 pub struct RetryLayer<C = DefaultClassifier, K = Cloned> {
@@ -96,6 +99,35 @@ impl<C, K> Builder<C, K> {
 
     /// Keeps requests by `cloner`: a closure from `&Req` to `Option<Req>`, or any [`CloneRequest`](super::CloneRequest).
     pub fn cloner<K2>(self, cloner: K2) -> Builder<C, K2> {
+        Builder { config: self.config, seed: self.seed, classifier: self.classifier, cloner }
+    }
+
+    /// Leaves the retries to whoever sends a request and retries it, as `read` says of it, and makes what is sent say by `write` whether it is retried: hops in a
+    /// row that do so make the retries of one. Default: requests say nothing, and all hops retry. Say so after [`cloner`](Self::cloner), if that is said.
+    /// HTTP requests say it by a header, which `http::ReplayCloner` reads if it is told its name.
+    ///
+    /// # Examples
+    /// ```
+    /// use tower::{Service, ServiceBuilder, ServiceExt};
+    /// use tower_rampart::{RetryLayer, UnderRetry};
+    ///
+    /// type Question = (&'static str, UnderRetry);
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let layer = || RetryLayer::builder().retry_mark(|it: &Question| it.1, |it: &mut Question, under| it.1 = under).build();
+    /// let (calls, counter) = tokio::sync::mpsc::unbounded_channel();
+    /// let service = ServiceBuilder::new().layer(layer()?).layer(layer()?).service_fn(move |it: Question| {
+    ///     calls.send(it).expect("it is counted");
+    ///     async { Err::<(), _>(std::io::Error::other("down")) }
+    /// });
+    /// assert!(service.oneshot(("what?", UnderRetry(false))).await.is_err());
+    /// assert_eq!(counter.len(), 3, "and not nine");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn retry_mark<F, G>(self, read: F, write: G) -> Builder<C, Marked<K, F, G>> {
+        let cloner = Marked::new(self.cloner, read, write);
         Builder { config: self.config, seed: self.seed, classifier: self.classifier, cloner }
     }
 

@@ -15,6 +15,9 @@
 //! Where it stops, the last real answer or error comes back as it is: there is no "retries exhausted", and where a circuit
 //! further in refuses a retry, the error before it comes back and not the refusal.
 //!
+//! Hops in a row that retry multiply what the last one gets. Where requests can say that they are retried further out, only the outermost hop need retry:
+//! [`Builder::retry_mark`].
+//!
 //! The request is cloned only while a further attempt is possible; a request that cannot be cloned is sent once.
 //!
 //! # Examples
@@ -44,7 +47,10 @@ mod handle;
 mod layer;
 mod service;
 
-pub use crate::clone_request::{CloneRequest, Cloned, NotCloned};
+pub use crate::{
+    clone_request::{CloneRequest, Cloned, NotCloned},
+    under_retry::{Marked, UnderRetry},
+};
 pub use handle::Handle;
 pub use layer::{Builder, RetryLayer};
 pub use service::Retry;

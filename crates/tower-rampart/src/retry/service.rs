@@ -10,7 +10,7 @@ use tower_rampart_core::Classify;
 use tower_service::Service;
 
 use super::{CloneRequest, Cloned, Shared, future::ResponseFuture};
-use crate::{classify::DefaultClassifier, clock};
+use crate::{UnderRetry, classify::DefaultClassifier, clock};
 
 /// A service whose calls are retried; made by [`RetryLayer`](super::RetryLayer).
 pub struct Retry<S, C = DefaultClassifier, K = Cloned> {
@@ -69,12 +69,17 @@ where
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let shared = Arc::clone(&self.shared);
-        let attempts = shared.plan.with(|plan| plan.attempts.seeded(shared.seeds.next()));
+        let mut attempts = shared.plan.with(|plan| plan.attempts.seeded(shared.seeds.next()));
+        let sender = shared.cloner.under_retry(&request);
+        if sender.0 {
+            attempts.leave_to_sender();
+        }
         let info = shared.classifier.request(&request);
         let deadline = info.time_left.map(|left| clock::now().after(left));
         let spare = attempts.may_retry().then(|| shared.cloner.clone_request(&request)).flatten();
         shared.budget.deposit();
         shared.cloner.stamp(&mut request, attempts.attempt(), || None);
+        shared.cloner.mark(&mut request, UnderRetry(sender.0 || (spare.is_some() && attempts.may_repeat(&info))));
         // Call the instance that was readied, keep a fresh one.
         let fresh = self.inner.clone();
         let mut service = mem::replace(&mut self.inner, fresh);

@@ -2,7 +2,8 @@
 
 use serde_json::{Value as Json, json};
 use tower_rampart::{
-    Classify, OperationConfig, PresetBuilder, RequestInfo, ResilienceConfig, ResilienceLayer, TokenEstimate, Verdict,
+    Classify, Marked, OperationConfig, PresetBuilder, RequestInfo, ResilienceConfig, ResilienceLayer, TokenEstimate,
+    UnderRetry, Verdict,
     cache::ByKey,
     fallback::Value,
     pipeline::{Custom, WithCache},
@@ -24,12 +25,15 @@ use crate::{
     traffic::{
         Script, abandoned, budget, calls_after_a_hint, failures_to_open, good_then_bad, half_slow, hint, hung_probe,
         jittered, mixed, most_jitter, one_bad_probe, post, probes, probes_to_close, reopenings, saved_budget, slow,
-        steadiness, time_window, waits,
+        steadiness, time_window, under_retry, waits,
     },
 };
 
 /// The pipeline of all rows; its fallback answers 99, and every request is a key.
-pub type Layer = ResilienceLayer<WithCache<Custom<ByRequest>, ByKey<Key, u32, usize>>, Cloned, Value<usize>>;
+pub type Layer = ResilienceLayer<WithCache<Custom<ByRequest>, ByKey<Key, u32, usize>>, Marks, Value<usize>>;
+
+/// Requests from 500 to 999 are retried by whoever sends them.
+type Marks = Marked<Cloned, fn(&u32) -> UnderRetry, fn(&mut u32, UnderRetry)>;
 
 /// By which the cache keeps answers.
 type Key = fn(&u32) -> Option<u32>;
@@ -139,6 +143,10 @@ pub fn build(document: &str) -> Layer {
         )
         .seed(9)
         .classifier(ByRequest)
+        .retry_mark(
+            (|request| UnderRetry((500..1000).contains(request))) as fn(&u32) -> UnderRetry,
+            (|_, _| ()) as fn(&mut u32, UnderRetry),
+        )
         .cache((|request| Some(*request)) as Key)
         .fallback_value(99)
         .build()
@@ -267,6 +275,7 @@ pub const ROWS: &[Row] = &[
     row("retry.respect_retry_after", ["true", "false"], hint, ["20000", "4000"])
         .beside(r#"{"retry": {"backoff": {"base": "2s"}}}"#),
     row("retry.retry_after_max", [r#""10s""#, r#""30s""#], calls_after_a_hint, ["1", "2"]),
+    row("nested_retry.enabled", ["false", "true"], under_retry, ["3 calls", "1 call"]),
     row("retry.budget.enabled", ["true", "false"], budget, ["33", "60"]).beside(INSTANT),
     row("retry.budget.ratio", ["0", "0.5"], budget, ["20", "30"]).beside(POOR),
     row("retry.budget.min_per_second", ["1", "7"], budget, ["21", "27"]).beside(

@@ -85,9 +85,18 @@ pub fn most_jitter(layer: Layer) -> BoxFuture<'static, String> {
 
 /// How often a POST that fails is sent.
 pub fn post(layer: Layer) -> BoxFuture<'static, String> {
+    calls_of(layer, 1000)
+}
+
+/// How often a call is sent that is retried by whoever makes it.
+pub fn under_retry(layer: Layer) -> BoxFuture<'static, String> {
+    calls_of(layer, 500)
+}
+
+fn calls_of(layer: Layer, request: u32) -> BoxFuture<'static, String> {
     async move {
         let backend = Backend::always(Reply::transient());
-        assert!(call(&layer.layer(backend.clone()), 1000).await.is_err());
+        assert!(call(&layer.layer(backend.clone()), request).await.is_err());
         let calls = backend.calls();
         format!("{calls} call{}", if calls == 1 { "" } else { "s" })
     }

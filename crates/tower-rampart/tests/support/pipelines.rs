@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use tower::{Layer, ServiceExt};
-use tower_rampart::{Error, OperationHandle, Preset, PresetBuilder, Registry, Stage, registry::OperationSnapshot};
+use tower_rampart::{
+    Error, OperationHandle, Preset, PresetBuilder, Registry, Stage, UnderRetry, registry::OperationSnapshot,
+};
 
 use super::{
     inner::{Plan, Script},
@@ -154,6 +156,26 @@ pub(crate) fn pipeline_with_priority() -> Subject {
     let overrides = r#"{"concurrency": {"queue_size": 8}, "priority": {"default": "critical_plus"}}"#;
     let mut subject = plain(Scopes { overrides, waits: true, ..Scopes::default() });
     subject.queues = true;
+    subject
+}
+
+/// Retries are left to whoever sends a request and retries it, which nobody does here.
+pub(crate) fn pipeline_with_nested_retry() -> Subject {
+    let scopes = Scopes { overrides: r#"{"nested_retry": {}}"#, ..Scopes::default() };
+    let (builder, _registry) = builder(scopes.overrides);
+    let layer = builder.retry_mark(|_: &u32| UnderRetry(false), |_: &mut u32, _| ()).build().unwrap();
+    let handle = layer.handle();
+    subject_of(layer, &handle, scopes)
+}
+
+/// Every call is retried by whoever makes it, and so is made once.
+pub(crate) fn pipeline_under_retry() -> Subject {
+    let scopes = Scopes { overrides: r#"{"nested_retry": {}}"#, ..Scopes::default() };
+    let (builder, _registry) = builder(scopes.overrides);
+    let layer = builder.retry_mark(|_: &u32| UnderRetry(true), |_: &mut u32, _| ()).build().unwrap();
+    let handle = layer.handle();
+    let mut subject = subject_of(layer, &handle, scopes);
+    subject.failing = Failing::Surfaces;
     subject
 }
 

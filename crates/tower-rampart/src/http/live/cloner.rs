@@ -12,7 +12,7 @@ use http::{HeaderMap, Request};
 use http_body::Body;
 
 use crate::{
-    CloneRequest,
+    CloneRequest, UnderRetry,
     error::BoxError,
     http::{
         Deadline, HttpSettings, ReplayBody, ReplayCloner,
@@ -67,6 +67,14 @@ where
             settings.cloner.number(request, attempt);
             hand_on(settings, request.headers_mut(), time_left);
         });
+    }
+
+    fn under_retry(&self, request: &Request<ReplayBody<B>>) -> UnderRetry {
+        self.machines.http.with(|settings| settings.cloner.under_retry(request))
+    }
+
+    fn mark(&self, request: &mut Request<ReplayBody<B>>, under: UnderRetry) {
+        self.machines.http.with(|settings| settings.cloner.mark(request, under));
     }
 }
 

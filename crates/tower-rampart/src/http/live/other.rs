@@ -11,6 +11,7 @@ use tower_rampart_core::{RequestInfo, Verdict};
 
 use super::{cloner, judge};
 use crate::{
+    UnderRetry,
     error::BoxError,
     http::{
         InspectFuture, ResponseBody,
@@ -68,6 +69,17 @@ impl Live {
             settings.cloner.number_in(headers, attempt);
             cloner::hand_on(settings, headers, time_left);
         });
+    }
+
+    /// Whether a request is retried by whoever sends it, as its header says. For [`CloneRequest::under_retry`](crate::CloneRequest::under_retry), which is asked
+    /// while `nested_retry` is on.
+    pub fn under_retry(&self, headers: &HeaderMap) -> UnderRetry {
+        self.machines.http.with(|settings| settings.cloner.reads(headers, None))
+    }
+
+    /// Makes a request say by its header whether it is retried here or further out. For [`CloneRequest::mark`](crate::CloneRequest::mark).
+    pub fn mark(&self, headers: &mut HeaderMap, under: UnderRetry) {
+        self.machines.http.with(|settings| settings.cloner.writes(headers, None, under));
     }
 
     /// The verdict on an error, by what its chain of sources is made of.

@@ -29,6 +29,7 @@ use crate::{
 /// | `fallback` | answers that need no request: [`fallback_value`](PresetBuilder::fallback_value), [`fallback_with`](PresetBuilder::fallback_with) |
 /// | `classify` | which answers of the handlers count as failures, and when; answers are not [held up](Self::peek_timeout) for a look at their beginning, because none is retried |
 /// | `per_key` | by which part of a request each stage keeps its state, see [`key`](crate::http::key); `client_ip` needs the peer in the request's extensions, where [`ClientIp`](crate::http::key::ClientIp) looks for it: axum only puts it there if it is served with `into_make_service_with_connect_info` |
+/// | `nested_retry` | what the header says is the [`UnderRetry`](crate::UnderRetry) in the request's extensions if it says that the caller retries the request; clients behind the handler leave the retries to that caller if they are told |
 /// | `http.attempt_header`, `http.replay_max_bytes` | nothing: there is one attempt, and the caller's header stays as it is |
 ///
 /// This lies over the document like overrides given in code, at every reload too, and `config()` shows it. One operation of one registry is either a client

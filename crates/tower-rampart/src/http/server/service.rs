@@ -17,6 +17,7 @@ use super::{
     refuse::{RefusalForm, is_preflight},
 };
 use crate::{
+    UnderRetry,
     error::{BoxError, Error},
     fallback::{Fallback, NoFallback},
     http::{
@@ -101,7 +102,15 @@ where
             request.extensions_mut().insert(HasBody);
         }
         let form = RefusalForm::of(request.headers());
-        let inner = Inspect::new(inner, self.shared.machines.http.load(), self.manner.peek_timeout);
+        let settings = self.shared.machines.http.load();
+        // Extensions allocate: only what says something is put there.
+        if settings.nested_retry
+            && request.extensions().get::<UnderRetry>().is_none()
+            && settings.cloner.reads(request.headers(), None).0
+        {
+            request.extensions_mut().insert(UnderRetry(true));
+        }
+        let inner = Inspect::new(inner, settings, self.manner.peek_timeout);
         ServerFuture::guarded(ResponseFuture::new(inner, request, Arc::clone(&self.shared)), form)
     }
 }
