@@ -76,12 +76,13 @@ struct Keys {
     /// `calls`, `refusals` or `refusing`.
     order: &'static str,
     /// The stages that keep their state by key; none, if none does.
-    stages: Vec<StageKeys>,
+    stages: Vec<OfStage>,
     timestamp: Moment,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct StageKeys {
+#[schemars(rename = "StageKeys")]
+struct OfStage {
     stage: &'static str,
     /// What the key is: `authority`, `route`, `client_ip` or `header:NAME`; null if the configuration does not say.
     per_key: Option<String>,
@@ -98,11 +99,12 @@ struct StageKeys {
     /// Keys of which a call would be refused now, would probe or wait; null for rate limits.
     refusing: Option<u64>,
     /// The first of them in this order.
-    top: Vec<Key>,
+    top: Vec<Seen>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct Key {
+#[schemars(rename = "OperationKey")]
+struct Seen {
     /// What it is called as long as the process lives, in this stage alone.
     id: String,
     /// Its text, cut after 256 bytes; null where that is not told.
@@ -142,7 +144,7 @@ enum State {
     },
 }
 
-impl StageKeys {
+impl OfStage {
     fn of(map: &KeyMap, config: &KeysConfig, order: KeyOrder, most: usize, now: Timestamp) -> Self {
         let source = source(config, map.stage());
         // What nobody says anything of may be anything.
@@ -157,12 +159,12 @@ impl StageKeys {
             evicted: counts.evicted,
             overflowed: counts.overflowed,
             refusing: map.refusing(now),
-            top: map.top(order, most, now).into_iter().map(|it| Key::of(it, is_hidden)).collect(),
+            top: map.top(order, most, now).into_iter().map(|it| Seen::of(it, is_hidden)).collect(),
         }
     }
 }
 
-impl Key {
+impl Seen {
     fn of(it: KeyLook, is_hidden: bool) -> Self {
         Self {
             id: it.id.to_string(),
@@ -210,7 +212,7 @@ fn top(api: &Api, asked: &Asked) -> Result<Reply<Keys>, Refusal> {
     let stage = asked.given.text("stage");
     let maps = operation.keys().into_iter().filter(|it| stage.is_none_or(|stage| it.stage().as_str() == stage));
     let config = api.resilience().config().operation(name).keys;
-    let stages = maps.map(|it| StageKeys::of(&it, &config, order, most, present.monotonic)).collect();
+    let stages = maps.map(|it| OfStage::of(&it, &config, order, most, present.monotonic)).collect();
     Ok(Keys { operation: name.to_owned(), order: order.as_str(), stages, timestamp: present.wall }.into())
 }
 

@@ -207,7 +207,7 @@ fn hundred_thousand_keys_add_no_line_to_the_scrape_and_none_of_them_is_in_it() {
     for key in 1..100_000 {
         let key = format!("credential-{key}");
         // One failure more, and it is open.
-        (0..1 + usize::from(key.ends_with("000"))).for_each(|_| call(&circuits, Some(&key), Outcome::Failure));
+        (0..=usize::from(key.ends_with("000"))).for_each(|_| call(&circuits, Some(&key), Outcome::Failure));
         take(&limits, &key, 1);
     }
     let after = registry.prometheus_text();

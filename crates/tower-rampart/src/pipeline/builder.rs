@@ -129,8 +129,9 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
         PresetBuilder { can_clone: false, ..self.cloner(NotCloned) }
     }
 
-    /// Reads and writes whether a request is retried further out: `read` says so of a request, `write` makes it say so or not. Without it, or a cloner of its own
-    /// that knows, no request says anything, and `nested_retry` does nothing; HTTP hosts have a header. Say so after [`cloner`](Self::cloner), if that is said.
+    /// Reads and writes whether a request is retried further out: `read` says so of a request, `write` makes it say so or not. Without it no
+    /// request says anything, and a document with `nested_retry` is refused, unless a [`cloner`](Self::cloner) reads and writes the mark and the builder says so by
+    /// [`serving`](Self::serving) `Capability::NestedRetry`. HTTP hosts have a header. Say so after [`cloner`](Self::cloner), if that is said.
     ///
     /// # Examples
     /// ```
@@ -155,7 +156,8 @@ impl<J, K, A, R> PresetBuilder<J, K, A, R> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn retry_mark<F, G>(self, read: F, write: G) -> PresetBuilder<J, Marked<K, F, G>, A, R> {
+    pub fn retry_mark<F, G>(mut self, read: F, write: G) -> PresetBuilder<J, Marked<K, F, G>, A, R> {
+        self.capabilities = self.capabilities.with(Capability::NestedRetry);
         self.with(|judge, cloner, answer, report| (judge, Marked::new(cloner, read, write), answer, report))
     }
 

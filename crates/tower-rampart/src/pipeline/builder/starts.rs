@@ -81,7 +81,7 @@ impl PresetBuilder {
             next: Weak::new(),
             registry: None,
             seed: None,
-            capabilities: Capabilities::function().without(Capability::Fallback),
+            capabilities: Capabilities::function().without(Capability::Fallback).without(Capability::NestedRetry),
             can_clone: true,
             judge: Auto,
             cloner: Cloned,
