@@ -102,6 +102,7 @@ fn timestamp(anchor: Instant, instant: Instant) -> Timestamp {
     feature = "concurrency",
     feature = "timeout",
     feature = "cache",
+    feature = "chaos",
     feature = "hedge"
 ))]
 pub(crate) fn instant(at: Timestamp) -> Instant {

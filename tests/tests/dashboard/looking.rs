@@ -51,7 +51,7 @@ async fn chaos_is_said_to_be_on_as_long_as_it_is() {
     let host = Capabilities::function().without(Capability::Fallback).with(Capability::Chaos);
     let config = ResilienceConfig::from_json(document).unwrap();
     let resilience = Resilience::for_host(config, &Registry::new(), host).unwrap();
-    let shop = Shop::open(&resilience, &keyed(), &["payments", "catalog"], 0);
+    let shop = Shop::open(&resilience, &keyed(), &["payments"], 0);
     shop.call("payments").await;
     let page = Page::open(&shop, READER).await;
     page.says("#headline", "Chaos is on").await;
@@ -60,7 +60,7 @@ async fn chaos_is_said_to_be_on_as_long_as_it_is() {
     page.unfold("payments").await;
     page.says("tr.detail", "on; injected 0 faults, 1 times latency").await;
     resilience.reload_json(r#"{"preset": "simple"}"#, &ChangeBy::code("test")).unwrap();
-    page.says("#headline", "circuits are closed").await;
+    page.says("#headline", "The circuit is closed").await;
     assert!(!page.text("#verdict-note").await.contains("Chaos"));
     assert_eq!(page.browser.errors().await, Vec::<String>::new());
 }

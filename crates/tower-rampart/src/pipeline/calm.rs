@@ -41,7 +41,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
 
     /// No attempt failed on purpose.
     #[inline(always)]
-    #[expect(clippy::inline_always, clippy::unused_self, reason = "it stands for the stage, and costs nothing")]
+    #[expect(clippy::unused_self, reason = "it stands for the stage")]
     pub(super) const fn note_injected<Res, E>(&mut self, _answer: &Answer<Res, E>) {}
 
     /// What sends a copy by a service of its own.
