@@ -99,8 +99,8 @@ async fn whole_document_is_validated_applied_to_stay_and_the_one_of_before_comes
     let before = shop.resilience().etag();
     let page = Page::open(&shop, WRITER).await;
     page.click("#change", "Load the present document").await;
-    let text = "return JSON.parse(document.querySelector('#change-text').value)";
-    let mut whole = page.browser.run(text, json!([])).await;
+    let text = "const it = document.querySelector('#change-text').value; return it !== '' && JSON.parse(it)";
+    let mut whole = page.browser.until("the document is in the form", text, json!([])).await;
     assert_eq!((&whole["preset"], &whole["retry"]["max_attempts"]), (&json!("simple"), &json!(2)));
 
     whole["retry"]["backof"] = json!({});
