@@ -33,7 +33,7 @@ impl Fleet {
     }
 
     async fn hold_limits(&self) {
-        let mut backoff = Backoff::new(self.config().reconnect_max);
+        let mut backoff = Backoff::new(self.config().reconnect_max, self.link().seeds());
         loop {
             let fault = match self.come_back().await {
                 Ok(()) => {
@@ -62,6 +62,8 @@ impl Fleet {
         let mut asked = self.now();
         loop {
             tokio::select! {
+                // Both lead to the same; without chance, a simulation can be repeated.
+                biased;
                 _ = tick.tick() => {}
                 // A call that asked for itself has noticed first.
                 () = self.lost().notified() => {}

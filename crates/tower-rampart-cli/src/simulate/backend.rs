@@ -22,6 +22,7 @@ use tower_rampart_core::classify::Method;
 
 use super::{
     bimodal::Bimodal,
+    nodes::Counted,
     servers::{Place, Servers},
     trace::Script,
     word::Word,
@@ -149,6 +150,10 @@ pub(crate) struct Backend {
     /// Draws latencies, in the place of those that the trace has.
     pub(crate) bimodal: Option<Bimodal>,
     pub(crate) servers: Servers,
+    /// Where what reaches it is counted: by which node, of how many.
+    pub(crate) fleet: Option<(usize, Counted)>,
+    /// Whether attempts are counted, or calls.
+    pub(crate) of_attempts: Rc<Cell<bool>>,
 }
 
 impl Service<Request> for Backend {
@@ -173,6 +178,9 @@ impl Service<Request> for Backend {
             play.attempts.set(index + 1);
             play.copies.set(0);
             play.met.set(None);
+            if let Some((node, counted)) = self.fleet.as_ref().filter(|_| index == 0 || self.of_attempts.get()) {
+                counted.admitted(*node, play.script.cost);
+            }
         }
         let (word, of_attempt) = play.script.attempt(play.attempts.get() as usize - 1);
         let of_copy = is_copy.then(|| play.script.hedge(play.copies.get() as usize)).flatten();
