@@ -90,7 +90,8 @@ fn draw(all: &[(u32, &str, Seconds)]) -> String {
     let most = RATE as f64 * 1.1;
     let tokens_at = |value: f64| TOPS[0] + TALL * (1.0 - value.min(most) / most);
     let (low, high) = (f64::from(DECADES.0), f64::from(DECADES.1));
-    let exchanges_at = |value: f64| TOPS[1] + TALL * (1.0 - (value.max(1.0).log10().clamp(low, high) - low) / (high - low));
+    let exchanges_at =
+        |value: f64| TOPS[1] + TALL * (1.0 - (value.max(1.0).log10().clamp(low, high) - low) / (high - low));
     let height = TOPS[1] + TALL + 50.0;
     let right = WIDTH - RIGHT;
     let mut svg = format!(

@@ -50,7 +50,10 @@ fn nodes_hold_one_limit_within_two_percent() {
         let held = of_limit(&replayed, 5, 29);
         assert!((0.98..=1.02).contains(&held), "{nodes} nodes admit {held} of the limit");
         let fleet = &replayed.summary()["fleet"];
-        assert_eq!((&fleet["nodes"], &fleet["limit_per_s"]), (&json!(nodes.parse::<u64>().expect("it is")), &json!(100.0)));
+        assert_eq!(
+            (&fleet["nodes"], &fleet["limit_per_s"]),
+            (&json!(nodes.parse::<u64>().expect("it is")), &json!(100.0))
+        );
         assert_eq!(number(&fleet["calls"]), number(&fleet["admitted"]) + number(&fleet["refused"]));
         assert!(number(&fleet["exchanges"]) > 100.0);
     }
@@ -65,7 +68,10 @@ fn nodes_that_are_cut_off_admit_their_share_and_are_back_within_a_second() {
         let replayed = run(&document(), &calls(500, 26), &args);
         // The first second of it spends the buckets of the shares.
         let held = of_limit(&replayed, 10, 16);
-        assert!(held <= all * 1.02 && held >= all * 0.9, "{nodes} nodes admit {held} of the limit, where the shares are {all}");
+        assert!(
+            held <= all * 1.02 && held >= all * 0.9,
+            "{nodes} nodes admit {held} of the limit, where the shares are {all}"
+        );
         let partition = &replayed.summary()["fleet"]["partitions"][0];
         assert!(number(&partition["local_after_ms"]) <= 1000.0, "{partition}");
         assert!(number(&partition["shared_after_ms"]) <= 1100.0, "{partition}");
@@ -117,7 +123,8 @@ fn comparison_says_whose_second_it_is() {
     let path = other.to_str().expect("a path").to_owned();
     let replayed = run(&document(), &calls(300, 4), &["--nodes", "3", "--compare", &path]);
     fs::remove_file(other).expect("the file is there");
-    let limits: Vec<_> = replayed.0.iter().filter(|it| it["second"] == 2).map(|it| (&it["config"], &it["limit"])).collect();
+    let limits: Vec<_> =
+        replayed.0.iter().filter(|it| it["second"] == 2).map(|it| (&it["config"], &it["limit"])).collect();
     assert_eq!((limits.len(), limits[0].1, limits[1].1), (2, &json!(100.0), &json!(50.0)));
     assert_eq!(limits[1].0, &json!(path));
 }
@@ -132,8 +139,7 @@ fn without_nodes_nothing_is_said_of_a_fleet() {
 #[test]
 fn what_cannot_be_is_refused_by_name_value_and_range() {
     let refused = |args: &[&str], lines: &[Value]| {
-        let all: Vec<&str> =
-            ["simulate", "--trace", "-", "--preset", "simple"].iter().chain(args).copied().collect();
+        let all: Vec<&str> = ["simulate", "--trace", "-", "--preset", "simple"].iter().chain(args).copied().collect();
         let output = rampart(&all, &trace(lines));
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         String::from_utf8(output.stderr).expect("text")

@@ -89,19 +89,62 @@ impl Nodes {
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// How evenly it was given out.
+fn least_and_most(nodes: &Nodes) -> (u64, u64) {
+    let all = nodes.admitted.iter().copied();
+    (all.clone().min().expect("there are nodes"), all.max().expect("there are nodes"))
+}
+
 #[tokio::test(start_paused = true)]
-async fn explore() {
-    for (count, rate) in [(3, 1000), (3, 110), (3, 90), (30, 500), (30, 110), (30, 80), (300, 300), (300, 80), (300, 1000)] {
+async fn limit_that_is_used_up_is_used_to_the_full_and_given_out_evenly() {
+    for (count, most_of_least) in [(3, 1.5), (30, 2.0)] {
         let mut nodes = Nodes::start(count, None);
-        let mut seen = Vec::new();
-        let mut exchanges = Vec::new();
-        for _ in 0..6 {
-            let before = nodes.server.requests();
-            seen.push(nodes.call(rate, SECOND * 5).await / 5);
-            exchanges.push((nodes.server.requests() - before) / 5);
-        }
-        let mut each = nodes.admitted.clone();
-        each.sort_unstable();
-        println!("{count} nodes, {rate}/s: {seen:?} exchanges {exchanges:?} each {} {} {} shared {}", each[0], each[count / 2], each[count - 1], nodes.shared());
+        nodes.call(150, SECOND * 5).await;
+        nodes.admitted.fill(0);
+        let admitted = nodes.call(150, SECOND * 40).await;
+        assert!((3920..=4080).contains(&admitted), "{count} nodes admit {admitted} in 40 s");
+        let (least, most) = least_and_most(&nodes);
+        assert!(most as f64 <= least as f64 * most_of_least, "of {count} nodes one got {least} and one {most}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_starves_though_all_ask_for_ten_times_the_limit() {
+    let mut nodes = Nodes::start(3, None);
+    let admitted = nodes.call(1000, SECOND * 30).await;
+    let (least, most) = least_and_most(&nodes);
+    assert!(admitted <= 3200 && most <= least * 3 / 2, "{least} and {most} of {admitted}");
+    // Where nobody is given anything, nobody asks without a pause.
+    assert!(nodes.server.requests() < 30 * 40, "{} requests in 30 s", nodes.server.requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn below_the_limit_hardly_a_call_is_refused_though_there_are_more_nodes_than_tokens() {
+    let mut nodes = Nodes::start(300, None);
+    nodes.call(80, SECOND).await;
+    let admitted = nodes.call(80, SECOND * 10).await;
+    assert!(admitted >= 784, "{admitted} of 800");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_are_cut_off_live_on_their_shares_and_come_back_within_a_second() {
+    let mut nodes = Nodes::start(10, Some((5, 3, 8)));
+    nodes.call(200, SECOND * 4).await;
+    assert_eq!(nodes.shared(), 5);
+    let cut = nodes.call(200, SECOND * 4).await;
+    // The limit, and half of it for those who are alone.
+    assert!((560..=640).contains(&cut), "{cut} in 4 s");
+    nodes.call(200, SECOND + SECOND / 10).await;
+    assert_eq!(nodes.shared(), 10);
+    let after = nodes.call(200, SECOND * 10).await;
+    assert!((980..=1020).contains(&after), "{after} in 10 s");
+}
+
+#[test]
+fn hints_over_a_model_are_refused() {
+    let path = Path::new(Server::new(|| Timestamp::ZERO), Duration::ZERO, 1);
+    let error =
+        Fleet::over(Config::new("model"), Registry::with_clock(|| Timestamp::ZERO), path).expect_err("no hints");
+    let source = std::error::Error::source(&error).expect("which it is").to_string();
+    assert!(source.contains("hints.enabled must be false"), "{source}");
 }

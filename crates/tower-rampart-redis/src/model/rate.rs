@@ -12,6 +12,7 @@ pub(super) struct Stored {
     scale: f64,
     interval: f64,
     burst: f64,
+    full_at: f64,
     /// When the key is forgotten, in microseconds of the server's clock.
     pub(super) expires: u64,
 }
@@ -30,9 +31,9 @@ pub(super) fn run(stored: &mut Option<Stored>, arguments: &[u64; 11], now: u64) 
         return [-1, 0, 0, micros as i64, 0];
     }
     let full = interval * burst;
-    let (mut at, mut debt) = (-1.0, 0.0);
+    let (mut at, mut debt, mut full_at) = (-1.0, 0.0, -1.0);
     if let Some(was) = stored.filter(|it| now < it.expires) {
-        (at, debt) = (was.at, left(was.debt, was.at, micros, was.scale));
+        (at, debt, full_at) = (was.at, left(was.debt, was.at, micros, was.scale), was.full_at);
         if (was.scale, was.interval, was.burst) != (scale, interval, burst) {
             // Another quota: what was there is there, up to the new burst.
             let tokens = (was.burst - debt / was.interval).min(burst);
@@ -43,7 +44,15 @@ pub(super) fn run(stored: &mut Option<Stored>, arguments: &[u64; 11], now: u64) 
     if seen_at > at {
         debt = debt.max(left(seen_debt, seen_at, micros, scale));
     }
-    debt = (debt - (returned * interval - held * scale).max(0.0)).max(0.0);
+    // When nothing was owed last: from then on nothing that came in was lost, and what is returned counts whole.
+    if debt == 0.0 || full_at < 0.0 {
+        full_at = micros;
+    }
+    let mut worth = returned * interval;
+    if micros - held <= full_at {
+        worth = (worth - held * scale).max(0.0);
+    }
+    debt = (debt - worth).max(0.0);
     debt = (debt + owed * interval).min(MOST);
     let free = ((full - debt) / interval).floor().max(0.0);
     let mut granted = wanted.min(free);
@@ -54,7 +63,7 @@ pub(super) fn run(stored: &mut Option<Stored>, arguments: &[u64; 11], now: u64) 
     let short = debt + least.max(1.0) * interval - full;
     let lasting = (debt / scale / 1000.0).ceil() + 1000.0;
     let expires = now.saturating_add(lasting as u64 * 1000);
-    *stored = Some(Stored { at: micros, debt, scale, interval, burst, expires });
+    *stored = Some(Stored { at: micros, debt, scale, interval, burst, full_at, expires });
     [granted, free - granted, (short / scale).ceil().max(0.0), micros, debt].map(|it| it as i64)
 }
 

@@ -18,9 +18,7 @@ pub(super) struct Meter {
     second: Counts,
     total: Counts,
     seconds: u64,
-    /// What was admitted and the limit has not made up for yet: never more than the burst, had one process admitted it all.
-    level: f64,
-    level_at: f64,
+    level: Level,
     of_nodes: Vec<u64>,
     is_local: Vec<bool>,
     local: usize,
@@ -41,15 +39,35 @@ struct Counts {
     over: f64,
 }
 
+/// What was admitted since it began and the limit has not made up for yet: never more than the burst, had one process admitted it all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Level {
+    tokens: f64,
+    at: f64,
+    /// The most beyond the burst.
+    over: f64,
+}
+
+impl Level {
+    /// How much is beyond the burst now; nothing without a limit.
+    fn add(&mut self, cost: u32, at: f64, limit: Option<(f64, f64)>) -> f64 {
+        let Some((per_second, burst)) = limit else { return 0.0 };
+        self.tokens = (self.tokens - (at - self.at) * per_second / 1000.0).max(0.0) + f64::from(cost);
+        self.at = at;
+        let over = (self.tokens - burst).max(0.0);
+        self.over = self.over.max(over);
+        over
+    }
+}
+
 #[derive(Debug)]
 struct Cut {
     from: f64,
     to: f64,
     nodes: usize,
     tokens: u64,
-    over: f64,
-    over_after: f64,
-    over_until: f64,
+    during: Level,
+    after: Level,
     /// When the last node of it was on its own, and when the last was back.
     local_at: Option<f64>,
     shared_at: Option<f64>,
@@ -62,25 +80,25 @@ impl Meter {
             to: it.to.as_secs_f64() * 1000.0,
             nodes: it.of(nodes),
             tokens: 0,
-            over: 0.0,
-            over_after: 0.0,
-            over_until: 0.0,
+            during: Level::default(),
+            after: Level::default(),
             local_at: None,
             shared_at: None,
         };
+        let mut in_order = partitions.to_vec();
+        in_order.sort_by_key(|it| (it.from, it.to));
         Self {
             limit: None,
             start,
             second: Counts::default(),
             total: Counts::default(),
             seconds: 0,
-            level: 0.0,
-            level_at: 0.0,
+            level: Level::default(),
             of_nodes: vec![0; nodes],
             is_local: vec![true; nodes],
             local: nodes,
             local_since: 0.0,
-            cuts: partitions.iter().map(cut).collect(),
+            cuts: in_order.iter().map(cut).collect(),
         }
     }
 
@@ -109,26 +127,18 @@ impl Meter {
         self.second.admitted += 1;
         self.second.tokens += u64::from(cost);
         self.of_nodes[node] += u64::from(cost);
-        let mut over = 0.0;
-        if let Some((per_second, burst)) = self.limit {
-            self.level = (self.level - (at - self.level_at) * per_second / 1000.0).max(0.0) + f64::from(cost);
-            self.level_at = at;
-            over = (self.level - burst).max(0.0);
-        }
+        let limit = self.limit;
+        let over = self.level.add(cost, at, limit);
         self.second.over = self.second.over.max(over);
-        let mut after_another = f64::INFINITY;
+        let mut next = f64::INFINITY;
         for cut in self.cuts.iter_mut().rev() {
             if (cut.from..cut.to).contains(&at) {
                 cut.tokens += u64::from(cost);
-                cut.over = cut.over.max(over);
-            } else if at >= cut.to && at < after_another {
-                cut.over_after = cut.over_after.max(over);
-                // Less than a token is the rounding of times to milliseconds.
-                if over >= 1.0 {
-                    cut.over_until = at + (over * 1000.0) / self.limit.map_or(f64::INFINITY, |it| it.0);
-                }
+                cut.during.add(cost, at, limit);
+            } else if at >= cut.to && at < next {
+                cut.after.add(cost, at, limit);
             }
-            after_another = after_another.min(cut.from);
+            next = next.min(cut.from);
         }
     }
 
@@ -237,11 +247,10 @@ impl Cut {
             of_limit: limit
                 .filter(|_| lasted > 0.0)
                 .map(|(per_second, _)| rounded(self.tokens as f64 / lasted / per_second)),
-            over: rounded(self.over),
-            over_after: rounded(self.over_after),
+            over: rounded(self.during.over),
+            over_after: rounded(self.after.over),
             local_after_ms: self.local_at.map(|at| (at - self.from) as u64),
             shared_after_ms: self.shared_at.map(|at| (at - self.to) as u64),
-            within_limit_after_ms: (length >= self.to).then(|| (self.over_until - self.to).max(0.0).ceil() as u64),
         }
     }
 }
@@ -288,13 +297,12 @@ mod tests {
             meter.turned(node, is_shared, at(ms));
         }
         meter.admitted(2, 25, at(1500));
-        meter.admitted(2, 1, at(2500));
+        meter.admitted(2, 12, at(2500));
         let total = meter.total(5000, 0);
         let [first, second] = &total.partitions[..] else { panic!("two partitions") };
         assert_eq!((first.nodes, first.local_after_ms, first.shared_after_ms), (2, Some(120), Some(200)));
-        assert_eq!((first.tokens, first.of_limit, first.over, first.over_after), (25, Some(2.5), 15.0, 6.0));
-        assert_eq!(first.within_limit_after_ms, Some(1100));
+        assert_eq!((first.tokens, first.of_limit, first.over, first.over_after), (25, Some(2.5), 15.0, 2.0));
         assert_eq!((second.nodes, second.local_after_ms, second.shared_after_ms), (4, Some(50), Some(7)));
-        assert_eq!((second.tokens, second.over_after, second.within_limit_after_ms), (0, 0.0, Some(0)));
+        assert_eq!((second.tokens, second.over_after), (0, 0.0));
     }
 }

@@ -70,12 +70,10 @@ pub(crate) struct PartitionReport {
     /// What all nodes admitted in it, and what part of the limit that is.
     pub(crate) tokens: u64,
     pub(crate) of_limit: Option<f64>,
-    /// Tokens beyond the limit in it, and after it until the next.
+    /// The most tokens beyond what the limit allows in any time within it, and in any after it until the next.
     pub(crate) over: f64,
     pub(crate) over_after: f64,
     /// How long until the last node lived on its share, and how long after it until the last was back.
     pub(crate) local_after_ms: Option<u64>,
     pub(crate) shared_after_ms: Option<u64>,
-    /// How long after it until the limit had made up for what was admitted beyond it.
-    pub(crate) within_limit_after_ms: Option<u64>,
 }
