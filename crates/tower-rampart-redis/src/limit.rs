@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The longest pause of a limit of which nothing is left, unless Redis told it to wait for longer.
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_millis(125);
 /// The longest time that a limit does not look whether somebody gave back what he did not need.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
@@ -102,8 +102,9 @@ struct State {
     next: Timestamp,
     /// The same while nobody calls: only so that the news do not grow old.
     next_idle: Timestamp,
-    /// Answers in a row after which nothing was left.
-    dries: u32,
+    /// When calls asked last, and whether the last ones came rarely: not within a lease after those before.
+    called: Option<Timestamp>,
+    is_rare: bool,
     seen: Option<Seen>,
 }
 
@@ -132,6 +133,10 @@ impl Entry {
         let units = self.units();
         let mut state = lock(&self.state);
         state.demand.observe(account.asked, now);
+        if account.asked > 0 {
+            state.is_rare = state.called.is_none_or(|it| now.since(it) > config.lease);
+            state.called = Some(now);
+        }
         state.owed += account.owed;
         state.asked += account.asked;
         state.refused += account.refused;
@@ -148,7 +153,8 @@ impl Entry {
         let refused = std::mem::take(&mut state.refused).min((units.burst / 4).max(largest));
         let missed = account.waiting.max(refused);
         let needed = match (asked > 0 || account.waiting > 0, account.is_dry) {
-            (true, true) => ahead.max(largest).max(account.waiting),
+            // Where calls are rare, what is leased now would lie there while others are refused.
+            (true, true) => ahead.max(account.waiting).max(if state.is_rare { 0 } else { largest }),
             (true, false) => ahead + missed,
             (false, _) => 0,
         };
@@ -181,12 +187,10 @@ impl Entry {
             let mut state = lock(&self.state);
             // Who was given something pauses as long as who was not: else whoever asks first would ask soonest again, and take all. Nor is anybody
             // always the first to ask after a wait that all were told.
-            state.dries = if dry_for.is_some() { state.dries.saturating_add(1) } else { 0 };
-            let most = LONGEST_PAUSE.min(request.units.full() / 4).max(config.interval * 2);
-            let pause = (config.interval * (1 << state.dries.min(6))).min(most) / 2;
+            let pause = LONGEST_PAUSE.min(request.units.full() / 8).max(config.interval * 2) / 2;
             let jitter = pause.mul_f64((self.seeds.next() >> 11) as f64 / (1_u64 << 53) as f64);
             state.next = now.after(answer.wait.min(LONGEST_SILENCE).max(pause).saturating_add(jitter));
-            state.next_idle = now.after(config.lease / 2).after(jitter);
+            state.next_idle = now.after(config.lease * 3 / 4).after(jitter);
         }
         let supply = Supply {
             granted: answer.granted,

@@ -61,7 +61,8 @@ impl Nodes {
                 tokio::time::sleep(phase).await;
                 maintained.maintain().await;
             });
-            (fleets.push(fleet), limiters.push(limiter));
+            fleets.push(fleet);
+            limiters.push(limiter);
         }
         Self { server, fleets, limiters, admitted: vec![0; count], seeds }
     }
@@ -97,7 +98,7 @@ fn least_and_most(nodes: &Nodes) -> (u64, u64) {
 
 #[tokio::test(start_paused = true)]
 async fn limit_that_is_used_up_is_used_to_the_full_and_given_out_evenly() {
-    for (count, most_of_least) in [(3, 1.5), (30, 2.0)] {
+    for (count, most_of_least) in [(3, 1.5), (30, 2.5)] {
         let mut nodes = Nodes::start(count, None);
         nodes.call(150, SECOND * 5).await;
         nodes.admitted.fill(0);
