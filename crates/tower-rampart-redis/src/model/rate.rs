@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn what_is_owed_is_worked_off_before_anything_is_given() {
         let mut stored = None;
-        assert_eq!(ask(&mut stored, 300, 1, 0), (0, 0, 2 * SECOND as i64 + 10_000));
+        assert_eq!(ask(&mut stored, 300, 1, 0), (0, 0, 2_010_000));
         assert_eq!(ask(&mut stored, 0, 1, 2 * SECOND), (0, 0, 10_000));
         assert_eq!(ask(&mut stored, 0, 1, 2 * SECOND + 10_000), (1, 0, 10_000));
     }

@@ -180,7 +180,7 @@ impl Meter {
         self.seconds += 1;
         self.total.add(&it);
         Second {
-            second: number,
+            number,
             calls: it.calls,
             admitted: it.admitted,
             tokens: it.tokens,
@@ -279,11 +279,11 @@ mod tests {
     fn over_is_what_goes_beyond_the_burst_and_what_came_in_since() {
         let mut meter = meter(1, &[]);
         (0..10).for_each(|_| meter.admitted(0, 1, at(0)));
-        assert_eq!(meter.total(1, 0).over, 0.0);
+        assert!(meter.total(1, 0).over < f64::EPSILON);
         meter.admitted(0, 3, at(100));
-        assert_eq!(meter.total(100, 0).over, 2.0);
+        assert!((meter.total(100, 0).over - 2.0).abs() < f64::EPSILON);
         let mut seen = Vec::new();
-        meter.end_seconds(2000, 7, |it| seen.push((it.second, it.tokens, it.over, it.exchanges)));
+        meter.end_seconds(2000, 7, |it| seen.push((it.number, it.tokens, it.over, it.exchanges)));
         assert_eq!(seen, [(0, 13, 2.0, 7), (1, 0, 0.0, 0)]);
     }
 

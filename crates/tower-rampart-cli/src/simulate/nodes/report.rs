@@ -6,7 +6,8 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(crate) struct Second {
     /// From zero.
-    pub(crate) second: u64,
+    #[serde(rename = "second")]
+    pub(crate) number: u64,
     /// Calls that began.
     pub(crate) calls: u64,
     /// Calls (attempts, where those are limited) that reached the service behind, and what they cost.
