@@ -19,6 +19,9 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Nothing falls back.
+    pub const OFF: Self = Self { enabled: false, on_permanent: false };
+
     /// Whether a fallback answers instead of what was judged so.
     pub fn applies(&self, verdict: &Verdict) -> bool {
         self.enabled

@@ -27,7 +27,7 @@ use crate::{clock::nanos, random::SplitMix64};
 /// let seconds: Vec<u64> = Delays::new(Backoff::default(), jitter, 0).map(|it| it.as_secs()).take(8).collect();
 /// assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Delays {
     base: u64,
     min: u64,

@@ -101,6 +101,19 @@ impl Attempts {
         }
     }
 
+    /// The walk of a call that is made once, whatever comes of it.
+    #[inline]
+    pub fn once() -> Self {
+        Self {
+            delays: Delays::default(),
+            retry_after_max: 0,
+            attempt: 1,
+            max: 1,
+            methods: Methods::default(),
+            respect_retry_after: false,
+        }
+    }
+
     /// A walk that has not begun, with the waits of another seed. Cheaper than a new one where the configuration stays the same.
     #[must_use]
     #[inline]

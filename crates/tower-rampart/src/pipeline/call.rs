@@ -20,10 +20,22 @@ use super::{
 };
 use crate::{clock, error::Error};
 
+/// How far a call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing was taken or counted.
+    Unpolled,
+    /// It is under way.
+    Begun,
+    /// It has its answer, and holds nothing.
+    Done,
+}
+
 /// The permits, tickets and accounts of one call. Dropped early, it ends them all.
 #[derive(Debug)]
 pub(crate) struct Call<J, K, A, R> {
     pub(crate) shared: Arc<Shared<J, K, A, R>>,
+    pub(crate) phase: Phase,
     /// The configuration that this call runs on from its first to its last poll.
     pub(crate) settings: CallSettings,
     pub(crate) info: RequestInfo,
@@ -52,16 +64,18 @@ pub(crate) struct Call<J, K, A, R> {
 }
 
 impl<J, K, A, R> Call<J, K, A, R> {
+    /// A call that has not begun.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the call is then put together where it stays")]
-    pub(crate) fn new(shared: Arc<Shared<J, K, A, R>>, info: RequestInfo, now: Timestamp) -> Self {
-        let (switches, settings, attempts) = switches::taken(&shared.machines);
+    pub(crate) fn unpolled(shared: Arc<Shared<J, K, A, R>>) -> Self {
         Self {
-            info,
-            began: now,
-            deadline: settings.timeout.deadline(now, info.time_left),
-            attempts,
-            attempt_began: now,
+            phase: Phase::Unpolled,
+            settings: CallSettings::NONE,
+            info: RequestInfo::default(),
+            began: Timestamp::ZERO,
+            deadline: None,
+            attempts: Attempts::once(),
+            attempt_began: Timestamp::ZERO,
             attempt_until: None,
             explain: Account::default(),
             keys: None,
@@ -71,11 +85,32 @@ impl<J, K, A, R> Call<J, K, A, R> {
             circuit: None,
             started: false,
             inside: false,
-            switches,
+            switches: 0,
             is_admitted: false,
-            settings,
             shared,
         }
+    }
+
+    /// The call begins, under the configuration of this moment.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what it takes is then written where it stays")]
+    pub(crate) fn begin(&mut self, info: RequestInfo, now: Timestamp) {
+        let (switches, settings, attempts) = switches::taken(&self.shared.machines);
+        self.switches = switches;
+        self.settings = settings;
+        self.attempts = attempts;
+        self.info = info;
+        self.began = now;
+        self.deadline = settings.timeout.deadline(now, info.time_left);
+        self.attempt_began = now;
+        self.phase = Phase::Begun;
+    }
+
+    /// The call has its answer, and what it held was given back.
+    #[inline]
+    pub(crate) fn done(&mut self) {
+        self.return_keys();
+        self.phase = Phase::Done;
     }
 
     pub(crate) fn name(&self) -> Name {
@@ -255,7 +290,18 @@ pub(super) fn outcome(class: ClassKind) -> Outcome {
 }
 
 impl<J, K, A, R> Drop for Call<J, K, A, R> {
+    #[inline]
     fn drop(&mut self) {
+        if self.phase == Phase::Begun {
+            self.end_early();
+        }
+    }
+}
+
+impl<J, K, A, R> Call<J, K, A, R> {
+    /// Dropped under way, it gives everything back.
+    #[cold]
+    fn end_early(&mut self) {
         let outcome = match (self.inside, self.started) {
             (true, _) => Outcome::Failure,
             (false, true) => Outcome::Abandoned,

@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::{
     CacheUse, Judge, Report, Shared, cached,
-    call::Call,
+    call::{Call, Phase},
     hedged::{Hand, RaceFor, lapped},
     judge::judge,
     rate::Turn,
@@ -59,17 +59,9 @@ where
     walk: Walk<Req>,
     /// The error that the fallback answers for.
     original: Option<Arc<Error<J::Error>>>,
-    call: Lazy<J, K, A, R>,
+    call: Call<J, K, A, R>,
     /// What the call has to do with its cache: last, so that whoever goes on in its place finds free what it held.
     visit: Option<<J::Cache as Caching<Req, S::Response>>::Visit>,
-}
-
-/// A call begins when it is polled.
-#[expect(clippy::large_enum_variant, reason = "it lives in the future: a box would allocate on every call")]
-enum Lazy<J, K, A, R> {
-    Unpolled(Arc<Shared<J, K, A, R>>),
-    Begun(Call<J, K, A, R>),
-    Done,
 }
 
 impl<S, Req, J, K, A, R> ResponseFuture<S, Req, J, K, A, R>
@@ -89,7 +81,7 @@ where
             request: Some(request),
             walk: Walk::new(None),
             original: None,
-            call: Lazy::Unpolled(shared),
+            call: Call::unpolled(shared),
             visit: None,
         }
     }
@@ -114,7 +106,7 @@ where
             request: Some(request),
             walk: Walk::new(spare),
             original: None,
-            call: Lazy::Begun(call),
+            call,
             visit: None,
         }
     }
@@ -133,13 +125,16 @@ where
     #[expect(clippy::too_many_lines, reason = "one arm a state: the walk reads from top to bottom")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Lazy::Unpolled(shared) = this.call {
-            let request = this.request.as_ref().expect("the request is there until the first attempt");
-            let info = shared.judge.request(request);
-            let Lazy::Unpolled(shared) = mem::replace(this.call, Lazy::Done) else { unreachable!("it was unpolled") };
-            *this.call = Lazy::Begun(Call::new(shared, info, clock::now()));
+        let call = this.call;
+        match call.phase {
+            Phase::Begun => {}
+            Phase::Unpolled => {
+                let request = this.request.as_ref().expect("the request is there until the first attempt");
+                let info = call.shared.judge.request(request);
+                call.begin(info, clock::now());
+            }
+            Phase::Done => unreachable!("a future is not polled after it was ready"),
         }
-        let Lazy::Begun(call) = this.call else { unreachable!("a future is not polled after it was ready") };
         loop {
             let step = match this.state.as_mut().project() {
                 StateProjection::Start { at } => {
@@ -343,7 +338,7 @@ where
                 result = result.map_err(|error| Error::FallbackFailed(FallbackFailed::new(name, error, original)));
             }
             call.settle(&mut result, &verdict, A::name);
-            *this.call = Lazy::Done;
+            call.done();
             return Poll::Ready(result);
         }
     }

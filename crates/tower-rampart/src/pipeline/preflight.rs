@@ -32,7 +32,8 @@ impl<J, K, A, R> Preflight<J, K, A, R> {
     /// # Errors
     /// The refusal of the first stage that refuses; then nothing was taken.
     pub fn acquire(&self) -> Result<Admission<J, K, A, R>, Rejection> {
-        let mut call = Call::new(Arc::clone(&self.shared), RequestInfo::default(), clock::now());
+        let mut call = Call::unpolled(Arc::clone(&self.shared));
+        call.begin(RequestInfo::default(), clock::now());
         match steps::enter_at_once(&mut call) {
             Ok(()) => Ok(Admission { call }),
             Err(rejection) => {

@@ -59,6 +59,26 @@ pub(crate) struct CallSettings {
     pub(crate) throttle: bool,
 }
 
+impl CallSettings {
+    /// What a call has before it takes any: every stage is off.
+    pub(crate) const NONE: Self = Self {
+        timeout: Limits { attempt: u64::MAX, total: u64::MAX },
+        fallback: fallback::Config::OFF,
+        circuit: None,
+        rate: None,
+        cache: false,
+        concurrency: false,
+        max_hedges: 0,
+        adaptive: false,
+        keyed: KeyedStages { circuit: false, rate: false, concurrency: false },
+        outcome_at: OutcomeAt::Headers,
+        may_hold: false,
+        shadow: Stages::NONE,
+        priority: None,
+        throttle: false,
+    };
+}
+
 /// What a call of each class may take of the concurrency limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct PrioritySettings {

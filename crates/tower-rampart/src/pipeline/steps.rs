@@ -148,7 +148,28 @@ pub(super) fn enter_circuit<F, G, Res, E, J, K, A, R>(
     {
         return refuse(call, rejection);
     }
-    begin(call, Carry::default(), now)
+    begin_first(call, now)
+}
+
+/// Asks for the first attempt what [`begin`] asks for every other: nothing is carried to it, and so nothing is moved.
+#[inline]
+fn begin_first<F, G, Res, E, J, K, A, R>(call: &mut Call<J, K, A, R>, now: Timestamp) -> Step<F, G, Res, E> {
+    if call.rate_in(rate::Scope::Attempt) {
+        return begin(call, Carry::default(), now);
+    }
+    if call.circuit_in(breaker::Scope::Attempt)
+        && let Err(rejection) = call.enter_circuit(now)
+    {
+        return refuse(call, rejection);
+    }
+    if call.is_between() {
+        return enter_anew(call);
+    }
+    if call.deadline.is_some_and(|deadline| now >= deadline) {
+        return past_deadline(call, Carry::default());
+    }
+    call.begin_attempt(now);
+    Step::Admitted
 }
 
 /// Begins a further attempt, unless meanwhile the circuit has opened or the request was lost.
@@ -176,8 +197,6 @@ where
 }
 
 /// Asks the stages that take attempts as their samples. Who may have to wait for tokens holds no place in the circuit meanwhile.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "a first attempt carries nothing, and nothing is then moved")]
 fn begin<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
@@ -198,8 +217,6 @@ fn begin<F, G, Res, E, J, K, A, R>(
 }
 
 /// Asks the circuit, if it takes attempts as its samples; a call that it refuses gives its tokens back.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "a first attempt carries nothing, and nothing is then moved")]
 pub(super) fn enter_attempt_circuit<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
@@ -214,8 +231,6 @@ pub(super) fn enter_attempt_circuit<F, G, Res, E, J, K, A, R>(
 }
 
 /// The attempt is made, unless it is the first and the stages that admitted it are not those of one configuration.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "a first attempt carries nothing, and nothing is then moved")]
 fn admit_attempt<F, G, Res, E, J, K, A, R>(
     call: &mut Call<J, K, A, R>,
     carry: Carry<Res, E>,
