@@ -33,7 +33,7 @@ pub(crate) struct Metrics {
     /// Calls that their caller dropped.
     pub(crate) abandoned_calls: u64,
     pub(crate) inflight: u64,
-    /// Attempts that reached the service behind.
+    /// Attempts that were sent, those that chaos struck included.
     pub(crate) attempts: u64,
     /// Attempts beyond the first of a call.
     pub(crate) retry_attempts: u64,

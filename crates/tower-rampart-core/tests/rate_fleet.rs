@@ -23,6 +23,7 @@ fn joined() -> RateLimiter {
 
 fn supply(granted: u64, now: Timestamp) -> Supply {
     Supply {
+        paid: 0,
         granted,
         asked_at: now,
         lasting: Duration::from_secs(1),

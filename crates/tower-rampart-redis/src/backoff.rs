@@ -15,8 +15,8 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    pub(crate) fn new(max: Duration) -> Self {
-        Self { max, next: max / FIRST, seeds: Seeds::from_entropy() }
+    pub(crate) fn new(max: Duration, seeds: Seeds) -> Self {
+        Self { max, next: max / FIRST, seeds }
     }
 
     /// Begins anew.
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_bound_and_begin_anew() {
-        let mut backoff = Backoff::new(Duration::from_millis(500));
+        let mut backoff = Backoff::new(Duration::from_millis(500), Seeds::new(7));
         for bound in [50, 100, 200, 400, 500, 500].map(Duration::from_millis) {
             let pause = backoff.pause();
             assert!(pause >= bound / 2 && pause <= bound, "{pause:?} of {bound:?}");

@@ -66,12 +66,7 @@ impl Fleet {
     /// Whether Redis answers, knows the time and lets us write.
     pub(crate) async fn probe(&self) -> Result<(), Fault> {
         let sent = self.now();
-        let clock: (u64, u64) = self
-            .link()
-            .within(|mut connection| async move {
-                redis::cmd("TIME").query_async(&mut connection).await.map_err(Fault::from)
-            })
-            .await?;
+        let clock: (u64, u64) = self.link().within(|mut connection| async move { connection.time().await }).await?;
         let (seconds, rest) = clock;
         if seconds == 0 || seconds > u64::from(u32::MAX) || rest >= 1_000_000 {
             return Err(Fault::new(Reason::Nonsense, "no time of day"));

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Notify;
 use tower_rampart_core::{
-    Timestamp,
+    InvalidConfig, Timestamp,
     event::{Event, EventKind},
     registry::Registry,
     rejection::Name,
@@ -15,7 +15,7 @@ use tower_rampart_core::{
 
 use crate::{
     Config, Counts, Error, Hint, Mode, Reason, counters::Counters, exchange::Clocks, hints::Circuits, limit::Entry,
-    link::Link, members::Members, mode::Fault, script::Scripts,
+    link::Link, members::Members, mode::Fault, model::Path, script::Scripts,
 };
 
 /// Locks a mutex whether or not a thread panicked while it held it: no section here leaves its data half changed.
@@ -62,11 +62,29 @@ impl Fleet {
     /// A value out of its range, or an address that cannot be used.
     pub fn new(config: Config, registry: Registry) -> Result<Self, Error> {
         config.check()?;
+        let link = Link::new(&config)?;
+        Ok(Self::linked(config, registry, link))
+    }
+
+    /// The same over a [`model`](crate::model) of a server, whatever the address. There are no [hints](crate::HintConfig) over one.
+    ///
+    /// # Errors
+    /// A value out of its range, or hints that are enabled.
+    pub fn over(config: Config, registry: Registry, path: Path) -> Result<Self, Error> {
+        config.check()?;
+        if config.hints.enabled {
+            return Err(InvalidConfig::new("hints.enabled", true, "false over a model, which has limits only").into());
+        }
+        let link = Link::over(path, &config);
+        Ok(Self::linked(config, registry, link))
+    }
+
+    fn linked(config: Config, registry: Registry, link: Link) -> Self {
         let mode = Mode::Local { since: registry.now(), reason: Reason::Starting };
         let circuits = Arc::new(Circuits::default());
         circuits.follow(&registry);
         let inner = Inner {
-            link: Link::new(&config)?,
+            link,
             config,
             registry,
             scripts: Scripts::new(),
@@ -77,7 +95,7 @@ impl Fleet {
             counters: Counters::default(),
             lost: Notify::new(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// The configuration.

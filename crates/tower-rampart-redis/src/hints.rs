@@ -139,7 +139,7 @@ impl Fleet {
 
     /// Hears whose circuits changed. Without that, what others say is heard when this process speaks next.
     async fn listen(&self) {
-        let mut backoff = Backoff::new(LONGEST_PAUSE);
+        let mut backoff = Backoff::new(LONGEST_PAUSE, self.link().seeds());
         loop {
             if self.mode() == Mode::Shared {
                 match self.link().subscribe(&self.channel()).await {

@@ -9,6 +9,8 @@
 //! Processes also tell each other which of their circuits are open. That is a [`Hint`], made only of what several others met themselves, and it
 //! ends by itself; the most that it does, if [`HintConfig::caution`] allows it, is that the first failure opens a circuit here.
 //!
+//! [`model`] is a Redis that is none, for simulations: any number of fleets in one process, under a paused clock.
+//!
 //! The crate spawns nothing (the client's connection has a task of its own): [`Fleet::maintain`] is one future that the program spawns.
 //! The limiters are `tower-rampart-core`'s, and so is the arithmetic of the share; the layers that ask them live in `tower-rampart`.
 //!
@@ -34,6 +36,7 @@
 
 mod backoff;
 mod config;
+mod connection;
 mod counters;
 mod demand;
 mod error;
@@ -47,6 +50,7 @@ mod maintain;
 mod members;
 mod metrics;
 mod mode;
+pub mod model;
 mod script;
 mod units;
 

@@ -10,6 +10,7 @@ use std::{
 use tower_rampart_core::{
     Timestamp,
     rate::{Exceeded, RateLimiter, Receipt, Supply},
+    retry::Seeds,
 };
 
 use crate::{
@@ -20,8 +21,8 @@ use crate::{
     units::Units,
 };
 
-/// The longest pause of a limit that was given nothing, beyond what Redis told it to wait.
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause of a limit of which nothing is left, unless Redis told it to wait for longer.
+const LONGEST_PAUSE: Duration = Duration::from_millis(125);
 /// The longest time that a limit does not look whether somebody gave back what he did not need.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
@@ -85,6 +86,7 @@ pub(crate) struct Entry {
     /// It stays, whatever the registry has.
     pub(crate) is_kept: bool,
     state: Mutex<State>,
+    seeds: Seeds,
 }
 
 #[derive(Debug, Default)]
@@ -98,15 +100,18 @@ struct State {
     /// Something is asked at the next opportunity, if only how it stands.
     is_urgent: bool,
     next: Timestamp,
-    /// Requests in a row that were given nothing.
-    misses: u32,
+    /// The same while nobody calls: only so that the news do not grow old.
+    next_idle: Timestamp,
+    /// When calls asked last, and whether the last ones came rarely: not within a lease after those before.
+    called: Option<Timestamp>,
+    is_rare: bool,
     seen: Option<Seen>,
 }
 
 impl Entry {
-    pub(crate) fn new(key: String, limiter: Arc<RateLimiter>, is_kept: bool) -> Self {
+    pub(crate) fn new(key: String, limiter: Arc<RateLimiter>, is_kept: bool, seeds: Seeds) -> Self {
         let state = State { is_urgent: true, ..State::default() };
-        Self { key, limiter, is_kept, state: Mutex::new(state) }
+        Self { key, limiter, is_kept, state: Mutex::new(state), seeds }
     }
 
     pub(crate) fn units(&self) -> Units {
@@ -128,12 +133,18 @@ impl Entry {
         let units = self.units();
         let mut state = lock(&self.state);
         state.demand.observe(account.asked, now);
+        if account.asked > 0 {
+            state.is_rare = state.called.is_none_or(|it| now.since(it) > config.lease);
+            state.called = Some(now);
+        }
         state.owed += account.owed;
         state.asked += account.asked;
         state.refused += account.refused;
         state.largest = state.largest.max(account.largest.into());
         let must = state.owed > 0 || state.is_urgent;
-        if account.is_dry && !must && now < state.next {
+        let is_idle = state.asked == 0 && account.waiting == 0;
+        let next = if is_idle { state.next.max(state.next_idle) } else { state.next };
+        if account.is_dry && !must && now < next {
             return None;
         }
         let ahead = if config.lead.is_zero() { 0 } else { state.demand.within(config.lead) };
@@ -142,7 +153,8 @@ impl Entry {
         let refused = std::mem::take(&mut state.refused).min((units.burst / 4).max(largest));
         let missed = account.waiting.max(refused);
         let needed = match (asked > 0 || account.waiting > 0, account.is_dry) {
-            (true, true) => ahead.max(largest).max(account.waiting),
+            // Where calls are rare, what is leased now would lie there while others are refused.
+            (true, true) => ahead.max(account.waiting).max(if state.is_rare { 0 } else { largest }),
             (true, false) => ahead + missed,
             (false, _) => 0,
         };
@@ -173,14 +185,16 @@ impl Entry {
         let dry_for = (answer.free == 0).then_some(answer.wait);
         {
             let mut state = lock(&self.state);
-            let missed = request.wanted > 0 && answer.granted == 0;
-            state.misses = if missed { state.misses.saturating_add(1) } else { 0 };
-            let most = LONGEST_PAUSE.min(request.units.full() / 4).max(config.interval);
-            let pause = (config.interval / 2 * (1 << state.misses.min(6))).min(most);
-            state.next = now.after(answer.wait.min(LONGEST_SILENCE).max(pause));
+            // Who was given something pauses as long as who was not: else whoever asks first would ask soonest again, and take all. Nor is anybody
+            // always the first to ask after a wait that all were told.
+            let pause = LONGEST_PAUSE.min(request.units.full() / 8).max(config.interval * 2) / 2;
+            let jitter = pause.mul_f64((self.seeds.next() >> 11) as f64 / (1_u64 << 53) as f64);
+            state.next = now.after(answer.wait.min(LONGEST_SILENCE).max(pause).saturating_add(jitter));
+            state.next_idle = now.after(config.lease * 3 / 4).after(jitter);
         }
         let supply = Supply {
             granted: answer.granted,
+            paid: request.owed,
             asked_at,
             lasting: config.lease,
             dry_for,

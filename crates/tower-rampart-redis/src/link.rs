@@ -2,29 +2,36 @@
 
 use std::{future::Future, sync::Mutex, time::Duration};
 
-use redis::{
-    AsyncConnectionConfig, Client,
-    aio::{MultiplexedConnection, PubSubStream},
-};
+use redis::{AsyncConnectionConfig, Client, aio::PubSubStream};
 use tokio::time::timeout;
+use tower_rampart_core::retry::Seeds;
 
 use crate::{
     Config, Error,
+    connection::Connection,
     fleet::lock,
     mode::{Fault, Reason},
+    model::Path,
 };
 
 #[derive(Debug)]
 pub(crate) struct Link {
-    client: Client,
+    far: Far,
     connect_timeout: Duration,
     timeout: Duration,
     live: Mutex<Live>,
 }
 
+/// What is at the other end.
+#[derive(Debug)]
+enum Far {
+    Redis(Client),
+    Model(Path),
+}
+
 #[derive(Debug, Default)]
 struct Live {
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// How many there were.
     number: u64,
 }
@@ -33,17 +40,30 @@ impl Link {
     pub(crate) fn new(config: &Config) -> Result<Self, Error> {
         let client =
             Client::open(config.url.as_str()).map_err(|error| Error::Address { reason: error.category().into() })?;
+        Ok(Self::to(Far::Redis(client), config))
+    }
+
+    /// A link to no server but a model of one.
+    pub(crate) fn over(path: Path, config: &Config) -> Self {
+        Self::to(Far::Model(path), config)
+    }
+
+    fn to(far: Far, config: &Config) -> Self {
         let &Config { connect_timeout, timeout, .. } = config;
-        Ok(Self { client, connect_timeout, timeout, live: Mutex::default() })
+        Self { far, connect_timeout, timeout, live: Mutex::default() }
+    }
+
+    /// What makes the jitter of whoever comes back: of a model's own seed, so that a simulation can be repeated.
+    pub(crate) fn seeds(&self) -> Seeds {
+        match &self.far {
+            Far::Redis(_) => Seeds::from_entropy(),
+            Far::Model(path) => path.seeds(),
+        }
     }
 
     /// Connects anew.
     pub(crate) async fn connect(&self) -> Result<(), Fault> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.connect_timeout))
-            .set_response_timeout(Some(self.timeout));
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        let connection = match timeout(self.connect_timeout, connecting).await {
+        let connection = match timeout(self.connect_timeout, self.connection()).await {
             Ok(connected) => connected?,
             Err(_) => return Err(Fault::new(Reason::Timeout, "no connection in time")),
         };
@@ -51,6 +71,20 @@ impl Link {
         live.connection = Some(connection);
         live.number += 1;
         Ok(())
+    }
+
+    async fn connection(&self) -> Result<Connection, Fault> {
+        let client = match &self.far {
+            Far::Redis(client) => client,
+            Far::Model(path) => {
+                path.connect().await;
+                return Ok(Connection::Model(path.clone()));
+            }
+        };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(self.timeout));
+        Ok(Connection::Redis(client.get_multiplexed_async_connection_with_config(&config).await?))
     }
 
     /// Forgets the connection; its name is resolved anew for the next.
@@ -66,8 +100,11 @@ impl Link {
 
     /// Listens to a channel, on a connection of its own.
     pub(crate) async fn subscribe(&self, channel: &str) -> Result<PubSubStream, Fault> {
+        let Far::Redis(client) = &self.far else {
+            return Err(Fault::new(Reason::Failing, "a model has limits only"));
+        };
         let subscribing = async {
-            let mut subscription = self.client.get_async_pubsub().await?;
+            let mut subscription = client.get_async_pubsub().await?;
             subscription.subscribe(channel).await?;
             Ok(subscription.into_on_message())
         };
@@ -78,7 +115,7 @@ impl Link {
     }
 
     /// Runs a request on the connection, no longer than the timeout.
-    pub(crate) async fn within<T, F>(&self, ask: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, Fault>
+    pub(crate) async fn within<T, F>(&self, ask: impl FnOnce(Connection) -> F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, Fault>>,
     {

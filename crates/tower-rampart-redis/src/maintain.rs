@@ -33,7 +33,7 @@ impl Fleet {
     }
 
     async fn hold_limits(&self) {
-        let mut backoff = Backoff::new(self.config().reconnect_max);
+        let mut backoff = Backoff::new(self.config().reconnect_max, self.link().seeds());
         loop {
             let fault = match self.come_back().await {
                 Ok(()) => {
@@ -62,6 +62,8 @@ impl Fleet {
         let mut asked = self.now();
         loop {
             tokio::select! {
+                // Both lead to the same; without chance, a simulation can be repeated.
+                biased;
                 _ = tick.tick() => {}
                 // A call that asked for itself has noticed first.
                 () = self.lost().notified() => {}
@@ -73,7 +75,7 @@ impl Fleet {
                 Ok(0) if self.now().since(asked) < self.config().heartbeat => {}
                 Ok(0) => {
                     asked = self.now();
-                    if let Err(fault) = self.probe().await {
+                    if let Err(fault) = self.ask_how_it_stands().await {
                         return fault;
                     }
                     backoff.reset();
@@ -86,6 +88,17 @@ impl Fleet {
                 Err(fault) => return fault,
             }
         }
+    }
+
+    /// Nobody needed Redis for a while. What is asked tells whether it is there, and whether anything is left: whoever calls next is not admitted on credit
+    /// because nobody knows.
+    async fn ask_how_it_stands(&self) -> Result<(), Fault> {
+        let entries = self.entries();
+        if entries.is_empty() {
+            return self.probe().await;
+        }
+        entries.iter().for_each(|it| it.hurry());
+        self.serve_once().await.map(drop)
     }
 
     /// Asks for all limits that are due; how many there were. After a fault no further ones are asked for, and those under way end.

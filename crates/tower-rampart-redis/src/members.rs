@@ -96,7 +96,7 @@ impl Fleet {
 
     fn join(&self, key: String, limiter: Arc<RateLimiter>, is_kept: bool) -> Result<Arc<Entry>, InvalidConfig> {
         limiter.join_fleet(self.config().local_share, self.now())?;
-        Ok(Arc::new(Entry::new(key, limiter, is_kept)))
+        Ok(Arc::new(Entry::new(key, limiter, is_kept, self.link().seeds())))
     }
 
     /// The braces make a cluster keep all keys of an operation on one node.

@@ -18,11 +18,12 @@ local function left(debt, since, pace)
   return math.max(0, debt - math.max(0, now - since) * pace)
 end
 
-local state = redis.call('HMGET', KEYS[1], 'at', 'debt', 'scale', 'interval', 'burst')
-for i = 1, 5 do
+local state = redis.call('HMGET', KEYS[1], 'at', 'debt', 'scale', 'interval', 'burst', 'full')
+for i = 1, 6 do
   state[i] = tonumber(state[i]) or -1
 end
 local at, debt, old_scale, old_interval, old_burst = state[1], state[2], state[3], state[4], state[5]
+local full_at = state[6]
 if at >= 0 and debt >= 0 and debt <= most and old_scale >= 1 and old_interval >= 1 and old_burst >= 1 then
   debt = left(debt, at, old_scale)
   if old_scale ~= scale or old_interval ~= interval or old_burst ~= burst then
@@ -38,8 +39,17 @@ if tonumber(ARGV[9]) > at then
   debt = math.max(debt, left(tonumber(ARGV[10]), tonumber(ARGV[9]), scale))
 end
 
--- Returned tokens count as they would after an idle time: time may have used them up.
-debt = math.max(0, debt - math.max(0, returned * interval - tonumber(ARGV[8]) * scale))
+-- When nothing was owed last: from then on nothing that came in was lost.
+if debt == 0 or full_at < 0 then
+  full_at = now
+end
+-- Returned tokens count whole if they were given after that, else as they would after an idle time: time may have used them up.
+local held = tonumber(ARGV[8])
+local worth = returned * interval
+if now - held <= full_at then
+  worth = math.max(0, worth - held * scale)
+end
+debt = math.max(0, debt - worth)
 debt = math.min(debt + owed * interval, most)
 local free = math.max(0, math.floor((full - debt) / interval))
 local granted = math.min(wanted, free)
@@ -52,6 +62,6 @@ local short = debt + math.max(least, 1) * interval - full
 local function whole(number)
   return string.format('%.0f', number)
 end
-redis.call('HSET', KEYS[1], 'at', whole(now), 'debt', whole(debt), 'scale', whole(scale), 'interval', whole(interval), 'burst', whole(burst))
+redis.call('HSET', KEYS[1], 'at', whole(now), 'debt', whole(debt), 'scale', whole(scale), 'interval', whole(interval), 'burst', whole(burst), 'full', whole(full_at))
 redis.call('PEXPIRE', KEYS[1], whole(math.ceil(debt / scale / 1000) + 1000))
 return {granted, free - granted, math.max(0, math.ceil(short / scale)), now, debt}

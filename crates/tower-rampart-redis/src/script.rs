@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use redis::{Script, aio::MultiplexedConnection};
+use redis::Script;
 
 use crate::{
+    connection::Connection,
     hint::MOST_NODES,
     mode::{Fault, Reason},
     units::Units,
@@ -85,11 +86,7 @@ impl Scripts {
     }
 
     /// Says how one circuit stands, and asks what others say of it.
-    pub(crate) async fn hint(
-        &self,
-        connection: &mut MultiplexedConnection,
-        question: &Question<'_>,
-    ) -> Result<Vec<i64>, Fault> {
+    pub(crate) async fn hint(&self, connection: &mut Connection, question: &Question<'_>) -> Result<Vec<i64>, Fault> {
         let [nodes, open] = &question.keys;
         let mut call = self.hint.key(nodes);
         call.key(open)
@@ -100,35 +97,28 @@ impl Scripts {
             .arg(question.channel)
             .arg(question.operation)
             .arg(question.until.unwrap_or(ALWAYS));
-        Ok(call.invoke_async(connection).await?)
+        Ok(call.invoke_async(connection.server()?).await?)
     }
 
-    /// Runs the script, loading it first where the server has forgotten it.
-    pub(crate) async fn ask(
-        &self,
-        connection: &mut MultiplexedConnection,
-        key: &str,
-        request: &Request,
-    ) -> Result<Answer, Fault> {
+    /// Asks about one limit.
+    pub(crate) async fn ask(&self, connection: &mut Connection, key: &str, request: &Request) -> Result<Answer, Fault> {
         let Request { units, owed, wanted, least, returned, seen, until } = request;
         // What was seen under another quota is in other units.
         let seen = seen.filter(|it| it.units == *units);
-        let answer: Vec<i64> = self
-            .rate
-            .key(key)
-            .arg(units.scale)
-            .arg(units.interval)
-            .arg(units.burst)
-            .arg(owed)
-            .arg(wanted)
-            .arg(least)
-            .arg(returned.0)
-            .arg(u64::try_from(returned.1.as_micros()).unwrap_or(LONGEST).min(LONGEST))
-            .arg(seen.map_or(0, |it| it.at))
-            .arg(seen.map_or(0, |it| it.debt))
-            .arg(until.unwrap_or(ALWAYS))
-            .invoke_async(connection)
-            .await?;
+        let arguments = [
+            units.scale,
+            units.interval,
+            units.burst,
+            *owed,
+            *wanted,
+            *least,
+            returned.0,
+            u64::try_from(returned.1.as_micros()).unwrap_or(LONGEST).min(LONGEST),
+            seen.map_or(0, |it| it.at),
+            seen.map_or(0, |it| it.debt),
+            until.unwrap_or(ALWAYS),
+        ];
+        let answer = connection.rate(&self.rate, key, &arguments).await?;
         read(&answer, request)
     }
 }

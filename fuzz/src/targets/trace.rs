@@ -48,7 +48,7 @@ pub fn check(bytes: &[u8]) {
             Op::Backend(servers, latency) => {
                 assert!(servers.is_none_or(|it| it > 0) && latency.is_none_or(|it| it <= DAY));
             }
-            Op::Reset | Op::Trip | Op::ForceOpen | Op::ForceClose | Op::Observe => {}
+            Op::Reset | Op::Trip | Op::ForceOpen | Op::ForceClose | Op::Observe(_) => {}
         }
     }
 }

@@ -22,6 +22,7 @@ use tower_rampart_core::classify::Method;
 
 use super::{
     bimodal::Bimodal,
+    nodes::Counted,
     servers::{Place, Servers},
     trace::Script,
     word::Word,
@@ -161,6 +162,10 @@ pub(crate) struct Backend {
     /// Draws latencies, in the place of those that the trace has.
     pub(crate) bimodal: Option<Bimodal>,
     pub(crate) servers: Servers,
+    /// Where what reaches it is counted: by which node, of how many.
+    pub(crate) fleet: Option<(usize, Counted)>,
+    /// Whether attempts are counted, or calls.
+    pub(crate) of_attempts: Rc<Cell<bool>>,
 }
 
 impl Service<Request> for Backend {
@@ -182,6 +187,9 @@ impl Service<Request> for Backend {
                 play.waits.borrow_mut().push(clock::now().since(play.ended.get()));
             }
             play.copies.set(0);
+            if let Some((node, counted)) = self.fleet.as_ref().filter(|_| before == 0 || self.of_attempts.get()) {
+                counted.admitted(*node, play.script.cost);
+            }
         }
         let (word, of_attempt) = play.script.attempt(attempt as usize - 1);
         let of_copy = (attempt == before).then(|| play.script.hedge(play.copies.get() as usize)).flatten();

@@ -1,18 +1,20 @@
 //! One configuration under replay: its pipeline, its calls in flight, what they came to. The trace and the time are in `replay`.
 
-use std::{collections::HashMap, rc::Rc, time::Duration};
+use std::{cell::Cell, collections::HashMap, rc::Rc, task::Waker, time::Duration};
 
 use serde_json::value::RawValue;
 use tower::{Layer as _, Service as _};
 use tower_rampart::{
-    Error, Explain, OperationConfig, OperationHandle, PresetBuilder, ResilienceConfig, Stage, breaker,
+    Error, Explain, OperationConfig, OperationHandle, PresetBuilder, Registry, ResilienceConfig, Stage, breaker,
     cache::ByKey,
     pipeline::{CacheUse, Custom, ResilienceService, WithCache},
 };
 use tower_rampart_config::{Capabilities, ConfigError, Limits, Presets};
+use tower_rampart_core::rate;
 
 use super::{
     backend::{Backend, ByWord, LastReport, Play, Refusal, Reply, Request, Stamping, Standby},
+    nodes::{self, Counted, Nodes, Second},
     options::SimulateOptions,
     record::{End, Observed, has_fallback, millis},
     servers::Servers,
@@ -45,6 +47,7 @@ pub(crate) struct Live {
     pub(crate) lane: usize,
     pub(crate) line: u64,
     at_ms: u64,
+    node: usize,
     breaker: &'static str,
     play: Rc<Play>,
     patience: Patience,
@@ -72,13 +75,22 @@ impl Patience {
     }
 }
 
+/// One pipeline of it: the only one, or that of a node.
+struct Node {
+    service: Protected,
+    handle: OperationHandle,
+    breaker: breaker::Handle,
+    registry: Registry,
+}
+
 /// One configuration.
 pub(crate) struct Lane {
     number: usize,
-    service: Protected,
+    nodes: Vec<Node>,
+    fleet: Option<Nodes>,
+    seed: u64,
     servers: Servers,
-    handle: OperationHandle,
-    breaker: breaker::Handle,
+    of_attempts: Rc<Cell<bool>>,
     operation: String,
     preset: String,
     report: LastReport,
@@ -103,30 +115,44 @@ impl Lane {
         let operation = options.operation.as_str();
         let servers = Servers::new(options.backend_servers, options.backend_latency.map(Duration::from_millis));
         let (resolved, report) = (replayed(config.operation(operation)), LastReport::default());
-        let layer = PresetBuilder::from_config(config.clone())
-            .operation(operation)
-            .seed(options.seed)
-            .capabilities(capabilities())
-            .cloner(Stamping)
-            .classifier(ByWord)
-            .cache(Request::key as Key)
-            .fallback_answer(Standby)
-            .reporter(report.clone())
-            .report_all(true)
-            .build()
-            .map_err(|error| Failure::lines(error.to_string().lines().map(str::to_owned).collect()))?;
-        let handle = layer.handle();
-        handle.reconfigure(resolved.clone()).expect("a document that was validated has every value in its range");
-        Ok(Self {
-            number,
-            service: layer.layer(Backend {
+        let of_attempts = Rc::new(Cell::new(false));
+        let count = options.fleet.nodes.unwrap_or(1) as usize;
+        let registries: Vec<_> = (0..count).map(|_| Registry::new()).collect();
+        let fleet = options.fleet.nodes.map(|_| Nodes::new(&registries, &options.fleet, options.seed)).transpose()?;
+        let counted = fleet.as_ref().map(Nodes::counted);
+        let mut nodes = Vec::with_capacity(count);
+        for (node, registry) in registries.into_iter().enumerate() {
+            let layer = PresetBuilder::from_config(config.clone())
+                .operation(operation)
+                .registry(&registry)
+                .seed(nodes::of_node(options.seed, node))
+                .capabilities(capabilities())
+                .cloner(Stamping)
+                .classifier(ByWord)
+                .cache(Request::key as Key)
+                .fallback_answer(Standby)
+                .reporter(report.clone())
+                .report_all(true)
+                .build()
+                .map_err(|error| Failure::lines(error.to_string().lines().map(str::to_owned).collect()))?;
+            let handle = layer.handle();
+            handle.reconfigure(resolved.clone()).expect("a document that was validated has every value in its range");
+            let service = layer.layer(Backend {
                 seed: options.seed,
                 bimodal: options.backend_bimodal,
                 servers: servers.clone(),
-            }),
+                fleet: counted.map(|it| (node, it.clone())),
+                of_attempts: Rc::clone(&of_attempts),
+            });
+            nodes.push(Node { service, breaker: handle.breaker(), handle, registry });
+        }
+        let lane = Self {
+            number,
+            nodes,
+            fleet,
+            seed: options.seed,
             servers,
-            breaker: handle.breaker(),
-            handle,
+            of_attempts,
             operation: operation.to_owned(),
             preset: config.preset_name().to_owned(),
             report,
@@ -135,38 +161,96 @@ impl Lane {
             stuck: 0,
             is_reloaded: false,
             counter: Counter::default(),
-        })
+        };
+        lane.tell_limit();
+        Ok(lane)
+    }
+
+    /// What the fleet is measured by from now on: the limit, and whether it is one of calls or of attempts.
+    fn tell_limit(&self) {
+        let (Some(counted), Some(node)) = (self.counted(), self.nodes.first()) else { return };
+        let operation = node.registry.get(&self.operation);
+        counted.limit(operation.and_then(|it| it.rate_limiter()).as_deref());
+        self.of_attempts.set(node.handle.config().rate_limit.scope == rate::Scope::Attempt);
+    }
+
+    fn counted(&self) -> Option<&Counted> {
+        self.fleet.as_ref().map(Nodes::counted)
+    }
+
+    /// How many nodes there are.
+    pub(crate) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Polls the fleet; whether it had anything to do.
+    ///
+    /// # Errors
+    /// If its code panicked.
+    pub(crate) fn poll_fleet(&mut self) -> Result<bool, Failure> {
+        self.fleet.as_mut().map_or(Ok(false), Nodes::poll)
+    }
+
+    /// Lets the task sleep until the fleet has something to do, unless it has already.
+    pub(crate) fn sleep(&self, task: &Waker) -> bool {
+        self.fleet.as_ref().is_none_or(|it| it.sleep(task))
+    }
+
+    /// The seconds that the fleet has behind it by now, and that were not asked for before.
+    pub(crate) fn ended_seconds(&self, now_ms: u64) -> Vec<Second> {
+        let mut seconds = Vec::new();
+        if let Some(fleet) = &self.fleet {
+            fleet.end_seconds(now_ms, |it| seconds.push(it));
+        }
+        seconds
     }
 
     pub(crate) fn servers(&self) -> &Servers {
         &self.servers
     }
 
-    pub(crate) fn breaker(&self) -> &breaker::Handle {
-        &self.breaker
+    pub(crate) fn breakers(&self) -> impl Iterator<Item = &breaker::Handle> {
+        self.nodes.iter().map(|it| &it.breaker)
+    }
+
+    /// The only one where there are no nodes.
+    pub(crate) fn first_breaker(&self) -> &breaker::Handle {
+        &self.nodes[0].breaker
     }
 
     pub(crate) fn saw(&mut self, at_ms: u64) {
         self.counter.saw(at_ms);
     }
 
-    pub(crate) fn observe(&self, at_ms: u64) -> Observed {
-        Observed::new(at_ms, &self.handle)
+    /// How it stands with a node, the first if none is named.
+    pub(crate) fn observe(&self, at_ms: u64, node: Option<u32>) -> Observed {
+        let node = node.unwrap_or(0) as usize;
+        Observed::new(at_ms, self.fleet.as_ref().map(|_| node), &self.nodes[node].handle)
     }
 
-    pub(crate) fn summary(&self) -> Summary {
-        self.counter.summary(self.breaker.snapshot().opens)
+    pub(crate) fn summary(&self, now_ms: u64) -> Summary {
+        let opens = self.breakers().map(|it| it.snapshot().opens).sum();
+        Summary { fleet: self.fleet.as_ref().map(|it| it.total(now_ms)), ..self.counter.summary(opens) }
     }
 
     /// Begins a call; nothing happens before it is polled.
     pub(crate) fn begin(&mut self, line: u64, at_ms: u64, script: Rc<Script>) -> (Call, Live) {
+        let node = match script.node {
+            Some(node) => node as usize,
+            None => nodes::by_chance(self.seed, line, self.nodes.len()),
+        };
+        if let Some(counted) = self.counted() {
+            counted.called();
+        }
         let play = Rc::new(Play::new(line, script));
         let limited = play.time_left().is_some();
         let patience =
             Patience { in_attempt: limited || self.patience.in_attempt, in_queue: limited || self.patience.in_queue };
-        let breaker = self.breaker.state().as_str();
-        let begun = Live { lane: self.number, line, at_ms, breaker, play: Rc::clone(&play), patience, is_stuck: false };
-        (self.service.call(Request::new(play)), begun)
+        let Node { service, breaker, .. } = &mut self.nodes[node];
+        let breaker = breaker.state().as_str();
+        let begun =
+            Live { lane: self.number, line, at_ms, node, breaker, play: Rc::clone(&play), patience, is_stuck: false };
+        (service.call(Request::new(play)), begun)
     }
 
     /// Takes note that a call goes on, in this slot.
@@ -195,8 +279,10 @@ impl Lane {
         !self.is_reloaded
             && self.stuck == self.live.len()
             && !self.live.is_empty()
-            && self.handle.snapshot().rate.is_none_or(|rate| rate.queued == 0)
-            && self.handle.keys(Stage::RateLimit).is_none_or(|keys| keys.queued == 0)
+            && self.nodes.iter().all(|Node { handle, .. }| {
+                handle.snapshot().rate.is_none_or(|rate| rate.queued == 0)
+                    && handle.keys(Stage::RateLimit).is_none_or(|keys| keys.queued == 0)
+            })
     }
 
     /// The end of a call that was answered, refused or panicked.
@@ -238,6 +324,9 @@ impl Lane {
 
     fn count(&mut self, ended: End) -> End {
         self.counter.count(&ended);
+        if let Some(counted) = self.counted().filter(|_| ended.rejected_by == Some(Stage::RateLimit.as_str())) {
+            counted.refused();
+        }
         ended
     }
 
@@ -252,6 +341,7 @@ impl Lane {
         End {
             call: live.line,
             at_ms: live.at_ms,
+            node: self.fleet.as_ref().map(|_| live.node),
             ended_ms,
             admitted: attempts > 0,
             rejected_by: report.and_then(|it| it.rejected_by).map(tower_rampart::Stage::as_str),
@@ -264,7 +354,7 @@ impl Lane {
             retry_after_ms: None,
             served_by: None,
             breaker: live.breaker,
-            breaker_after: self.breaker.state().as_str(),
+            breaker_after: self.nodes[live.node].breaker.state().as_str(),
         }
     }
 
@@ -277,7 +367,10 @@ impl Lane {
         config.check(&capabilities())?;
         let resolved = replayed(config.operation(&self.operation));
         let patience = Patience::of(&resolved);
-        self.handle.reconfigure(resolved).expect("a document that was validated has every value in its range");
+        for Node { handle, .. } in &self.nodes {
+            handle.reconfigure(resolved.clone()).expect("a document that was validated has every value in its range");
+        }
+        self.tell_limit();
         self.patience = patience;
         self.is_reloaded = true;
         Ok(())

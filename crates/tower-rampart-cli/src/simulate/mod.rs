@@ -4,6 +4,7 @@ mod backend;
 mod bimodal;
 mod compare;
 mod lane;
+mod nodes;
 mod options;
 mod output;
 mod page;
@@ -78,11 +79,11 @@ async fn replay(
         Err(_) => Output::lines(writer),
     };
     if options.html.is_some() {
-        output = output.with_timelines(lanes.iter().map(|lane| Timeline::new(lane.breaker())).collect());
+        output = output.with_timelines(lanes.iter().map(|lane| Timeline::new(lane.first_breaker())).collect());
     }
     let mut replay = Replay::new(trace, lanes, output);
     replay.run().await?;
-    let summaries: Vec<_> = replay.lanes.iter().map(Lane::summary).collect();
+    let summaries: Vec<_> = replay.lanes.iter().map(|lane| lane.summary(replay.now_ms)).collect();
     replay.output.finish(&summaries)?;
     let Some(path) = &options.html else { return Ok(()) };
     let both = names.iter().zip(&summaries).zip(replay.output.timelines());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as Arguments};
 
-use super::bimodal::Bimodal;
+use super::{bimodal::Bimodal, nodes::NodesOptions};
 
 /// What is replayed through what.
 #[derive(Debug, Arguments)]
@@ -34,6 +34,8 @@ pub(crate) struct SimulateOptions {
     /// How long it takes, in milliseconds, for calls whose line has no latency_ms.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=86_400_000))]
     pub(crate) backend_latency: Option<u64>,
+    #[command(flatten)]
+    pub(crate) fleet: NodesOptions,
     /// Replay through this as well, and print only where both differ: a document, or `preset:NAME`.
     #[arg(long, value_name = "FILE")]
     pub(crate) compare: Option<String>,
@@ -52,9 +54,14 @@ A trace has one JSON object a line, in time order:
   {\"at_ms\":30,\"op\":\"observe\"}
 Ops: call, cancel, reset, trip, force_open, force_close, reload, backend (what --backend-servers and --backend-latency are from \
 then on), observe. A call may have hedge_latency_ms (of the copies that hedging sends), retry_after_ms, deadline_ms, method, \
-cost, key and retried (true: whoever makes the call makes it again if it fails). Outcomes: ok, transient, permanent, rate_limited, unavailable, ignored, timeout (never answers), panic, \
+cost, key, retried (true: whoever makes the call makes it again if it fails) and node (of --nodes, from 0; observe has one too). \
+ Outcomes: ok, transient, permanent, rate_limited, unavailable, ignored, timeout (never answers), panic, \
 connect_error; the last one and the last latency repeat. A fallback that the document has answers well and at once.
 One JSON line is printed for each call when it ends, one for each observation, and the summary last.
+With --nodes each node has the whole pipeline and calls of its own, and holds the rate limit with the others as gateways with \
+--redis do: the same code, but for Redis and the network. A line for each second says what all of them admitted (tokens), what \
+was refused, the part of the time that nodes lived on their shares (local), what Redis was asked (exchanges), and how much was \
+admitted beyond the limit (over); the summary has all of that as `fleet`, with each partition. Reloads, resets and trips reach all nodes.
 
 Example: what yesterday's outage would have been under tomorrow's configuration
   rampart simulate --preset production --trace outage.jsonl --compare tomorrow.json --html outage.html";

@@ -7,6 +7,7 @@ use tower_rampart_config::ConfigError;
 
 use super::{
     compare::Comparison,
+    nodes::{Second, SecondLine},
     record::{End, Observed, Refused},
     summary::Summary,
     timeline::Timeline,
@@ -76,6 +77,12 @@ impl<W: Write> Output<W> {
     /// Observations are of one configuration; a comparison has none.
     pub(crate) fn observed(&mut self, _lane: usize, observed: &Observed) -> Result<(), Failure> {
         if self.comparison.is_some() { Ok(()) } else { self.line(observed) }
+    }
+
+    /// A second of the fleet of one configuration.
+    pub(crate) fn second(&mut self, lane: usize, second: &Second) -> Result<(), Failure> {
+        let name = self.comparison.as_ref().map(|(_, names)| names[lane].clone());
+        self.line(&SecondLine { second, config: name.as_deref() })
     }
 
     pub(crate) fn refused(&mut self, lane: usize, reload: u64, at_ms: u64, error: &ConfigError) -> Result<(), Failure> {

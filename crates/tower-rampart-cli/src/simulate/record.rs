@@ -13,6 +13,9 @@ pub(crate) struct End {
     /// The line that began it, from zero.
     pub(crate) call: u64,
     pub(crate) at_ms: u64,
+    /// The node that it came to, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) node: Option<usize>,
     pub(crate) ended_ms: u64,
     pub(crate) admitted: bool,
     pub(crate) rejected_by: Option<&'static str>,
@@ -43,6 +46,9 @@ impl End {
 #[derive(Debug, Serialize)]
 pub(crate) struct Observed {
     observe: u64,
+    /// Which node, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<usize>,
     breaker: &'static str,
     retry_after_ms: Option<u64>,
     consecutive_failures: u32,
@@ -81,11 +87,12 @@ struct Totals {
 }
 
 impl Observed {
-    pub(crate) fn new(at_ms: u64, handle: &OperationHandle) -> Self {
+    pub(crate) fn new(at_ms: u64, node: Option<usize>, handle: &OperationHandle) -> Self {
         let (circuit, counted) = (handle.breaker().snapshot(), handle.snapshot());
         let signals = Signals::from(&counted);
         Self {
             observe: at_ms,
+            node,
             breaker: circuit.state.as_str(),
             retry_after_ms: circuit.retry_after.map(millis),
             consecutive_failures: circuit.consecutive_failures,

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::value::RawValue;
 use tokio::time::{Instant, Sleep};
-use tower_rampart::{Timestamp, clock};
+use tower_rampart::{Timestamp, breaker, clock};
 
 use super::{
     lane::{Call, Lane, Live},
@@ -37,7 +37,7 @@ pub(crate) struct Replay<R, W> {
     timer: Pin<Box<Sleep>>,
     /// When the trace began: as a timer and as a timestamp.
     start: (Instant, Timestamp),
-    now_ms: u64,
+    pub(crate) now_ms: u64,
     /// When a call was last polled, once the trace is over.
     active_ms: u64,
 }
@@ -74,12 +74,12 @@ impl<R: BufRead, W: Write> Replay<R, W> {
 
     fn poll_pass(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
-            self.read_clock();
+            self.read_clock()?;
             self.settle()?;
             if self.timer.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            if self.calls.sleep(cx.waker()) {
+            if self.sleeps(cx) {
                 return Poll::Pending;
             }
         }
@@ -93,7 +93,7 @@ impl<R: BufRead, W: Write> Replay<R, W> {
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         loop {
-            self.read_clock();
+            self.read_clock()?;
             if self.settle()? {
                 self.wait_for_the_next();
             }
@@ -110,16 +110,27 @@ impl<R: BufRead, W: Write> Replay<R, W> {
             if self.lanes.iter().all(Lane::is_idle) {
                 return Poll::Ready(Ok(()));
             }
-            if self.calls.sleep(cx.waker()) {
+            if self.sleeps(cx) {
                 return Poll::Pending;
             }
         }
     }
 
+    /// Whether nothing is left to do before time passes.
+    fn sleeps(&self, cx: &Context<'_>) -> bool {
+        self.calls.sleep(cx.waker()) && self.lanes.iter().all(|lane| lane.sleep(cx.waker()))
+    }
+
     /// Time only passes while the task sleeps.
-    fn read_clock(&mut self) {
+    fn read_clock(&mut self) -> Result<(), Failure> {
         let passed = clock::now().since(self.start.1).as_millis();
         self.now_ms = u64::try_from(passed).unwrap_or(u64::MAX);
+        for (index, lane) in self.lanes.iter().enumerate() {
+            for second in lane.ended_seconds(self.now_ms) {
+                self.output.second(index, &second)?;
+            }
+        }
+        Ok(())
     }
 
     /// Polls what was woken, in the order of the lines, until nothing more happens at this moment.
@@ -127,10 +138,17 @@ impl<R: BufRead, W: Write> Replay<R, W> {
     fn settle(&mut self) -> Result<bool, Failure> {
         let mut any = false;
         loop {
+            let mut is_fleet = false;
+            for lane in &mut self.lanes {
+                is_fleet |= lane.poll_fleet()?;
+            }
             let mut woken = std::mem::take(&mut self.woken);
             self.calls.take_woken(&mut woken);
             if woken.is_empty() {
                 self.woken = woken;
+                if is_fleet {
+                    continue;
+                }
                 return Ok(any);
             }
             any = true;
@@ -171,24 +189,43 @@ impl<R: BufRead, W: Write> Replay<R, W> {
             Op::Call(script) => return self.call(number, script),
             Op::Cancel(call) => return self.cancel(call),
             Op::Reload(document) => return self.reload(number, &document),
-            Op::Observe => {
+            Op::Observe(node) => {
+                self.check_node(number, node)?;
                 for index in 0..self.lanes.len() {
-                    let observed = self.lanes[index].observe(at_ms);
+                    let observed = self.lanes[index].observe(at_ms, node);
                     self.output.observed(index, &observed)?;
                 }
             }
             Op::Backend(servers, latency) => {
                 self.lanes.iter().for_each(|lane| lane.servers().become_these(servers, latency));
             }
-            Op::Reset => self.lanes.iter().for_each(|lane| lane.breaker().reset()),
-            Op::Trip => self.lanes.iter().for_each(|lane| lane.breaker().trip()),
-            Op::ForceOpen => self.lanes.iter().for_each(|lane| lane.breaker().force_open()),
-            Op::ForceClose => self.lanes.iter().for_each(|lane| lane.breaker().force_close()),
+            Op::Reset => self.breakers().for_each(breaker::Handle::reset),
+            Op::Trip => self.breakers().for_each(breaker::Handle::trip),
+            Op::ForceOpen => self.breakers().for_each(breaker::Handle::force_open),
+            Op::ForceClose => self.breakers().for_each(breaker::Handle::force_close),
         }
         Ok(())
     }
 
+    fn breakers(&self) -> impl Iterator<Item = &breaker::Handle> {
+        self.lanes.iter().flat_map(Lane::breakers)
+    }
+
+    fn check_node(&self, number: u64, node: Option<u32>) -> Result<(), Failure> {
+        let nodes = self.lanes.first().map_or(1, Lane::nodes);
+        match node {
+            Some(node) if node as usize >= nodes => {
+                let most = nodes - 1;
+                let message =
+                    format!("node must be between 0 and {most}, there are as many as --nodes says (got {node})");
+                Err(self.trace.refuse(number, &message))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn call(&mut self, number: u64, script: Script) -> Result<(), Failure> {
+        self.check_node(number, script.node)?;
         if self.calls.len() >= MAX_INFLIGHT {
             let message = format!("more than {MAX_INFLIGHT} calls are in flight");
             return Err(self.trace.refuse(number, &message));

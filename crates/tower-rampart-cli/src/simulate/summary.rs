@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::record::{End, is_zero, rounded};
+use super::{
+    nodes::Total,
+    record::{End, is_zero, rounded},
+};
 
 /// Latencies below this are kept to the millisecond, those above to four digits: so that any number of calls takes bounded memory.
 const EXACT_BELOW: u64 = 10_000;
@@ -29,6 +32,9 @@ pub(crate) struct Summary {
     /// Of the calls that an answer or a timeout ended, what the caller waited; `None` without any.
     pub(crate) p50_ms: Option<u64>,
     pub(crate) p99_ms: Option<u64>,
+    /// What the nodes did together, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fleet: Option<Total>,
 }
 
 /// Counts the ends.
@@ -78,6 +84,7 @@ impl Counter {
             goodput_per_s: if length_ms == 0 { 0.0 } else { rounded(self.ok as f64 * 1000.0 / length_ms as f64) },
             p50_ms: self.percentile(50),
             p99_ms: self.percentile(99),
+            fleet: None,
         }
     }
 
@@ -111,6 +118,7 @@ mod tests {
         End {
             call: 0,
             at_ms: 0,
+            node: None,
             ended_ms,
             admitted: attempts > 0,
             rejected_by: None,

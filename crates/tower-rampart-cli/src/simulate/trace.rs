@@ -41,14 +41,15 @@ pub(crate) enum Op {
     Backend(Option<u32>, Option<Duration>),
     /// A document, as it stands in the trace.
     Reload(Box<RawValue>),
-    Observe,
+    /// The node, where there are several.
+    Observe(Option<u32>),
 }
 
 impl Op {
     /// What somebody does to the pipeline, as a word; `None` where nobody does.
     pub(crate) const fn mark(&self) -> Option<&'static str> {
         match self {
-            Self::Call(_) | Self::Cancel(_) | Self::Observe => None,
+            Self::Call(_) | Self::Cancel(_) | Self::Observe(_) => None,
             Self::Reset => Some("reset"),
             Self::Trip => Some("trip"),
             Self::ForceOpen => Some("force_open"),
@@ -73,6 +74,8 @@ pub(crate) struct Script {
     pub(crate) is_retried: bool,
     /// Stands for whatever `per_key` names, and for what a cache keeps answers by; a call without one passes the cache.
     pub(crate) key: Option<Box<str>>,
+    /// Which node it comes to; else one by chance.
+    pub(crate) node: Option<u32>,
 }
 
 impl Script {
@@ -107,6 +110,7 @@ struct Raw<'a> {
     retried: Option<bool>,
     call: Option<u64>,
     servers: Option<u32>,
+    node: Option<u32>,
     #[serde(borrow)]
     config: Option<&'a RawValue>,
 }
@@ -199,7 +203,7 @@ fn parse(text: &[u8], number: u64, earliest: u64) -> Result<(u64, Op), String> {
         Operation::ForceClose => Op::ForceClose,
         Operation::Reload => Op::Reload(raw.config.ok_or("reload needs config: a document")?.to_owned()),
         Operation::Backend => backend(&raw)?,
-        Operation::Observe => Op::Observe,
+        Operation::Observe => Op::Observe(raw.node),
     };
     Ok((at_ms, op))
 }
@@ -220,6 +224,7 @@ fn only_its_own(raw: &Raw<'_>) -> Result<(), String> {
         ("retried", raw.retried.is_some(), is_call),
         ("call", raw.call.is_some(), raw.op == Operation::Cancel),
         ("servers", raw.servers.is_some(), is_backend),
+        ("node", raw.node.is_some(), is_call || raw.op == Operation::Observe),
         ("config", raw.config.is_some(), raw.op == Operation::Reload),
     ];
     match fields.iter().find(|(_, given, taken)| *given && !taken) {
@@ -268,6 +273,7 @@ fn script(raw: Raw<'_>) -> Result<Script, String> {
         method: method(raw.method.as_deref().unwrap_or("GET"))?,
         is_retried: raw.retried.unwrap_or(false),
         key,
+        node: raw.node,
     })
 }
 

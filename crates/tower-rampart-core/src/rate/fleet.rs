@@ -34,6 +34,7 @@ impl RateLimiter {
     /// // Somebody paid for them, and got five more, which are the last.
     /// limiter.fleet_supply(&Supply {
     ///     granted: 5,
+    ///     paid: 4,
     ///     asked_at: now,
     ///     lasting: Duration::from_secs(1),
     ///     dry_for: Some(Duration::from_millis(10)),

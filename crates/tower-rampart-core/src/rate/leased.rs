@@ -80,6 +80,9 @@ pub struct FleetAccount {
 pub struct Supply {
     /// Tokens for calls to come.
     pub granted: u64,
+    /// Tokens that had been taken first and are paid for now. Where the fleet has more, the process's own bucket has them back: it bounds what is not
+    /// paid for.
+    pub paid: u64,
     /// When they were asked for.
     pub asked_at: Timestamp,
     /// How long they may be used from then on.
@@ -258,6 +261,10 @@ impl Leased {
         if supply.granted > 0 {
             self.stock = (self.stock + supply.granted).min(self.whole.burst.into());
             self.stock_until = supply.asked_at.after(supply.lasting);
+        }
+        if supply.dry_for.is_none() {
+            let paid = self.own_pace.worth(supply.paid.min(self.own_pace.burst.into()));
+            self.own = self.own.give_back(&self.own_pace, paid, now);
         }
         self.dry =
             supply.dry_for.map(|wait| Dry { again: now.after(wait), stale: now.after(wait.max(supply.news_for)) });

@@ -311,7 +311,7 @@ impl Totals {
         self.started.saturating_sub(self.finished())
     }
 
-    /// Attempts that reached the service behind.
+    /// Attempts that were sent, those that chaos struck included.
     #[inline]
     pub(super) fn attempts(&self) -> u64 {
         self.reached.saturating_add(self.further_attempts)

@@ -92,7 +92,7 @@ pub struct OperationSnapshot {
     pub classes: Vec<(ClassKind, u64)>,
     /// Calls that a stage refused, in the order of [`Stage::ALL`].
     pub rejected: Vec<(Stage, u64)>,
-    /// Attempts that reached the service behind.
+    /// Attempts that were sent, those that chaos struck included.
     pub attempts: u64,
     /// Attempts beyond the first of a call that retry made.
     pub retries: u64,

@@ -80,8 +80,9 @@ async fn flushed_under_load_mints_nearly_nothing() {
     }
     let admitted = nodes.iter().map(Node::admitted).sum::<u64>() - before;
     let expected = 200.0 * crate::clock::now().since(began).as_secs_f64();
-    // Without a memory, each flush would mint a burst of two hundred: all that is asked for.
-    assert_near(admitted as f64, expected, 0.1);
+    // Without a memory, each flush would mint a burst of two hundred: all that is asked for. What is forgotten is what others took since the process that
+    // asks next asked last, a few tokens a flush.
+    assert_near(admitted as f64, expected, 0.15);
     assert!(nodes.iter().all(Node::is_shared), "a flush is no outage");
 }
 

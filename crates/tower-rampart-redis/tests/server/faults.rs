@@ -160,7 +160,7 @@ async fn answer_that_came_after_redis_was_found_to_be_away_does_not_count() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let (asked_at, long) = (now(), Duration::from_secs(600));
     let nothing_left =
-        Supply { granted: 0, asked_at, lasting: long, dry_for: Some(long), news_for: long, next_within: long };
+        Supply { granted: 0, paid: 0, asked_at, lasting: long, dry_for: Some(long), news_for: long, next_within: long };
     node.limiter.fleet_supply(&nothing_left, asked_at);
     assert!(node.limiter.try_acquire(1, now()).is_err(), "it is believed");
     let began = now();

@@ -5,6 +5,7 @@ mod away;
 mod clock;
 mod faults;
 mod hints;
+mod model;
 mod node;
 mod server;
 mod shared;

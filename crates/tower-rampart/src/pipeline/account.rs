@@ -13,7 +13,7 @@ pub(crate) struct Account {
     pub(crate) delays: Vec<Duration>,
     /// Nanoseconds of waiting for the limiters.
     queued: u64,
-    /// Attempts that reached the service behind.
+    /// Attempts that were sent, those that chaos struck included.
     pub(crate) attempts: u32,
     /// Which of the fallback's answers was tried last, counted from one.
     fallback: Option<NonZeroU32>,

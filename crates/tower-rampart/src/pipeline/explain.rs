@@ -12,7 +12,7 @@ use tower_rampart_core::{ClassKind, ProviderClass, Stage, rejection::Name, retry
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explain {
-    /// Attempts that reached the service behind.
+    /// Attempts that were sent, those that chaos struck included.
     pub attempts: u32,
     /// What the answer was judged, the fallback's if there was one; where the body decides, what its head was.
     pub class: Option<ClassKind>,

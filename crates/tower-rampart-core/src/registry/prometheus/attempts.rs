@@ -5,7 +5,7 @@ use crate::{ProviderClass, clock::nanos, hedge, retry::StopReason};
 
 impl Encoder {
     pub(super) fn retries(&mut self, readings: &[Reading]) {
-        self.counter("rampart_attempts_total", "Attempts that reached the service behind.");
+        self.counter("rampart_attempts_total", "Attempts that were sent, those that chaos struck included.");
         self.each(readings, "rampart_attempts_total", |it| Some(it.totals.attempts()));
         self.counter("rampart_retries_total", "Attempts that retry made beyond the first of a call.");
         self.each(readings, "rampart_retries_total", |it| Some(it.totals.retries));
