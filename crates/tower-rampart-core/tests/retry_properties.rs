@@ -243,6 +243,15 @@ fn slow_budget_pays_a_retry_now_and_then() {
 }
 
 #[test]
+fn looks_between_two_units_of_a_budget_lose_no_time() {
+    let budget = Budget::new(BudgetConfig { min_per_second: 0.4, ..BudgetConfig::default() }).unwrap();
+    assert!(budget.try_withdraw(Timestamp::ZERO).is_some());
+    // A millionth of a token comes every 2.5 µs.
+    let levels: Vec<f64> = (0..=250).map(|look| budget.level(Timestamp::from_nanos(4_000 * look))).collect();
+    assert!((levels[250] - 0.0004).abs() < 1e-9, "{}", levels[250]);
+}
+
+#[test]
 fn reconfiguring_a_budget_adds_no_token() {
     let budget = Budget::new(BudgetConfig::default()).unwrap();
     while budget.try_withdraw(Timestamp::ZERO).is_some() {}

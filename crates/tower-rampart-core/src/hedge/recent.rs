@@ -156,6 +156,19 @@ mod tests {
     }
 
     #[test]
+    fn slice_that_nobody_has_emptied_is_left_out_once_it_is_old() {
+        let recent = Recent::new();
+        let fill = |from: u64, latency| {
+            (0..100).for_each(|it| recent.record(Timestamp::from_millis(from + it), latency, 50.0));
+        };
+        fill(20_000, ms(1000));
+        fill(90_000, ms(10));
+        let now = Timestamp::from_millis(90_200);
+        recent.look(now, 90.0);
+        assert!(recent.estimate(now).is_some_and(|it| it < ms(12)), "{:?}", recent.estimate(now));
+    }
+
+    #[test]
     fn time_that_jumps_far_ahead_forgets_and_harms_nothing() {
         let recent = Recent::new();
         for it in 0..100 {

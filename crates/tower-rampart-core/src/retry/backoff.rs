@@ -106,3 +106,24 @@ impl Iterator for Delays {
         (usize::MAX, None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hint_is_spread_over_a_tenth_of_it_and_not_where_jitter_is_off() {
+        let spread = |kind, seed| {
+            let jitter = Jitter { kind, ..Jitter::default() };
+            Delays::new(Backoff::default(), jitter, seed).spread(Duration::from_secs(10))
+        };
+        let mut drawn = [1, 2, 3, 4].map(|seed| {
+            let expected = SplitMix64::new(seed).duration_up_to(Duration::from_secs(1));
+            assert_eq!(spread(JitterKind::Equal, seed), expected);
+            assert_eq!(spread(JitterKind::None, seed), Duration::ZERO);
+            expected
+        });
+        drawn.sort_unstable();
+        assert!(drawn[0] > Duration::ZERO && drawn.windows(2).all(|pair| pair[0] < pair[1]), "{drawn:?}");
+    }
+}

@@ -129,3 +129,33 @@ impl Baseline {
         Step::Hold(limit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A round at a limit that is in use.
+    fn busy(limit: f64, latency: f64) -> Seen {
+        Seen { latency, peak: limit }
+    }
+
+    #[test]
+    fn base_is_doubted_once_the_limit_is_beyond_twice_or_half_of_what_it_was() {
+        let base = Baseline { base: Some(100.0), phase: Phase::Steady { rounds: EARLY }, limit_then: 20.0 };
+        let step = |limit| Baseline::after_round(&mut base.clone(), limit, 1.0, &busy(limit, 100.0));
+        assert_eq!([step(10.0), step(40.0)], [Step::Move(100.0); 2]);
+        assert_eq!([step(9.5), step(40.5)], [Step::Hold(4.75), Step::Hold(20.25)]);
+    }
+
+    #[test]
+    fn latency_within_a_tenth_of_the_base_is_believed_by_half_and_another_at_once() {
+        let measured = |latency| {
+            let phase = Phase::Draining { from: 20.0, before: 100.0 };
+            let mut baseline = Baseline { base: Some(100.0), phase, limit_then: 20.0 };
+            assert_eq!(baseline.after_round(10.0, 1.0, &busy(10.0, latency)), Step::Hold(20.0));
+            baseline.base
+        };
+        assert_eq!([92.0, 108.0].map(measured), [Some(96.0), Some(104.0)]);
+        assert_eq!([88.0, 112.0].map(measured), [Some(88.0), Some(112.0)]);
+    }
+}
