@@ -208,6 +208,11 @@ fn seeds_make_schedules_differ() {
 }
 
 #[test]
+fn schedule_has_no_end() {
+    assert_eq!(Delays::new(Backoff::default(), Jitter::default(), 1).size_hint(), (usize::MAX, None));
+}
+
+#[test]
 fn time_refills_the_budget_only_up_to_one_second() {
     let budget = Budget::new(BudgetConfig::default()).unwrap();
     assert!((budget.level(Timestamp::from_millis(3_600_000)) - 10.0).abs() < 1e-9);
@@ -227,6 +232,8 @@ fn deposits_fill_the_budget_up_to_its_capacity() {
         budget.deposit();
     }
     assert!((budget.level(Timestamp::ZERO) - 20.0).abs() < 1e-9);
+    budget.reconfigure(BudgetConfig { capacity: 30.0, ..BudgetConfig::default() }).unwrap();
+    assert!((budget.level(Timestamp::ZERO) - 20.0).abs() < 1e-9, "nothing stood above the brim");
     let paid = (0..100).filter(|_| budget.try_withdraw(Timestamp::ZERO).is_some()).count();
     assert_eq!(paid, 20);
 }

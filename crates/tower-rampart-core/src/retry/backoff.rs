@@ -126,4 +126,12 @@ mod tests {
         drawn.sort_unstable();
         assert!(drawn[0] > Duration::ZERO && drawn.windows(2).all(|pair| pair[0] < pair[1]), "{drawn:?}");
     }
+
+    #[test]
+    fn schedule_that_is_seeded_anew_is_that_of_the_seed() {
+        let waits = |delays: Delays| delays.take(4).collect::<Vec<_>>();
+        let of = |seed| Delays::new(Backoff::default(), Jitter::default(), seed);
+        assert_eq!(waits(of(1).seeded(2)), waits(of(2)));
+        assert_ne!(waits(of(1)), waits(of(2)));
+    }
 }

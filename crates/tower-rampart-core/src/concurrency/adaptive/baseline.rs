@@ -140,11 +140,15 @@ mod tests {
     }
 
     #[test]
-    fn base_is_doubted_once_the_limit_is_beyond_twice_or_half_of_what_it_was() {
-        let base = Baseline { base: Some(100.0), phase: Phase::Steady { rounds: EARLY }, limit_then: 20.0 };
-        let step = |limit| Baseline::after_round(&mut base.clone(), limit, 1.0, &busy(limit, 100.0));
-        assert_eq!([step(10.0), step(40.0)], [Step::Move(100.0); 2]);
-        assert_eq!([step(9.5), step(40.5)], [Step::Hold(4.75), Step::Hold(20.25)]);
+    fn base_is_doubted_once_the_limit_is_beyond_twice_or_half_of_what_it_was_or_a_round_is_much_faster() {
+        let step = |limit, latency| {
+            let phase = Phase::Steady { rounds: EARLY };
+            let mut baseline = Baseline { base: Some(100.0), phase, limit_then: 20.0 };
+            baseline.after_round(limit, 1.0, &busy(limit, latency))
+        };
+        assert_eq!([step(10.0, 100.0), step(40.0, 100.0), step(20.0, 75.0)], [Step::Move(100.0); 3]);
+        let doubted = [step(9.5, 100.0), step(40.5, 100.0), step(20.0, 74.5)];
+        assert_eq!(doubted, [4.75, 20.25, 10.0].map(Step::Hold));
     }
 
     #[test]
@@ -153,9 +157,11 @@ mod tests {
             let phase = Phase::Draining { from: 20.0, before: 100.0 };
             let mut baseline = Baseline { base: Some(100.0), phase, limit_then: 20.0 };
             assert_eq!(baseline.after_round(10.0, 1.0, &busy(10.0, latency)), Step::Hold(20.0));
-            baseline.base
+            let is_soon = matches!(baseline.phase, Phase::Steady { rounds } if rounds == PERIOD - EARLY);
+            (baseline.base.unwrap(), is_soon)
         };
-        assert_eq!([92.0, 108.0].map(measured), [Some(96.0), Some(104.0)]);
-        assert_eq!([88.0, 112.0].map(measured), [Some(88.0), Some(112.0)]);
+        assert_eq!([92.0, 100.0, 108.0].map(measured), [96.0, 100.0, 104.0].map(|base| (base, false)));
+        assert_eq!([70.0, 88.0].map(measured), [70.0, 88.0].map(|base| (base, false)));
+        assert_eq!(measured(112.0), (112.0, true), "what is slower is looked at again soon");
     }
 }
