@@ -95,7 +95,8 @@ struct OfStage {
     evicted: u64,
     /// Calls of keys without a place, which share one state.
     overflowed: u64,
-    /// Keys of which a call would be refused now, would probe or wait; null for rate limits.
+    /// Keys of which a call would be refused now, would probe or wait; null for rate limits, and in the order `calls`, which looks at no other keys
+    /// than it shows.
     refusing: Option<u64>,
     /// The first of them in this order.
     top: Vec<Seen>,
@@ -157,7 +158,8 @@ impl OfStage {
             max_keys: counts.max_keys,
             evicted: counts.evicted,
             overflowed: counts.overflowed,
-            refusing: map.refusing(now),
+            // All keys are looked at for it, which this order does without.
+            refusing: if order == KeyOrder::Calls { None } else { map.refusing(now) },
             top: top.into_iter().map(|it| Seen::of(it, is_hidden)).collect(),
         }
     }

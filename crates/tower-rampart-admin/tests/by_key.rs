@@ -204,6 +204,18 @@ async fn route_that_a_router_matched_is_told_and_a_path_is_not() {
 }
 
 #[tokio::test]
+async fn order_that_looks_at_few_keys_does_not_count_those_that_refuse() {
+    let host = Host::start(DOCUMENT).await;
+    for _ in 0..2 {
+        host.ask("bad", "a").await;
+    }
+    for (order, refusing) in [("calls", Value::Null), ("refusals", json!(1)), ("refusing", json!(1))] {
+        let keys = host.keys(&format!("order={order}")).await;
+        assert_eq!(stage(&keys, "circuit_breaker")["refusing"], refusing, "{order}");
+    }
+}
+
+#[tokio::test]
 async fn keys_may_hold_anything_and_calls_without_one_are_those_of_one_more() {
     let host = Host::start(DOCUMENT).await;
     let hostile = "<img src=x onerror=alert(1)>\t\"'";
