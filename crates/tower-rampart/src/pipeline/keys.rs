@@ -40,7 +40,7 @@ pub struct KeyedState {
     pub counts: KeyCounts,
     /// The keys that are used most, at most 100, most used first.
     pub most_used: Vec<KeyUse>,
-    /// Keys whose circuit is not closed, at most 100; `None` stands for calls without a key.
+    /// Keys whose circuit is not closed, at most 100, empty where the text is not kept; `None` stands for calls without a key.
     pub open: Vec<Option<String>>,
     /// Calls that wait in the queues of all keys.
     pub queued: usize,
