@@ -1,13 +1,12 @@
 //! Rows 50 and 51: what stages keep for each key, and the reset of one key's circuit. Keys of the API itself are in `keys.rs`.
 //!
-//! The keys of traffic are other people's data, and what they are made of may be a credential. Where the configuration says that they are the values of a header
-//! whose name speaks of secrets, and where it says nothing of them, no text of a key is told to anybody; a name that is a hash tells keys apart. The audit names a
-//! key by that alone.
+//! The keys of traffic are other people's data, and what they are made of may be a credential. Where they are, or ever were, the values of a header whose name
+//! speaks of secrets, and where nobody says what they are, no text of a key is told to anybody; a name that is a hash tells keys apart. The audit names a key by
+//! that alone.
 
 use http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tower_rampart_config::{KeySource, KeysConfig};
 use tower_rampart_core::{
     Stage, Timestamp,
     keyed::{KeyId, KeyLook, KeyMap, KeyOrder, KeyState},
@@ -84,9 +83,9 @@ struct Keys {
 #[schemars(rename = "StageKeys")]
 struct OfStage {
     stage: &'static str,
-    /// What the key is: `authority`, `route`, `client_ip` or `header:NAME`; null if the configuration does not say.
+    /// What the key is: `authority`, `route`, `client_ip` or `header:NAME`; null if nobody says.
     per_key: Option<String>,
-    /// Whether the keys may be credentials, so that their text is not told.
+    /// Whether the keys may be credentials, or may have been since the process began, so that their text is not told.
     is_hidden: bool,
     /// Keys that have a state of their own.
     keys: u64,
@@ -96,7 +95,8 @@ struct OfStage {
     evicted: u64,
     /// Calls of keys without a place, which share one state.
     overflowed: u64,
-    /// Keys of which a call would be refused now, would probe or wait; null for rate limits.
+    /// Keys of which a call would be refused now, would probe or wait; null for rate limits, and in the order `calls`, which looks at no other keys
+    /// than it shows.
     refusing: Option<u64>,
     /// The first of them in this order.
     top: Vec<Seen>,
@@ -107,7 +107,7 @@ struct OfStage {
 struct Seen {
     /// What it is called as long as the process lives, in this stage alone.
     id: String,
-    /// Its text, cut after 256 bytes; null where that is not told.
+    /// Its text, cut after 256 bytes; null where that is not told, as the path of a `route` that no router matched.
     key: Option<String>,
     /// Whether it is one: all calls without a key are those of one more.
     has_key: bool,
@@ -145,21 +145,22 @@ enum State {
 }
 
 impl OfStage {
-    fn of(map: &KeyMap, config: &KeysConfig, order: KeyOrder, most: usize, now: Timestamp) -> Self {
-        let source = source(config, map.stage());
-        // What nobody says anything of may be anything.
-        let is_hidden = source.is_none_or(KeySource::is_secret);
+    fn of(map: &KeyMap, order: KeyOrder, most: usize, now: Timestamp) -> Self {
+        let top = map.top(order, most, now);
+        // Asked afterwards: what keys are made of may change meanwhile.
+        let is_hidden = map.is_hidden();
         let counts = map.counts();
         Self {
             stage: map.stage().as_str(),
-            per_key: source.map(ToString::to_string),
+            per_key: map.source(),
             is_hidden,
             keys: counts.keys,
             max_keys: counts.max_keys,
             evicted: counts.evicted,
             overflowed: counts.overflowed,
-            refusing: map.refusing(now),
-            top: map.top(order, most, now).into_iter().map(|it| Seen::of(it, is_hidden)).collect(),
+            // All keys are looked at for it, which this order does without.
+            refusing: if order == KeyOrder::Calls { None } else { map.refusing(now) },
+            top: top.into_iter().map(|it| Seen::of(it, is_hidden)).collect(),
         }
     }
 }
@@ -169,7 +170,8 @@ impl Seen {
         Self {
             id: it.id.to_string(),
             has_key: it.key.is_some(),
-            key: it.key.filter(|_| !is_hidden),
+            // Empty where none is kept.
+            key: it.key.filter(|key| !is_hidden && !key.is_empty()),
             calls: it.calls,
             calls_error: it.calls_error,
             refused: it.refused,
@@ -193,16 +195,6 @@ impl State {
     }
 }
 
-/// What the keys of a stage are, as the configuration says it.
-fn source(config: &KeysConfig, stage: Stage) -> Option<&KeySource> {
-    match stage {
-        Stage::CircuitBreaker => config.circuit_breaker.source(),
-        Stage::RateLimit => config.rate_limit.source(),
-        Stage::Concurrency => config.concurrency.source(),
-        _ => None,
-    }
-}
-
 fn top(api: &Api, asked: &Asked) -> Result<Reply<Keys>, Refusal> {
     let (name, present) = (asked.given.path("operation"), Present::read());
     let operation = api.registry().get(name).ok_or_else(|| circuits::unknown_operation(api, name))?;
@@ -211,8 +203,7 @@ fn top(api: &Api, asked: &Asked) -> Result<Reply<Keys>, Refusal> {
     let most = asked.given.integer("limit").unwrap_or(USUAL) as usize;
     let stage = asked.given.text("stage");
     let maps = operation.keys().into_iter().filter(|it| stage.is_none_or(|stage| it.stage().as_str() == stage));
-    let config = api.resilience().config().operation(name).keys;
-    let stages = maps.map(|it| OfStage::of(&it, &config, order, most, present.monotonic)).collect();
+    let stages = maps.map(|it| OfStage::of(&it, order, most, present.monotonic)).collect();
     Ok(Keys { operation: name.to_owned(), order: order.as_str(), stages, timestamp: present.wall }.into())
 }
 

@@ -129,6 +129,93 @@ async fn key_that_may_be_a_credential_is_told_to_nobody() {
 }
 
 #[tokio::test]
+async fn key_that_was_a_credential_once_is_told_to_nobody_after_a_reload_either() {
+    let by = tower_rampart::reload::ChangeBy::new("alice", "10.0.0.7");
+    let document = |source: &str| {
+        let key = format!(r#""per_key": "{source}""#);
+        format!(
+            r#"{{"circuit_breaker": {{{key}}}, "rate_limit": {{"limit": 9, "period": "1h", "burst_size": 9, {key}}}, "concurrency": {{"max_inflight": 8, {key}}}}}"#
+        )
+    };
+    let host = Host::start(&document("header:x-tenant")).await;
+    assert_eq!(host.ask("acme", "sk-secret-of-alice").await, 200);
+    for order in ["calls", "refusals", "refusing"] {
+        let keys = host.keys(&format!("order={order}")).await;
+        assert!(keys["stages"].as_array().unwrap().iter().all(|it| it["is_hidden"] == false), "{keys}");
+    }
+    host.server.resilience.reload_json(&document("header:x-api-key"), &by).unwrap();
+    assert_eq!(host.ask("acme", "sk-secret-of-alice").await, 200);
+    for source in ["client_ip", "header:x-tenant"] {
+        host.server.resilience.reload_json(&document(source), &by).unwrap();
+        assert_eq!(host.ask("acme", "sk-secret-of-bob").await, 200);
+        let answer = host.server.get("/keys/search").await;
+        assert!(!answer.text.contains("sk-secret"), "{}", answer.text);
+        let keys = answer.of(200);
+        let stages = keys["stages"].as_array().unwrap();
+        assert_eq!(stages.len(), 3);
+        for it in stages {
+            assert_eq!((&it["is_hidden"], &it["per_key"]), (&json!(true), &json!(source)), "{it}");
+            assert!(it["top"].as_array().unwrap().len() >= 2, "the keys of before are still there: {it}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn credential_of_a_pipeline_with_a_document_of_its_own_is_told_to_nobody() {
+    let (resilience, layer) = {
+        let config =
+            ResilienceConfig::from_json(r#"{"rate_limit": {"limit": 4, "period": "1h", "per_key": "client_ip"}}"#);
+        let registry = Registry::new();
+        let resilience = Resilience::for_host(config.unwrap(), &registry, rampart_http::capabilities()).unwrap();
+        let own = ResilienceConfig::from_json(DOCUMENT).unwrap();
+        let builder = PresetBuilder::from_config(own).operation("search").registry(resilience.registry());
+        (resilience.clone(), builder.http_server().unwrap())
+    };
+    let host = Host { server: Server::over(resilience, keyed()).await, layer };
+    assert_eq!(host.ask("good", "sk-secret-of-alice").await, 200);
+    let answer = host.server.get("/keys/search").await;
+    assert!(!answer.text.contains("sk-secret"), "{}", answer.text);
+    let keys = answer.of(200);
+    let limits = stage(&keys, "rate_limit");
+    assert_eq!((&limits["is_hidden"], &limits["per_key"]), (&json!(true), &json!("header:x-api-key")));
+    let circuits = stage(&keys, "circuit_breaker");
+    assert_eq!((&circuits["is_hidden"], &circuits["per_key"]), (&json!(false), &json!("header:x-tenant")));
+    assert_eq!(circuits["top"][0]["key"], "good");
+}
+
+#[tokio::test]
+async fn route_that_a_router_matched_is_told_and_a_path_is_not() {
+    let document = r#"{"rate_limit": {"limit": 9, "period": "1h", "burst_size": 9, "per_key": "route"}, "circuit_breaker": {"per_key": "route"}, "concurrency": {"max_inflight": 8, "per_key": "route"}}"#;
+    let host = Host::start(document).await;
+    let app =
+        axum::Router::new().route("/users/{id}", axum::routing::get(|| async { "hello" })).layer(host.layer.clone());
+    for path in ["/users/7", "/services/T0/B0/nobodyKnowsThisButMeAndYou", "/users/8"] {
+        let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+        app.clone().oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+    }
+    let answer = host.server.get("/keys/search").await;
+    assert!(!answer.text.contains("nobodyKnowsThis"), "{}", answer.text);
+    let keys = answer.of(200);
+    for it in keys["stages"].as_array().unwrap() {
+        assert_eq!(it["is_hidden"], false);
+        let top: Vec<_> = it["top"].as_array().unwrap().iter().map(|it| (&it["key"], &it["has_key"])).collect();
+        assert_eq!(top, [(&json!("/users/{id}"), &json!(true)), (&Value::Null, &json!(true))], "{it}");
+    }
+}
+
+#[tokio::test]
+async fn order_that_looks_at_few_keys_does_not_count_those_that_refuse() {
+    let host = Host::start(DOCUMENT).await;
+    for _ in 0..2 {
+        host.ask("bad", "a").await;
+    }
+    for (order, refusing) in [("calls", Value::Null), ("refusals", json!(1)), ("refusing", json!(1))] {
+        let keys = host.keys(&format!("order={order}")).await;
+        assert_eq!(stage(&keys, "circuit_breaker")["refusing"], refusing, "{order}");
+    }
+}
+
+#[tokio::test]
 async fn keys_may_hold_anything_and_calls_without_one_are_those_of_one_more() {
     let host = Host::start(DOCUMENT).await;
     let hostile = "<img src=x onerror=alert(1)>\t\"'";

@@ -40,12 +40,40 @@ impl KeySource {
 }
 
 /// Parts of header names whose values let whoever has them act as somebody else.
-const SECRETS: [&str; 10] =
-    ["auth", "token", "secret", "passw", "cookie", "session", "key", "credential", "signature", "jwt"];
+const SECRETS: [&str; 22] = [
+    "assertion",
+    "auth",
+    "bearer",
+    "capability",
+    "cookie",
+    "credential",
+    "csrf",
+    "hmac",
+    "jwt",
+    "key",
+    "nonce",
+    "pass",
+    "private",
+    "pwd",
+    "saml",
+    "secret",
+    "sess",
+    "signature",
+    "ticket",
+    "token",
+    "webhook",
+    "xsrf",
+];
+
+/// The same, but so short that they are parts of other words too: words of header names begin or end with them.
+const SHORT_SECRETS: [&str; 8] = ["dpop", "mfa", "otp", "pin", "psk", "sid", "sig", "sso"];
 
 impl KeySource {
     /// Whether its keys may be credentials, so that they are shown to nobody: a header whose name says so, such as `authorization`, `x-api-key` or
-    /// `x-session-id`. Better one too many: what such a key is called tells it apart from others as well.
+    /// `x-session-id`. Better one too many: what such a key is called tells it apart from others as well. A header whose name says nothing of what it holds is
+    /// taken for none.
+    ///
+    /// A route is none as far as a router has matched it; of a path that none has matched no text is kept in the first place.
     ///
     /// # Examples
     /// ```
@@ -57,10 +85,16 @@ impl KeySource {
     /// ```
     pub fn is_secret(&self) -> bool {
         match self {
-            Self::Header(name) => SECRETS.iter().any(|it| name.contains(it)),
+            Self::Header(name) => speaks_of_secrets(&name.to_ascii_lowercase()),
             Self::Operation | Self::Authority | Self::Route | Self::ClientIp => false,
         }
     }
+}
+
+fn speaks_of_secrets(name: &str) -> bool {
+    let mut words = name.split(|it: char| !it.is_ascii_alphabetic());
+    SECRETS.iter().any(|it| name.contains(it))
+        || words.any(|word| SHORT_SECRETS.iter().any(|it| word.starts_with(it) || word.ends_with(it)))
 }
 
 impl fmt::Display for KeySource {
@@ -151,6 +185,64 @@ impl KeysConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_whose_names_speak_of_secrets_are_secret() {
+        for name in [
+            "authorization",
+            "proxy-authorization",
+            "x-api-key",
+            "cookie",
+            "x-session-id",
+            "X-Auth-Token",
+            "x-pass",
+            "x-passphrase",
+            "x-user-pwd",
+            "connect.sid",
+            "phpsessid",
+            "x-sid",
+            "x-otp",
+            "x-totp-code",
+            "x-pin",
+            "x-pincode",
+            "x-userpin2",
+            "x-ticket",
+            "x-service-ticket",
+            "x-client-assertion",
+            "x-bearer",
+            "x-csrf",
+            "x-xsrf-id",
+            "x-saml",
+            "x-hub-signature-256",
+            "x-sig",
+            "dpop",
+            "x-hmac",
+            "x-nonce",
+            "x-mfa",
+            "x_private_id",
+            "x-webhook-id",
+            "x-amz-credential",
+            "x-goog-iap-jwt-assertion",
+        ] {
+            assert!(KeySource::Header(name.to_owned()).is_secret(), "{name}");
+        }
+        for name in [
+            "x-tenant",
+            "x-user-id",
+            "x-model",
+            "x-region",
+            "user-agent",
+            "x-shipping",
+            "x-mapping",
+            "x-president",
+            "accept-language",
+        ] {
+            assert!(!KeySource::Header(name.to_owned()).is_secret(), "{name}");
+        }
+        for source in [KeySource::Operation, KeySource::Authority, KeySource::Route, KeySource::ClientIp] {
+            assert!(!source.is_secret(), "{source}");
+        }
+    }
 
     #[test]
     fn word_of_a_source_is_read_as_it_is_printed() {

@@ -18,11 +18,12 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_rampart::{
-    Error, PresetBuilder, Rejection, Resilience, clock,
+    Error, PresetBuilder, Registry, Rejection, Resilience, clock,
     http::{self as rampart_http, ClientLayer, ReplayBody, ResponseBody, ServerLayer},
     reload::ChangeBy,
 };
 use tower_rampart_config::Capability;
+use tower_rampart_core::keyed::KeyOrder;
 
 type Body = Full<Bytes>;
 
@@ -198,6 +199,35 @@ async fn one_bad_host_opens_its_own_circuit_which_recovers_by_itself() {
     is_down.store(false, Ordering::Relaxed);
     tokio::time::advance(Duration::from_secs(10)).await;
     assert_eq!(call(&client, "http://bad.example/").await, Ok(200));
+}
+
+/// Refusals of an open circuit by key are counted once, whether the circuit is asked before the rate limit or in its turn.
+#[tokio::test(start_paused = true)]
+async fn refusal_by_a_circuit_that_is_asked_ahead_is_counted_once_for_its_key() {
+    for rate in [
+        "",
+        r#", "rate_limit": {"limit": 1000, "period": "1s", "on_limit": "wait"}"#,
+        r#", "rate_limit": {"limit": 1000, "period": "1s", "scope": "attempt"}"#,
+        r#", "rate_limit": {"limit": 1000, "period": "1s", "scope": "attempt", "on_limit": "wait"}"#,
+    ] {
+        for scope in ["call", "attempt"] {
+            let circuit =
+                format!(r#""circuit_breaker": {{"failure_threshold": 1, "scope": "{scope}", "per_key": "authority"}}"#);
+            let document = format!(r#"{{"retry": {{"max_attempts": 1}}, {circuit}{rate}}}"#);
+            let registry = Registry::new();
+            let builder = PresetBuilder::from_json(&document).unwrap().operation("search").registry(&registry);
+            let layer: ClientLayer = builder.http_client().unwrap();
+            let client = hosts(&layer, Arc::new(AtomicBool::new(true)));
+            assert_eq!(call(&client, "http://bad.example/").await, Ok(500));
+            for _ in 0..3 {
+                assert!(call(&client, "http://bad.example/").await.is_err());
+            }
+            let keys = registry.get("search").unwrap().keys();
+            let refused = keys[0].top(KeyOrder::Refusals, 9, clock::now());
+            assert_eq!(refused.len(), 1, "{document}");
+            assert_eq!((refused[0].key.as_deref(), refused[0].refused), (Some("bad.example"), Some(3)), "{document}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

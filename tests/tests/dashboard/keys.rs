@@ -65,9 +65,9 @@ async fn operator_finds_the_key_whose_circuit_is_open_and_resets_that_alone() {
     let below = page.below("search").await;
     let keys = format!("{below} .keys");
     page.says(&keys, "good").await;
-    page.says(&keys, "1 refuses calls now").await;
     let only = "const it = document.querySelector(arguments[0] + ' select'); it.value = 'refusing'; it.dispatchEvent(new Event('change'))";
     page.browser.run(only, json!([keys])).await;
+    page.says(&keys, "1 refuses calls now").await;
     let circuits = format!("{keys} ul[aria-label='Keys of the circuit breaker']");
     let rows = "return document.querySelectorAll(arguments[0] + ' li').length === 1";
     page.browser.until("only the open one is shown", rows, json!([circuits])).await;

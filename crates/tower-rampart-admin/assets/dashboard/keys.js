@@ -9,7 +9,7 @@ import { number, severity, short, span, stateWord, visible, words } from "./form
 import { problem } from "./problem.js";
 import { mayWrite } from "./state.js";
 
-/** How often they are asked for, in milliseconds: the server looks at all of them. */
+/** How often they are asked for, in milliseconds: for two of the orders the server looks at all of them. */
 const EVERY = 8000;
 const MOST = 20;
 

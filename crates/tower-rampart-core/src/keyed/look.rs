@@ -11,7 +11,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use super::{Fingerprint, KeyCounts, KeyId, KeyUse, Keyed, MOST_SHOWN, Machine, machines::Scored, most_used};
+use super::{Fingerprint, KeyCounts, KeyId, KeyUse, Keyed, MOST_SHOWN, Machine, Origin, machines::Scored, most_used};
 use crate::{
     Stage, Timestamp,
     breaker::{Breaker, State},
@@ -53,7 +53,7 @@ pub enum KeyOrder {
 pub struct KeyLook {
     /// What it is called where its text is not to be shown.
     pub id: KeyId,
-    /// The key, cut after 256 bytes; `None` stands for the calls that have none.
+    /// The key, cut after 256 bytes, and empty where its text is not kept; `None` stands for the calls that have none.
     pub key: Option<String>,
     /// Its calls, refused ones included, where it is among those that are followed: see [`KeyUse::used`].
     pub calls: Option<u64>,
@@ -116,6 +116,25 @@ impl KeyMap {
             Self::CircuitBreaker(_) => Stage::CircuitBreaker,
             Self::RateLimit(_) => Stage::RateLimit,
             Self::Concurrency(_) => Stage::Concurrency,
+        }
+    }
+
+    /// What the keys are made of, as whoever reads them says it; `None` if nobody does.
+    pub fn source(&self) -> Option<String> {
+        self.origin().source()
+    }
+
+    /// Whether the texts of its keys may be secrets, and are to be shown to nobody: some were read from what may be one, ever since there is this map, or nobody
+    /// says what they are. Ask after the keys were [looked at](Self::top): what they are made of may change meanwhile.
+    pub fn is_hidden(&self) -> bool {
+        self.origin().is_hidden()
+    }
+
+    fn origin(&self) -> &Origin {
+        match self {
+            Self::CircuitBreaker(circuits) => circuits.origin(),
+            Self::RateLimit(limits) => limits.origin(),
+            Self::Concurrency(limits) => limits.origin(),
         }
     }
 

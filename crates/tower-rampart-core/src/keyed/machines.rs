@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, fmt, sync::Arc, task::Waker, time::Duration};
 
-use super::{Fingerprint, KeyCounts, KeyId, KeyUse, MOST_SHOWN, Shards, Table, Top, check_most, kept, most_used};
+use super::{
+    Fingerprint, KeyCounts, KeyId, KeyUse, MOST_SHOWN, Origin, Shards, Table, Top, check_most, kept, most_used,
+};
 use crate::{
     InvalidConfig, Timestamp,
     rejection::Name,
@@ -61,6 +63,7 @@ pub struct Keyed<M: Machine> {
     shared: Arc<M>,
     name: Name,
     shards: Shards<Shard<M>>,
+    origin: Origin,
     /// Makes the machines reproducible.
     seed: Option<u64>,
     /// Held while the configuration is replaced, so that two writers cannot interleave.
@@ -93,7 +96,7 @@ impl<M: Machine> Keyed<M> {
         M::fresh(&name, config)?;
         let make = || Shard { config: config.clone(), entries: Table::new(), top: Top::new() };
         let shards = Shards::new(max_keys, make);
-        Ok(Self { shared, name, shards, seed: None, writer: Mutex::new(()) })
+        Ok(Self { shared, name, shards, origin: Origin::new(), seed: None, writer: Mutex::new(()) })
     }
 
     /// Makes everything reproducible that is drawn at random: for simulations, as whoever knows the seed can send keys that crowd one shard. For a map
@@ -107,9 +110,29 @@ impl<M: Machine> Keyed<M> {
 
     /// The machine of a key, made if it is not there. `None` is the key of calls that have none.
     pub fn get(&self, key: Option<&str>, now: Timestamp) -> Arc<M> {
+        self.place(key, key, now)
+    }
+
+    /// The same, but none of the key's text is kept unless it is known already: wherever the key is shown its text is empty. For keys any of which may be a
+    /// secret, such as paths.
+    pub fn get_untold(&self, key: Option<&str>, now: Timestamp) -> Arc<M> {
+        self.place(key, key.map(|_| ""), now)
+    }
+
+    /// Says what keys are made of from now on, before the first of them comes. Once they may be secrets, operators are shown the text of none any more: those
+    /// of before are still there. As long as nobody says anything they are shown none either.
+    pub fn made_of(&self, source: &str, is_secret: bool) {
+        self.origin.say(source, is_secret);
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    fn place(&self, key: Option<&str>, told: Option<&str>, now: Timestamp) -> Arc<M> {
         let fingerprint = self.shards.fingerprint(key);
         let mut shard = self.shards.lock(fingerprint);
-        shard.top.used(fingerprint, key);
+        shard.top.used(fingerprint, told);
         if let Some(entry) = shard.entries.get_mut(fingerprint) {
             entry.used = now;
             return Arc::clone(&entry.machine);
@@ -126,7 +149,7 @@ impl<M: Machine> Keyed<M> {
             Some(seed) => machine.with_seed(seed ^ fingerprint.number()),
             None => machine,
         });
-        let entry = Entry { machine: Arc::clone(&machine), key: key.map(|key| kept(key).into()), used: now };
+        let entry = Entry { machine: Arc::clone(&machine), key: told.map(|key| kept(key).into()), used: now };
         shard.entries.insert(fingerprint, entry);
         machine
     }

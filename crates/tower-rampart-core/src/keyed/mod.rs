@@ -31,6 +31,7 @@
 mod fingerprint;
 mod look;
 mod machines;
+mod origin;
 mod room;
 mod shards;
 mod table;
@@ -43,7 +44,7 @@ pub use self::{
     room::KeyCounts,
     top::KeyUse,
 };
-pub(crate) use self::{shards::Shards, table::Table, top::Top, top::most_used};
+pub(crate) use self::{origin::Origin, shards::Shards, table::Table, top::Top, top::most_used};
 
 use crate::{InvalidConfig, invalid::MAX_COUNT};
 

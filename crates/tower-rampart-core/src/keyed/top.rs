@@ -37,7 +37,7 @@ struct Followed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyUse {
-    /// The key, cut after 256 bytes; `None` stands for the calls that have none.
+    /// The key, cut after 256 bytes, and empty where its text is not kept; `None` stands for the calls that have none.
     pub key: Option<String>,
     /// Its calls, refused ones included: exact where [`error`](Self::error) is 0, else an estimate that is more often too high than too low.
     pub used: u64,

@@ -6,8 +6,8 @@ use http::{Extensions, HeaderMap, HeaderName, Request, Uri, uri};
 use tower_rampart_config::{KeySource, OperationConfig, StageKeys};
 use tower_rampart_core::Stage;
 
-use super::key::{self, Authority, ClientIp, Header, KeyExtractor, authority_text, route_text};
-use crate::key::KeyText;
+use super::key::{self, Authority, ClientIp, Header, KeyExtractor, authority_text, is_matched, route_text};
+use crate::{key::KeyText, pipeline::Telling};
 
 /// Who sent a request, for a gateway that has written that into the forwarding header already: the last of its addresses is the peer's own. In the extensions
 /// of a request it takes the place of what the server says of its connection where the configuration keeps state by `client_ip`.
@@ -53,7 +53,7 @@ impl Keys {
     }
 
     /// Hands the key of a request to `read`, as `stage` goes by it.
-    pub(crate) fn read<B>(&self, request: &Request<B>, stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+    pub(crate) fn read<B>(&self, request: &Request<B>, stage: Stage, read: &mut dyn FnMut(Option<&str>, Telling)) {
         let source = match stage {
             Stage::CircuitBreaker => &self.circuit,
             Stage::RateLimit => &self.rate,
@@ -62,7 +62,7 @@ impl Keys {
         };
         match source {
             Some(source) => source.read(request, read),
-            None => read(None),
+            None => read(None, Telling::Text),
         }
     }
 }
@@ -86,15 +86,19 @@ impl Source {
         })
     }
 
-    fn read<B>(&self, request: &Request<B>, read: &mut dyn FnMut(Option<&str>)) {
+    fn read<B>(&self, request: &Request<B>, read: &mut dyn FnMut(Option<&str>, Telling)) {
         let (uri, headers, extensions) = (request.uri(), request.headers(), request.extensions());
         match self {
-            Self::Header(header) => header.read(request, read),
-            Self::Authority => read(authority(uri, headers, extensions).as_ref().map(KeyText::as_str)),
-            Self::Route => read(route_text(uri.path(), extensions).as_ref().map(KeyText::as_str)),
+            Self::Header(header) => header.read(request, |key| read(key, Telling::Text)),
+            Self::Authority => read(authority(uri, headers, extensions).as_ref().map(KeyText::as_str), Telling::Text),
+            Self::Route => {
+                // A path may hold what nobody else is to know, as the address of a webhook does; a template of the router's holds none of it.
+                let telling = if is_matched(extensions) { Telling::Text } else { Telling::Nothing };
+                read(route_text(uri.path(), extensions).as_ref().map(KeyText::as_str), telling);
+            }
             Self::ClientIp { plain, forwarded } => {
                 let client = if extensions.get::<ForwardedPeer>().is_some() { forwarded } else { plain };
-                read(client.text(headers, extensions).as_ref().map(KeyText::as_str));
+                read(client.text(headers, extensions).as_ref().map(KeyText::as_str), Telling::Text);
             }
         }
     }
@@ -124,7 +128,7 @@ mod tests {
     fn key(document: &str, request: &Request<()>) -> Option<String> {
         let config = ResilienceConfig::from_json(document).expect("a document").operation("x");
         let mut found = None;
-        Keys::new(&config).read(request, Stage::Concurrency, &mut |key| found = key.map(str::to_owned));
+        Keys::new(&config).read(request, Stage::Concurrency, &mut |key, _| found = key.map(str::to_owned));
         found
     }
 

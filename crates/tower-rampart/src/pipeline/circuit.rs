@@ -45,7 +45,11 @@ impl<J, K, A, R> Call<J, K, A, R> {
             return Ok(());
         }
         match self.breaker().peek(now) {
-            Err(refused) if !self.shadows(Stage::CircuitBreaker) => Err(self.circuit_open(refused)),
+            Err(refused) if !self.shadows(Stage::CircuitBreaker) => {
+                // The call ends here or waits for nothing more: nobody else counts it.
+                self.breaker().count_refusal();
+                Err(self.circuit_open(refused))
+            }
             _ => Ok(()),
         }
     }

@@ -31,8 +31,8 @@ pub trait Judge<Req, Res, E> {
 
     /// Hands the key to `read` by which `stage` keeps its state, `None` if the request has none. Asked only where the configuration says that state is kept by
     /// key, which it can for hosts with the capability `keyed` alone. Default: there is none.
-    fn key(&self, _request: &Req, _stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
-        read(None);
+    fn key(&self, _request: &Req, _stage: Stage, read: &mut dyn FnMut(Option<&str>, Telling)) {
+        read(None, Telling::Text);
     }
 
     /// Judges an answer or a lifted error.
@@ -40,6 +40,16 @@ pub trait Judge<Req, Res, E> {
 
     /// Lifts an error.
     fn lift(&self, error: E) -> Self::Error;
+}
+
+/// Whether operators may be told the text of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Telling {
+    /// They may, unless what keys are made of says that it may be a secret.
+    Text,
+    /// They may not, and none of it is kept: a client chose it freely, and it may hold what nobody else is to know.
+    Nothing,
 }
 
 // Without this the compiler would speak of the bound below, which cannot say how to cure it.
@@ -121,8 +131,8 @@ where
         self.0.request(request)
     }
 
-    fn key(&self, request: &Req, _stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
-        self.0.key(request, read);
+    fn key(&self, request: &Req, _stage: Stage, read: &mut dyn FnMut(Option<&str>, Telling)) {
+        self.0.key(request, &mut |key| read(key, Telling::Text));
     }
 
     fn judge(&self, request: &RequestInfo, result: Result<&Res, &E>) -> Verdict {
@@ -193,7 +203,7 @@ where
         self.judge.request(request)
     }
 
-    fn key(&self, request: &Req, stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+    fn key(&self, request: &Req, stage: Stage, read: &mut dyn FnMut(Option<&str>, Telling)) {
         self.judge.key(request, stage, read);
     }
 

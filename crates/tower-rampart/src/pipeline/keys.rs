@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use tower_rampart_config::OperationConfig;
+use tower_rampart_config::{KeysConfig, OperationConfig};
 use tower_rampart_core::{
     InvalidConfig, Stage, Timestamp,
     breaker::{Breaker, State},
@@ -12,7 +12,7 @@ use tower_rampart_core::{
     rejection::Name,
 };
 
-use super::call::Call;
+use super::{call::Call, judge::Telling};
 
 /// What an operation keeps for each key; nothing before a configuration asks for it. The machines of all keys that find no place are those of the operation.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub struct KeyedState {
     pub counts: KeyCounts,
     /// The keys that are used most, at most 100, most used first.
     pub most_used: Vec<KeyUse>,
-    /// Keys whose circuit is not closed, at most 100; `None` stands for calls without a key.
+    /// Keys whose circuit is not closed, at most 100, empty where the text is not kept; `None` stands for calls without a key.
     pub open: Vec<Option<String>>,
     /// Calls that wait in the queues of all keys.
     pub queued: usize,
@@ -170,6 +170,20 @@ impl KeyedMachines {
         Ok(())
     }
 
+    /// Says what keys are made of to the maps that there are, also to those of stages that are off now: calls that began before may still read keys for them.
+    /// Before any call reads by `keys`.
+    pub(crate) fn tell_sources(&self, keys: &KeysConfig) {
+        if let (Some(map), Some(source)) = (self.rate.get(), keys.rate_limit.source()) {
+            map.made_of(&source.to_string(), source.is_secret());
+        }
+        if let (Some(map), Some(source)) = (self.breakers.get(), keys.circuit_breaker.source()) {
+            map.made_of(&source.to_string(), source.is_secret());
+        }
+        if let (Some(map), Some(source)) = (self.limiters.get(), keys.concurrency.source()) {
+            map.made_of(&source.to_string(), source.is_secret());
+        }
+    }
+
     fn fresh<M: Machine>(
         &self,
         name: &Name,
@@ -202,7 +216,7 @@ impl KeyedMachines {
 impl<J, K, A, R> Call<J, K, A, R> {
     /// Takes the machines of the call's keys, which `read` hands over stage by stage. What an operator has ordered of the operation's circuit holds for all keys.
     #[inline(never)]
-    pub(super) fn take_keys(&mut self, now: Timestamp, read: impl Fn(Stage, &mut dyn FnMut(Option<&str>))) {
+    pub(super) fn take_keys(&mut self, now: Timestamp, read: impl Fn(Stage, &mut dyn FnMut(Option<&str>, Telling))) {
         let (machines, stages) = (&self.shared.machines, self.settings.keyed);
         // One that is spare, unless another thread is at them.
         let spare = machines.keyed.spare.try_lock().ok().and_then(|mut spare| spare.pop());
@@ -210,19 +224,24 @@ impl<J, K, A, R> Call<J, K, A, R> {
         if stages.rate
             && let Some(limiter) = machines.keyed.rate.get()
         {
-            read(Stage::RateLimit, &mut |key| keys.rate = Some(limiter.account(key)));
+            read(Stage::RateLimit, &mut |key, telling| {
+                keys.rate = Some(match telling {
+                    Telling::Text => limiter.account(key),
+                    Telling::Nothing => limiter.account_untold(key),
+                });
+            });
         }
         if stages.concurrency
             && let Some(limiters) = machines.keyed.limiters.get()
         {
-            read(Stage::Concurrency, &mut |key| keys.concurrency = Some(limiters.get(key, now)));
+            read(Stage::Concurrency, &mut |key, telling| keys.concurrency = Some(machine(limiters, key, telling, now)));
         }
         let is_ordered = !matches!(machines.breaker.state(now), State::Closed | State::Open | State::HalfOpen);
         if stages.circuit
             && !is_ordered
             && let Some(breakers) = machines.keyed.breakers.get()
         {
-            read(Stage::CircuitBreaker, &mut |key| keys.circuit = Some(breakers.get(key, now)));
+            read(Stage::CircuitBreaker, &mut |key, telling| keys.circuit = Some(machine(breakers, key, telling, now)));
         }
         self.keys = Some(keys);
     }
@@ -277,5 +296,12 @@ impl<J, K, A, R> Call<J, K, A, R> {
     /// The rate limiter that the call asks, unless its key is a word.
     pub(super) fn rate_limiter(&self) -> &Arc<RateLimiter> {
         self.account().and_then(Account::limiter).unwrap_or(&self.shared.machines.rate)
+    }
+}
+
+fn machine<M: Machine>(map: &Keyed<M>, key: Option<&str>, telling: Telling, now: Timestamp) -> Arc<M> {
+    match telling {
+        Telling::Text => map.get(key, now),
+        Telling::Nothing => map.get_untold(key, now),
     }
 }

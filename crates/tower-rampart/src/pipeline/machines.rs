@@ -170,6 +170,7 @@ impl Machines {
     fn show_keyed(&self, config: &OperationConfig) {
         let keyed = KeyedStages::from(config);
         self.operation.set_priority(config.priority.enabled.then_some(config.priority.shares));
+        self.keyed.tell_sources(&config.keys);
         self.keyed.maps().for_each(|it| self.operation.attach_keys(it));
         self.operation.set_keyed(Stage::CircuitBreaker, keyed.circuit);
         self.operation.set_keyed(Stage::RateLimit, keyed.rate);

@@ -145,7 +145,7 @@ pub use explain::InExtensions;
 pub use explain::{CacheUse, Explain, NoReport, OnReport, Report};
 pub use handle::OperationHandle;
 pub use held::Held;
-pub use judge::{Custom, IntoJudge, Judge, Keyed, WithCache};
+pub use judge::{Custom, IntoJudge, Judge, Keyed, Telling, WithCache};
 pub use keys::KeyedState;
 pub use layer::ResilienceLayer;
 pub(crate) use machines::Machines;

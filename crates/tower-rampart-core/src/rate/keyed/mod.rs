@@ -11,7 +11,7 @@ use self::shard::{Shard, Whole, holding};
 use super::{Config, RateLimiter, Receipt, exceeded::Exceeded, gcra::Gcra, machine::Machine};
 use crate::{
     InvalidConfig, Timestamp,
-    keyed::{Fingerprint, KeyCounts, KeyUse, MOST_SHOWN, Shards, most_used},
+    keyed::{Fingerprint, KeyCounts, KeyUse, MOST_SHOWN, Origin, Shards, most_used},
     rejection::RateLimited,
     sync::{Mutex, lock},
 };
@@ -42,6 +42,7 @@ use crate::{
 pub struct KeyedRateLimiter {
     shared: Arc<RateLimiter>,
     shards: Shards<Shard>,
+    origin: Origin,
     /// Held while the configuration is replaced, so that two writers cannot interleave.
     config: Mutex<KeyedConfig>,
 }
@@ -89,7 +90,7 @@ impl KeyedRateLimiter {
             Some(seed) => shards.with_seed(seed),
             None => shards,
         };
-        let limiter = Self { shared, shards, config: Mutex::new(KeyedConfig::default()) };
+        let limiter = Self { shared, shards, origin: Origin::new(), config: Mutex::new(KeyedConfig::default()) };
         limiter.reconfigure(config, Timestamp::ZERO)?;
         Ok(limiter)
     }
@@ -107,9 +108,29 @@ impl KeyedRateLimiter {
     /// The account of a key, and of calls that have none: counts the call among those of the key, and takes nothing. The key gets a state of its own, or finds
     /// no place, when it is asked.
     pub fn account(&self, key: Option<&str>) -> Account {
+        self.count(key, key)
+    }
+
+    /// The same, but none of the key's text is kept unless it is known already: wherever the key is shown its text is empty. For keys any of which may be a
+    /// secret, such as paths.
+    pub fn account_untold(&self, key: Option<&str>) -> Account {
+        self.count(key, key.map(|_| ""))
+    }
+
+    fn count(&self, key: Option<&str>, told: Option<&str>) -> Account {
         let fingerprint = self.shards.fingerprint(key);
-        self.shards.lock(fingerprint).top.used(fingerprint, key);
+        self.shards.lock(fingerprint).top.used(fingerprint, told);
         Account { fingerprint, limiter: None }
+    }
+
+    /// Says what keys are made of from now on, before the first of them comes. Once they may be secrets, operators are shown the text of none any more: those
+    /// of before are still there. As long as nobody says anything they are shown none either.
+    pub fn made_of(&self, source: &str, is_secret: bool) {
+        self.origin.say(source, is_secret);
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Gives the account its limiter, if the key has or needs a whole one; where calls wait they wait for that.

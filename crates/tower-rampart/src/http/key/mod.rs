@@ -42,7 +42,11 @@ pub use self::{
     route::{Route, without_identifiers},
 };
 #[cfg(feature = "pipeline")]
-pub(crate) use self::{authority::authority_text, peer::peer, route::route_text};
+pub(crate) use self::{
+    authority::authority_text,
+    peer::peer,
+    route::{is_matched, route_text},
+};
 pub use crate::key::{Key, KeyExtractor};
 
 #[cfg(test)]

@@ -120,6 +120,12 @@ pub(crate) fn route_text(path: &str, extensions: &Extensions) -> Option<KeyText>
     })
 }
 
+/// Whether a router has matched a route.
+#[cfg(feature = "pipeline")]
+pub(crate) fn is_matched(extensions: &Extensions) -> bool {
+    matched(extensions).is_some()
+}
+
 /// The path in pieces, identifiers replaced.
 fn pieces(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').enumerate().flat_map(|(at, segment)| {

@@ -14,7 +14,7 @@ use crate::{
     http::{
         HttpSettings, NotReplayable, PeekedError, PeekedTrailers, ResponseBody, cache::HttpCache, model::BodyLength,
     },
-    pipeline::{Custom, Judge, Machines},
+    pipeline::{Custom, Judge, Machines, Telling},
 };
 
 /// Judges as `classify` in the configuration of the operation says: by the profile and the lists of statuses with which the call began. An error is
@@ -138,7 +138,7 @@ where
         self.info(request)
     }
 
-    fn key(&self, request: &Request<Q>, stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+    fn key(&self, request: &Request<Q>, stage: Stage, read: &mut dyn FnMut(Option<&str>, Telling)) {
         self.machines.http.load().keys.read(request, stage, read);
     }
 
@@ -170,7 +170,7 @@ where
         self.info(request)
     }
 
-    fn key(&self, request: &Request<Q>, stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+    fn key(&self, request: &Request<Q>, stage: Stage, read: &mut dyn FnMut(Option<&str>, Telling)) {
         self.machines.http.load().keys.read(request, stage, read);
     }
 
@@ -214,7 +214,7 @@ where
         info
     }
 
-    fn key(&self, request: &Request<Q>, stage: Stage, read: &mut dyn FnMut(Option<&str>)) {
+    fn key(&self, request: &Request<Q>, stage: Stage, read: &mut dyn FnMut(Option<&str>, Telling)) {
         self.configured.machines.http.load().keys.read(request, stage, read);
     }
 
