@@ -294,6 +294,7 @@ async fn upload_that_nobody_wants_is_not_read_for_ever() {
     let (total, writer) = tokio::time::timeout(PATIENCE, writing).await.expect("cut off").expect("a writer");
     assert!(total < 64 * 1024 * 1024, "{total}");
     let answer = rest(reader.reunite(writer).expect("both halves")).await;
-    assert!(statuses(&answer).iter().all(|status| *status == 413), "{answer:?}");
+    // The upstream closes with bytes unread, so its reset may overtake its answer: then there is none to hand on.
+    assert!(statuses(&answer).iter().all(|status| [413, 502].contains(status)), "{answer:?}");
     gateway.metric_becomes("rampart_gateway_in_flight", 0.0).await;
 }

@@ -118,6 +118,24 @@ fn trace_may_say_which_node_a_call_comes_to_and_which_is_observed() {
     assert_eq!((&observed[1]["node"], &observed[1]["totals"]["admitted"]), (&json!(0), &json!(0)));
 }
 
+/// After a reload nobody knows beforehand that a call never ends, and the nodes go on asking Redis meanwhile.
+#[test]
+fn call_that_hangs_after_a_reload_is_cancelled_after_an_hour_without_any_other() {
+    let reload = with(op(1500, "reload"), json!({"config": document()}));
+    let lines = [call(0, &["ok"]), call(1000, &["timeout"]), reload];
+    let mut document = document();
+    document["timeout"] = json!({"total": "off", "attempt": "off"});
+    let replayed = run(&document, &lines, &["--nodes", "3"]);
+    let hung = replayed.call(1);
+    assert_eq!((&hung["result"], &hung["ended_ms"]), (&json!("cancelled"), &json!(1500)), "{hung}");
+    let seconds = replayed.0.iter().filter(|it| it.get("second").is_some()).count();
+    assert_eq!(seconds, 3601);
+    // What the fleet counted is of the time in which it counted: most of it together, each node once a heartbeat.
+    let fleet = &replayed.summary()["fleet"];
+    assert!((0.0..0.01).contains(&number(&fleet["local"])), "{fleet}");
+    assert!((2.5..=3.5).contains(&number(&fleet["exchanges_per_s"])), "{fleet}");
+}
+
 #[test]
 fn comparison_says_whose_second_it_is() {
     let other = file("other.json", &document().to_string().replace("\"limit\":100", "\"limit\":50"));

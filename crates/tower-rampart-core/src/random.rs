@@ -160,4 +160,12 @@ mod tests {
             assert_eq!(seeds.next(), random.next());
         }
     }
+
+    #[test]
+    fn numbers_below_one_are_those_of_the_reference_implementation_in_2_to_the_64ths() {
+        let mut random = SplitMix64::new(1_234_567);
+        for number in [6_457_827_717_110_365_317_u64, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423] {
+            assert!((random.unit() - number as f64 * (-64_f64).exp2()).abs() < 1e-15);
+        }
+    }
 }

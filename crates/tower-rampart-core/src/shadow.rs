@@ -197,4 +197,12 @@ mod tests {
         config.enabled = true;
         assert_eq!(config.shadowed(), Stages::ALL);
     }
+
+    #[test]
+    fn layer_is_in_shadow_as_long_as_its_switch_is_on() {
+        let switch = Switch::new(true);
+        assert!(switch.is_on());
+        switch.set(false);
+        assert!(!switch.is_on() && !Switch::new(false).is_on());
+    }
 }

@@ -199,9 +199,22 @@ fn successes_that_were_only_counted_are_in_the_rates_of_an_open_circuit() {
         it.failure_rate_threshold = Some(0.9);
         it.window = Window::Time { size: ms(10_000) };
     });
-    calls(&breaker, &[Failure, Success, Success, Success]);
+    calls(&breaker, &[Success, Success, Success, Failure]);
     breaker.trip(at(5));
     assert_eq!(breaker.snapshot(at(5)).failure_rate, 0.25);
+}
+
+#[test]
+fn successes_that_were_only_counted_are_in_the_share_of_abandoned_calls() {
+    let breaker = breaker(|it| {
+        (it.failure_threshold, it.failure_rate_threshold, it.minimum_calls) = (100, Some(0.5), 3);
+        it.abandoned_rate_threshold = 0.5;
+        it.window = Window::Time { size: ms(10_000) };
+    });
+    calls(&breaker, &[Success, Success, Success, Abandoned, Abandoned]);
+    assert_eq!(breaker.state(at(5)), State::Closed, "two of five");
+    call(&breaker, Abandoned, 5);
+    assert_eq!(breaker.state(at(5)), State::Open, "three of six");
 }
 
 #[test]

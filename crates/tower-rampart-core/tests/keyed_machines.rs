@@ -171,6 +171,27 @@ fn maps_of_one_seed_do_the_same_to_the_same_keys() {
 }
 
 #[test]
+fn keys_of_one_map_are_drawn_apart_whatever_its_seed() {
+    let mut config = breaker::Config::default();
+    (config.failure_threshold, config.recovery_jitter) = (1, 1.0);
+    for seed in [0, 1, u64::MAX] {
+        let shared = Arc::new(Breaker::new("search", config.clone()).unwrap());
+        let breakers = Keyed::new("search".into(), shared, &config, 20).unwrap().with_seed(seed);
+        let now = Timestamp::from_millis(1);
+        let mut waits: Vec<_> = (0..10)
+            .map(|key| {
+                let key = key.to_string();
+                assert!(call(&breakers, &key, Outcome::Failure, now));
+                breakers.find(Some(&key)).unwrap().retry_after(now)
+            })
+            .collect();
+        waits.sort_unstable();
+        waits.dedup();
+        assert_eq!(waits.len(), 10, "seed {seed}");
+    }
+}
+
+#[test]
 fn text_of_a_key_is_kept_no_longer_than_an_operator_reads_it() {
     let breakers = breakers(3);
     let now = Timestamp::from_millis(1);

@@ -169,6 +169,56 @@ fn what_time_has_made_up_for_is_not_given_back() {
     assert_eq!(admitted(&limiter, 20, at(1050)), 5);
 }
 
+/// Whoever gives them back to the fleet says how long they were away, and the fleet takes off what time has made up for since.
+#[test]
+fn tokens_that_come_back_from_a_call_are_as_old_as_when_they_were_leased() {
+    let age = |limiter: &RateLimiter, millis| {
+        limiter.fleet_account(at(millis)).map(|it| (it.stock, it.stock_age.as_millis()))
+    };
+    let limiter = joined();
+    limiter.fleet_supply(&supply(50, START), START);
+    let receipt = limiter.try_acquire(50, at(10)).expect("they are there");
+    limiter.settle(receipt, 0, at(920));
+    assert_eq!(age(&limiter, 1430), Some((50, 1430)));
+    // Among younger ones they make all of them old.
+    let limiter = joined();
+    limiter.fleet_supply(&supply(5, START), START);
+    let receipt = limiter.try_acquire(5, at(10)).expect("they are there");
+    limiter.fleet_supply(&supply(5, at(400)), at(402));
+    limiter.give_back(receipt, at(700));
+    assert_eq!(age(&limiter, 900), Some((10, 900)));
+    // Among older ones they make none young.
+    let limiter = joined();
+    let receipt = limiter.try_acquire(5, at(50)).expect("it is its own");
+    limiter.fleet_supply(&supply(5, at(20)), at(60));
+    limiter.give_back(receipt, at(700));
+    assert_eq!(age(&limiter, 900), Some((10, 880)));
+    // What was taken on credit is as old as the call.
+    let limiter = joined();
+    limiter.fleet_supply(&supply(0, START), START);
+    let receipt = limiter.try_acquire(5, at(100)).expect("it is its own");
+    limiter.give_back(receipt, at(300));
+    assert_eq!(age(&limiter, 350), Some((5, 250)));
+}
+
+#[test]
+fn what_is_paid_while_the_fleet_has_more_comes_back_beyond_the_burst_of_the_share() {
+    let limiter = joined();
+    assert!(limiter.try_acquire(40, START).is_ok());
+    limiter.fleet_supply(&Supply { paid: 40, ..supply(0, START) }, START);
+    limiter.fleet_lost();
+    assert_eq!(admitted(&limiter, 100, START), 10, "its own bucket is full again, and no fuller");
+}
+
+#[test]
+fn what_is_paid_while_the_fleet_has_nothing_left_does_not_come_back() {
+    let limiter = joined();
+    assert!(limiter.try_acquire(40, START).is_ok());
+    limiter.fleet_supply(&Supply { paid: 40, ..dry(0, 300, START) }, START);
+    limiter.fleet_lost();
+    assert_eq!(limiter.try_acquire(1, START).expect_err("it owes 30").retry_after, Some(Duration::from_millis(3100)));
+}
+
 #[test]
 fn receipts_from_before_the_fleet_mint_nothing() {
     let limiter = RateLimiter::new("search", Config::per_second(100.0)).expect("it is valid");

@@ -89,6 +89,17 @@ fn pause_refuses_with_its_exact_rest_and_ends_by_itself() {
 }
 
 #[test]
+fn what_is_left_of_a_pause_is_told_exactly() {
+    for algorithm in ALL {
+        let limiter = limiter(algorithm, 10);
+        assert_eq!(limiter.pause_left(at(0)), Duration::ZERO);
+        limiter.learn(pause(1500), at(0));
+        let told = [0, 1, 1499, 1500].map(|now| limiter.pause_left(at(now)).as_millis());
+        assert_eq!(told, [1500, 1499, 1, 0], "{algorithm:?}");
+    }
+}
+
+#[test]
 fn pause_is_only_ever_lengthened_and_outlives_a_reload() {
     for algorithm in ALL {
         let limiter = limiter(algorithm, 10);

@@ -208,6 +208,11 @@ fn seeds_make_schedules_differ() {
 }
 
 #[test]
+fn schedule_has_no_end() {
+    assert_eq!(Delays::new(Backoff::default(), Jitter::default(), 1).size_hint(), (usize::MAX, None));
+}
+
+#[test]
 fn time_refills_the_budget_only_up_to_one_second() {
     let budget = Budget::new(BudgetConfig::default()).unwrap();
     assert!((budget.level(Timestamp::from_millis(3_600_000)) - 10.0).abs() < 1e-9);
@@ -227,6 +232,8 @@ fn deposits_fill_the_budget_up_to_its_capacity() {
         budget.deposit();
     }
     assert!((budget.level(Timestamp::ZERO) - 20.0).abs() < 1e-9);
+    budget.reconfigure(BudgetConfig { capacity: 30.0, ..BudgetConfig::default() }).unwrap();
+    assert!((budget.level(Timestamp::ZERO) - 20.0).abs() < 1e-9, "nothing stood above the brim");
     let paid = (0..100).filter(|_| budget.try_withdraw(Timestamp::ZERO).is_some()).count();
     assert_eq!(paid, 20);
 }
@@ -240,6 +247,15 @@ fn slow_budget_pays_a_retry_now_and_then() {
         assert!(budget.try_withdraw(Timestamp::from_millis(millis)).is_none());
     }
     assert!(budget.try_withdraw(Timestamp::from_millis(2_000)).is_some());
+}
+
+#[test]
+fn looks_between_two_units_of_a_budget_lose_no_time() {
+    let budget = Budget::new(BudgetConfig { min_per_second: 0.4, ..BudgetConfig::default() }).unwrap();
+    assert!(budget.try_withdraw(Timestamp::ZERO).is_some());
+    // A millionth of a token comes every 2.5 µs.
+    let levels: Vec<f64> = (0..=250).map(|look| budget.level(Timestamp::from_nanos(4_000 * look))).collect();
+    assert!((levels[250] - 0.0004).abs() < 1e-9, "{}", levels[250]);
 }
 
 #[test]

@@ -28,6 +28,21 @@ fn micros(now: Timestamp, then: Timestamp) -> u64 {
     u64::try_from(now.since(then).as_micros()).unwrap_or(u64::MAX)
 }
 
+/// A request that was due, until it is answered. Dropped before, with whoever maintains the fleet, what is owed stays owed.
+struct Flight<'a> {
+    entry: &'a Entry,
+    request: &'a Request,
+    is_answered: bool,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.entry.failed(self.request);
+        }
+    }
+}
+
 impl Fleet {
     /// Asks about one limit.
     pub(crate) async fn ask(&self, entry: &Entry, mut request: Request) -> Result<Answer, Fault> {
@@ -39,15 +54,20 @@ impl Fleet {
     }
 
     /// Asks about a limit that was due, and tells its limiter.
+    ///
+    /// # Cancel safety
+    /// Dropped, it is as if no answer had come: what is owed stays owed, what was returned is gone.
     pub(crate) async fn exchange(&self, entry: &Entry, request: Request) -> Result<(), Fault> {
         let asked_at = self.now();
+        let mut flight = Flight { entry, request: &request, is_answered: false };
         match self.ask(entry, request).await {
             Ok(answer) => {
+                flight.is_answered = true;
                 entry.settle(&request, &answer, self.config(), asked_at, self.now());
                 Ok(())
             }
             Err(fault) => {
-                entry.failed(&request);
+                drop(flight);
                 if fault.of_key {
                     self.lose_one(entry, &fault);
                     return Ok(());

@@ -75,7 +75,8 @@ impl Fleet {
                 Ok(0) if self.now().since(asked) < self.config().heartbeat => {}
                 Ok(0) => {
                     asked = self.now();
-                    if let Err(fault) = self.ask_how_it_stands().await {
+                    // No limit has anything to ask, not even how it stands: there is none, or all are unlimited.
+                    if let Err(fault) = self.probe().await {
                         return fault;
                     }
                     backoff.reset();
@@ -88,17 +89,6 @@ impl Fleet {
                 Err(fault) => return fault,
             }
         }
-    }
-
-    /// Nobody needed Redis for a while. What is asked tells whether it is there, and whether anything is left: whoever calls next is not admitted on credit
-    /// because nobody knows.
-    async fn ask_how_it_stands(&self) -> Result<(), Fault> {
-        let entries = self.entries();
-        if entries.is_empty() {
-            return self.probe().await;
-        }
-        entries.iter().for_each(|it| it.hurry());
-        self.serve_once().await.map(drop)
     }
 
     /// Asks for all limits that are due; how many there were. After a fault no further ones are asked for, and those under way end.

@@ -141,6 +141,46 @@ async fn nodes_that_are_cut_off_live_on_their_shares_and_come_back_within_a_seco
     assert!((980..=1020).contains(&after), "{after} in 10 s");
 }
 
+/// A fleet of one operation, whose limit is this.
+fn alone(quota: Quota, path: Path) -> (Fleet, Arc<RateLimiter>) {
+    let registry = Registry::with_clock(now);
+    let limiter = Arc::new(RateLimiter::new("search", quota).expect("it is valid"));
+    registry.operation("search").expect("there is room").attach_rate_limiter(Arc::clone(&limiter));
+    let mut config = Config::new("model");
+    config.hints.enabled = false;
+    (Fleet::over(config, registry, path).expect("it is valid"), limiter)
+}
+
+#[tokio::test(start_paused = true)]
+async fn redis_that_is_away_is_noticed_though_no_limit_asks_anything() {
+    let mut quota = Quota::per_second(100.0);
+    quota.quota = tower_rampart_core::rate::Quota::UNLIMITED;
+    let path =
+        Path::new(Server::new(now), Duration::from_millis(2), 1).cut(now().after(SECOND * 3), now().after(SECOND * 9));
+    let (fleet, _) = alone(quota, path);
+    tokio::spawn(fleet.clone().maintain());
+    tokio::time::sleep(SECOND * 2).await;
+    assert_eq!((fleet.mode(), fleet.status().limits), (Mode::Shared, 1));
+    tokio::time::sleep(SECOND * 5 / 2).await;
+    assert!(matches!(fleet.mode(), Mode::Local { .. }), "{:?}", fleet.mode());
+    tokio::time::sleep(SECOND * 6).await;
+    assert_eq!(fleet.mode(), Mode::Shared);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_stays_owed_when_the_fleet_is_dropped_while_it_pays() {
+    let (fleet, limiter) = alone(Quota::per_second(100.0), Path::new(Server::new(now), Duration::from_millis(80), 1));
+    let maintained = tokio::spawn(fleet.clone().maintain());
+    tokio::time::sleep(SECOND / 2).await;
+    assert!(limiter.try_acquire(10, now()).is_ok());
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    maintained.abort();
+    assert!(maintained.await.is_err_and(|it| it.is_cancelled()));
+    let account = limiter.fleet_account(now()).expect("it is in a fleet");
+    // Three tokens at most have come in since.
+    assert!((7..=10).contains(&account.owed), "{account:?}");
+}
+
 #[test]
 fn hints_over_a_model_are_refused() {
     let path = Path::new(Server::new(|| Timestamp::ZERO), Duration::ZERO, 1);

@@ -140,7 +140,7 @@ where
 }
 
 /// What is served here beside the stages.
-const SERVED: [Capability; 8] = [
+const SERVED: [Capability; 9] = [
     Capability::Http,
     Capability::Replay,
     Capability::DeadlineHeaders,
@@ -149,6 +149,7 @@ const SERVED: [Capability; 8] = [
     Capability::ModelApiProfile,
     Capability::TokensPerMinute,
     Capability::LearnFromHeaders,
+    Capability::NestedRetry,
 ];
 
 /// What documents may ask of reqwest: for [`Resilience::for_host`](tower_rampart::Resilience::for_host), where layers are built from a live configuration.

@@ -28,14 +28,14 @@ pub(crate) struct AnswerBody {
     _in_flight: Option<InFlight>,
 }
 
-/// Where a body is that breaks before anything of it came. The connection would end with the head still in its buffer, and the client would not hear what
-/// the upstream answered: so the error waits for one more poll, before which the head is written.
+/// Where a body is that breaks. The connection would end with what came before the error still in its buffer, the head among it if all came at once, and the
+/// client would not hear what the upstream answered: so the error waits for one more poll, before which all of that is written.
 #[derive(Debug)]
 enum Broken {
     NotYet,
-    // NotYet => Waits: the first that came is an error
+    // NotYet => Waits: an error came
     Waits(BodyError),
-    // Waits => Told; NotYet => Told: something came, and the head with it
+    // Waits => Told
     Told,
 }
 
@@ -103,10 +103,7 @@ impl Body for AnswerBody {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            frame => {
-                this.broken = Broken::Told;
-                frame.map(|it| it.map_err(Into::into))
-            }
+            frame => frame.map(|it| it.map_err(Into::into)),
         })
     }
 

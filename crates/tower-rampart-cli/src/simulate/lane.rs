@@ -178,6 +178,11 @@ impl Lane {
         self.fleet.as_ref().map(Nodes::counted)
     }
 
+    /// Whether its nodes hold a limit together, and have something to do though nobody calls.
+    pub(crate) fn has_fleet(&self) -> bool {
+        self.fleet.is_some()
+    }
+
     /// How many nodes there are.
     pub(crate) fn nodes(&self) -> usize {
         self.nodes.len()

@@ -27,6 +27,10 @@ const MAX_INFLIGHT: usize = 100_000;
 /// Longer than nothing can happen while a call goes on that ends by itself.
 const FOREVER: Duration = Duration::from_secs(600 * 24 * 60 * 60);
 
+/// The same where there is a fleet, whose nodes look at their limits fifty times a second whether or not anybody calls: it would take days to watch
+/// them until then.
+const FLEET_FOREVER: Duration = Duration::from_secs(60 * 60);
+
 /// A trace on its way through one configuration, or through two side by side.
 pub(crate) struct Replay<R, W> {
     trace: Reader<R>,
@@ -88,7 +92,8 @@ impl<R: BufRead, W: Write> Replay<R, W> {
     /// From now on it is waited for what happens next.
     fn wait_for_the_next(&mut self) {
         self.active_ms = self.now_ms;
-        self.timer.as_mut().reset(self.start.0 + Duration::from_millis(self.now_ms) + FOREVER);
+        let patience = if self.lanes.iter().any(Lane::has_fleet) { FLEET_FOREVER } else { FOREVER };
+        self.timer.as_mut().reset(self.start.0 + Duration::from_millis(self.now_ms) + patience);
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
@@ -98,8 +103,9 @@ impl<R: BufRead, W: Write> Replay<R, W> {
                 self.wait_for_the_next();
             }
             let is_over = self.timer.as_mut().poll(cx).is_ready();
+            let passed_ms = self.now_ms;
             if is_over {
-                // Nothing has happened since.
+                // Nothing has happened to a call since.
                 self.now_ms = self.active_ms;
             }
             for index in 0..self.lanes.len() {
@@ -107,6 +113,8 @@ impl<R: BufRead, W: Write> Replay<R, W> {
                     self.cancel_all(index)?;
                 }
             }
+            // The fleets went on, and what they counted is of all that time.
+            self.now_ms = passed_ms;
             if self.lanes.iter().all(Lane::is_idle) {
                 return Poll::Ready(Ok(()));
             }

@@ -108,3 +108,21 @@ impl Stats {
         self.bytes.fetch_add(after.1.wrapping_sub(before.1), Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cache_is_shown_while_it_is_on_and_once_it_has_counted_anything() {
+        let (hit, missed, on) = (Stats::default(), Stats::default(), Stats::default());
+        assert!(!hit.is_shown());
+        hit.hit();
+        missed.missed();
+        on.set_on(true);
+        assert!(hit.is_shown() && missed.is_shown() && on.is_shown());
+        on.set_on(false);
+        assert!(!on.is_shown());
+    }
+}

@@ -94,3 +94,20 @@ impl Counters {
         Counts { begun: self.begun.load(Ordering::Relaxed), won, failed, abandoned, unpaid }
     }
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_is_counted_on_its_own() {
+        let counters = Counters::default();
+        for (end, times) in End::ALL.into_iter().zip(1..) {
+            (0..times).for_each(|_| counters.ended(end));
+        }
+        let counts = counters.read();
+        assert_eq!((counts.won, counts.failed, counts.abandoned), (1, 2, 3));
+        assert_eq!(End::ALL.map(|end| counts.ended(end)), [1, 2, 3]);
+    }
+}

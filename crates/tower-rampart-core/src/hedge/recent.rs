@@ -156,6 +156,18 @@ mod tests {
     }
 
     #[test]
+    fn slice_that_nobody_has_emptied_is_left_out_once_it_is_a_minute_old() {
+        let recent = Recent::new();
+        (0..100).for_each(|it| recent.record(Timestamp::from_millis(20_000 + it), ms(10), 50.0));
+        let known = |now| {
+            recent.look(now, 50.0);
+            recent.estimate(now).is_some()
+        };
+        assert!(known(Timestamp::from_millis(79_999)));
+        assert!(!known(Timestamp::from_millis(80_000)));
+    }
+
+    #[test]
     fn time_that_jumps_far_ahead_forgets_and_harms_nothing() {
         let recent = Recent::new();
         for it in 0..100 {

@@ -81,7 +81,7 @@ impl RateLimiter {
     /// The receipt of a call that the fleet itself has admitted, when it was asked: if it is not made after all, its tokens come to the leased ones,
     /// less what time has made up for.
     pub fn fleet_receipt(&self, cost: u32, asked_at: Timestamp) -> Receipt {
-        Receipt { cost, mark: self.seal().mark, place: Leased::place(asked_at) }
+        Receipt { cost, mark: self.seal().mark, place: Leased::place(asked_at, asked_at) }
     }
 
     /// What an account said was owed could not be paid: it is owed again.

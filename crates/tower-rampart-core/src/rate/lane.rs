@@ -119,3 +119,27 @@ fn state(word: u64) -> Gcra {
 fn encode(gcra: Gcra, epoch: u64) -> u64 {
     gcra.tat << EPOCH_BITS | epoch
 }
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    /// Opens the lane with so many tokens at once and says which epoch that is.
+    fn epoch(lane: &Lane, burst: u32) -> u64 {
+        lane.seal();
+        let pace = Pace { interval: 1000, burst, shift: 0 };
+        lane.open(Gcra::default(), &pace, Mark::default());
+        assert_eq!(lane.read(|gcra, pace| (gcra, *pace)), Some((Gcra::default(), pace)));
+        lane.word.load(Ordering::Relaxed) & EPOCH_MASK
+    }
+
+    #[test]
+    fn every_change_of_the_pace_begins_an_epoch_and_the_ninth_has_the_number_of_the_first() {
+        let lane = Lane::new();
+        let epochs: Vec<u64> = (1..=9).map(|burst| epoch(&lane, burst)).collect();
+        assert_eq!(epochs, [1, 2, 3, 4, 5, 6, 7, 0, 1]);
+        assert_eq!(epoch(&lane, 9), 1, "the same pace");
+        assert_eq!(epoch(&lane, 1), 2);
+    }
+}

@@ -172,9 +172,12 @@ impl Leased {
         if self.is_shared && !own.is_zero() { own.min(self.next_within.max(LEAST_WAIT)) } else { own }
     }
 
-    /// Takes what [`Leased::wait`] said is there.
-    pub(super) fn take(&mut self, cost: u32, now: Timestamp) {
+    /// Takes what [`Leased::wait`] said is there; where the call stands.
+    pub(super) fn take(&mut self, cost: u32, now: Timestamp) -> Place {
+        // Of leased tokens and credit together all count as old as the older.
+        let since = if cost > 0 && self.fresh(now) > 0 { self.stock_since } else { now };
         self.owe(cost, now);
+        Self::place(now, since)
     }
 
     /// Takes tokens whether they are there or not.
@@ -186,13 +189,13 @@ impl Leased {
         self.own = self.own.owe(&self.own_pace, credit as u32, now);
     }
 
-    /// Where a call stands that is admitted now.
-    pub(super) fn place(now: Timestamp) -> Place {
-        Place { taken: now.as_nanos(), full_at: 0 }
+    /// Where a call stands that is admitted now, with tokens that the fleet was asked for since then.
+    pub(super) fn place(now: Timestamp, since: Timestamp) -> Place {
+        Place { taken: now.as_nanos(), full_at: since.as_nanos() }
     }
 
     /// Puts back what a call has not used: it was paid for, or will be. Of tokens that were held for longer than a lease, time has used up
-    /// as many as the fleet would have gained had nobody taken them.
+    /// as many as the fleet would have gained had nobody taken them. They are no younger than they were: what is there counts as old as the oldest.
     pub(super) fn give_back(&mut self, place: Place, tokens: u32, now: Timestamp) {
         let held = now.since(Timestamp::from_nanos(place.taken)).saturating_sub(self.lasting);
         let gained = u64::try_from(held.as_nanos() / self.whole.duration(self.whole.interval).as_nanos().max(1));
@@ -200,10 +203,12 @@ impl Leased {
         if tokens == 0 {
             return;
         }
+        let since = Timestamp::from_nanos(place.full_at);
         if self.fresh(now) == 0 {
-            (self.stock, self.stock_since) = (0, now);
+            (self.stock, self.stock_since) = (0, since);
             self.stock_until = self.stock_until.max(now.after(Duration::from_secs(1)));
         }
+        self.stock_since = self.stock_since.min(since);
         self.stock = (self.stock + tokens).min(self.whole.burst.into());
     }
 
@@ -263,8 +268,8 @@ impl Leased {
             self.stock_until = supply.asked_at.after(supply.lasting);
         }
         if supply.dry_for.is_none() {
-            let paid = self.own_pace.worth(supply.paid.min(self.own_pace.burst.into()));
-            self.own = self.own.give_back(&self.own_pace, paid, now);
+            // All of it, beyond the burst too: each token that is paid had been one of debt.
+            self.own = self.own.give_back(&self.own_pace, self.own_pace.worth(supply.paid), now);
         }
         self.dry =
             supply.dry_for.map(|wait| Dry { again: now.after(wait), stale: now.after(wait.max(supply.news_for)) });

@@ -109,10 +109,7 @@ impl Machine {
             Self::TokenBucket(bucket) => bucket.take(cost),
             Self::FixedWindow(window) => window.take(cost),
             Self::SlidingLog(log) => log.take(cost, now),
-            Self::Leased(leased) => {
-                leased.take(cost, now);
-                Leased::place(now)
-            }
+            Self::Leased(leased) => leased.take(cost, now),
         })
     }
 

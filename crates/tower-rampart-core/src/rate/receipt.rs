@@ -24,7 +24,7 @@ impl Receipt {
 pub(super) struct Place {
     /// When it was taken; for a window, the time under which it is counted there.
     pub(super) taken: u64,
-    /// When the bucket would be full again right after it; the windows need none.
+    /// When the bucket would be full again right after it; the windows need none. For leased tokens, when the fleet was asked for them.
     pub(super) full_at: u64,
 }
 

@@ -106,3 +106,32 @@ impl Iterator for Delays {
         (usize::MAX, None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hint_is_spread_over_a_tenth_of_it_and_not_where_jitter_is_off() {
+        let spread = |kind, seed| {
+            let jitter = Jitter { kind, ..Jitter::default() };
+            Delays::new(Backoff::default(), jitter, seed).spread(Duration::from_secs(10))
+        };
+        let mut drawn = [1, 2, 3, 4].map(|seed| {
+            let expected = SplitMix64::new(seed).duration_up_to(Duration::from_secs(1));
+            assert_eq!(spread(JitterKind::Equal, seed), expected);
+            assert_eq!(spread(JitterKind::None, seed), Duration::ZERO);
+            expected
+        });
+        drawn.sort_unstable();
+        assert!(drawn[0] > Duration::ZERO && drawn.windows(2).all(|pair| pair[0] < pair[1]), "{drawn:?}");
+    }
+
+    #[test]
+    fn schedule_that_is_seeded_anew_is_that_of_the_seed() {
+        let waits = |delays: Delays| delays.take(4).collect::<Vec<_>>();
+        let of = |seed| Delays::new(Backoff::default(), Jitter::default(), seed);
+        assert_eq!(waits(of(1).seeded(2)), waits(of(2)));
+        assert_ne!(waits(of(1)), waits(of(2)));
+    }
+}

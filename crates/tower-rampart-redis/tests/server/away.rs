@@ -69,7 +69,7 @@ async fn stopped_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn flushed_under_load_mints_nearly_nothing() {
+async fn flush_under_load_forgets_at_most_what_comes_in_between_two_requests() {
     let server = Server::start();
     let nodes = at_work(&server).await;
     let began = crate::clock::now();

@@ -110,7 +110,7 @@ impl Meter {
     }
 
     fn ms(&self, now: Timestamp) -> f64 {
-        now.since(self.start).as_secs_f64() * 1000.0
+        now.since(self.start).as_nanos() as f64 / 1e6
     }
 
     pub(super) fn called(&mut self) {

@@ -38,3 +38,42 @@ impl Machine {
         self.generation
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        Outcome,
+        breaker::{Config, Window},
+    };
+
+    fn machine(window: Window) -> Machine {
+        let mut config = Config::default();
+        (config.failure_threshold, config.failure_rate_threshold, config.minimum_calls) = (100, Some(0.5), 4);
+        config.window = window;
+        Machine::new(Arc::new(config), 1)
+    }
+
+    fn call(machine: &mut Machine, outcome: Outcome) -> bool {
+        let permit = machine.try_acquire(Timestamp::ZERO).0.unwrap();
+        machine.record(&permit, outcome, None, Timestamp::ZERO);
+        machine.is_steady()
+    }
+
+    #[test]
+    fn success_is_only_a_number_where_it_ends_no_run_and_completes_no_share() {
+        let mut machine = machine(Window::Time { size: Duration::from_secs(10) });
+        assert!(!machine.is_steady(), "the first call says which bucket is filled");
+        let seen = [Outcome::Success, Outcome::Failure, Outcome::Success, Outcome::Success]
+            .map(|outcome| call(&mut machine, outcome));
+        assert_eq!(seen, [true, false, false, true], "a run to end; three of the four calls of a share; one in four");
+    }
+
+    #[test]
+    fn every_success_has_its_place_in_a_window_of_calls() {
+        let mut machine = machine(Window::Count { size: 10 });
+        assert!(!call(&mut machine, Outcome::Success) && !call(&mut machine, Outcome::Success));
+    }
+}

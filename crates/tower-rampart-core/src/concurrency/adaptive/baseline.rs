@@ -129,3 +129,39 @@ impl Baseline {
         Step::Hold(limit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A round at a limit that is in use.
+    fn busy(limit: f64, latency: f64) -> Seen {
+        Seen { latency, peak: limit }
+    }
+
+    #[test]
+    fn base_is_doubted_once_the_limit_is_beyond_twice_or_half_of_what_it_was_or_a_round_is_much_faster() {
+        let step = |limit, latency| {
+            let phase = Phase::Steady { rounds: EARLY };
+            let mut baseline = Baseline { base: Some(100.0), phase, limit_then: 20.0 };
+            baseline.after_round(limit, 1.0, &busy(limit, latency))
+        };
+        assert_eq!([step(10.0, 100.0), step(40.0, 100.0), step(20.0, 75.0)], [Step::Move(100.0); 3]);
+        let doubted = [step(9.5, 100.0), step(40.5, 100.0), step(20.0, 74.5)];
+        assert_eq!(doubted, [4.75, 20.25, 10.0].map(Step::Hold));
+    }
+
+    #[test]
+    fn latency_within_a_tenth_of_the_base_is_believed_by_half_and_another_at_once() {
+        let measured = |latency| {
+            let phase = Phase::Draining { from: 20.0, before: 100.0 };
+            let mut baseline = Baseline { base: Some(100.0), phase, limit_then: 20.0 };
+            assert_eq!(baseline.after_round(10.0, 1.0, &busy(10.0, latency)), Step::Hold(20.0));
+            let is_soon = matches!(baseline.phase, Phase::Steady { rounds } if rounds == PERIOD - EARLY);
+            (baseline.base.unwrap(), is_soon)
+        };
+        assert_eq!([92.0, 100.0, 108.0].map(measured), [96.0, 100.0, 104.0].map(|base| (base, false)));
+        assert_eq!([70.0, 88.0].map(measured), [70.0, 88.0].map(|base| (base, false)));
+        assert_eq!(measured(112.0), (112.0, true), "what is slower is looked at again soon");
+    }
+}

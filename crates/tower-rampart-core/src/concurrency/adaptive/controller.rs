@@ -98,3 +98,20 @@ impl Controller {
         self.round = Round::begin(now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Forty of a hundred in flight, and half of them wait: Vegas has fewer of them, the others move only what is in use.
+    #[test]
+    fn each_algorithm_moves_the_limit_by_its_own_rule() {
+        let after = |algorithm| {
+            let mut controller = Controller::new(Adaptive::new(algorithm), 100);
+            controller.after_round(&Seen { latency: 100.0, peak: 40.0 });
+            controller.after_round(&Seen { latency: 200.0, peak: 40.0 })
+        };
+        let limits = Algorithm::ALL.map(|it| (it, after(it)));
+        assert_eq!(limits, [(Algorithm::Aimd, 100.0), (Algorithm::Vegas, 95.0), (Algorithm::Gradient2, 100.0)]);
+    }
+}
