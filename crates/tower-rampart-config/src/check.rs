@@ -1,5 +1,7 @@
 //! The merged configuration judged as a whole: what the document alone could not break, the merge must not break either.
 
+mod nested_retry;
+
 use tower_rampart_core::{InvalidConfig, rate};
 
 use crate::{
@@ -68,7 +70,7 @@ pub(crate) fn check_operation(
     found.extend(judge.slow_calls());
     found.extend(judge.hedge());
     found.extend(judge.priority());
-    found.extend(judge.nested_retry());
+    found.extend(judge.nested_retry(&stack.gateway.routes));
     if found.is_empty() {
         found.extend(judge.machines());
     }
@@ -286,21 +288,6 @@ impl Judge<'_> {
         Some(
             Violation::new(place, ViolationCode::CrossField, message)
                 .suggest("Add concurrency with max_inflight, or remove priority"),
-        )
-    }
-
-    /// A header that would say two things.
-    fn nested_retry(&self) -> Option<Violation> {
-        let (http, nested) = (&self.config.http, &self.config.nested_retry);
-        let deadlines = http.deadline_headers.iter().map(|it| ("http.deadline_headers", it));
-        let mut others = deadlines
-            .chain(http.attempt_header.iter().map(|it| ("http.attempt_header", it)))
-            .chain(http.priority_header.iter().map(|it| ("priority.header", it)));
-        let (other, _) = others.find(|(_, name)| nested.enabled && name.eq_ignore_ascii_case(&nested.header))?;
-        let message = format!("nested_retry.header and {other} are both {}{}", nested.header, self.whose());
-        Some(
-            Violation::new(self.place("nested_retry.header"), ViolationCode::CrossField, message)
-                .suggest("Name another header"),
         )
     }
 

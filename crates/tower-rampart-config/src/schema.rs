@@ -41,6 +41,7 @@ impl Presets {
     /// | a duration as text is out of its range (`"25h"`) | ranges are for numbers |
     /// | a text holds a forbidden pattern, or a control, format or private-use character | regular expressions differ on Unicode categories |
     /// | one field exceeds another (`backoff.min` and `backoff.max`, `exponential_min` and `exponential_max`, `minimum_calls` and `window.size`) | no comparison |
+    /// | a header is named that means something else (`nested_retry.header`, a `per_key` of a header that is not passed on) | names are the same in capitals |
     /// | what only the merge shows: an operation's `rate_limit` without any quota below it, too many operations with those of the preset | the preset is not in the document |
     /// | the host cannot serve a stage, or has no such operation | the host is not in the document |
     ///

@@ -738,6 +738,14 @@ fn header_of_nested_retries_means_nothing_else() {
         (r#""http": {"attempt_header": "X-Again"}"#, "http.attempt_header"),
         (r#""http": {"deadline_headers": ["x-timeout", "X-Again"]}"#, "http.deadline_headers"),
         (r#""concurrency": {"max_inflight": 3}, "priority": {"header": "x-again"}"#, "priority.header"),
+        (r#""circuit_breaker": {"per_key": "header:X-Again"}"#, "circuit_breaker.per_key"),
+        (r#""rate_limit": {"requests_per_second": 5, "per_key": "header:x-again"}"#, "rate_limit.per_key"),
+        (r#""concurrency": {"max_inflight": 3, "per_key": "header:x-again"}"#, "concurrency.per_key"),
+        (r#""cache": {"key_headers": ["accept", "X-Again"]}"#, "cache.key_headers"),
+        (
+            r#""gateway": {"routes": {"/a": "qa", "header:X-Again=?1": "qa"}}"#,
+            "the route 'header:x-again=?1' of gateway.routes",
+        ),
     ] {
         let document =
             |enabled: bool| format!(r#"{{"nested_retry": {{"enabled": {enabled}, "header": "X-AGAIN"}}, {beside}}}"#);
@@ -747,7 +755,56 @@ fn header_of_nested_retries_means_nothing_else() {
         assert!(error.to_string().contains(&message), "{error}");
         assert!(ResilienceConfig::from_json(&document(false)).is_ok(), "what is off says nothing");
     }
+    for beside in [
+        r#""circuit_breaker": {"enabled": false, "per_key": "header:x-again"}"#,
+        r#""cache": {"enabled": false, "key_headers": ["x-again"]}"#,
+        r#""circuit_breaker": {"per_key": "header:x-against"}"#,
+        r#""gateway": {"routes": {"header:x-against=x-again": "qa"}}"#,
+    ] {
+        let document = format!(r#"{{"nested_retry": {{"header": "X-Again"}}, {beside}}}"#);
+        assert!(ResilienceConfig::from_json(&document).is_ok(), "nobody reads it there: {beside}");
+    }
     let config = ResilienceConfig::from_json(r#"{"nested_retry": {}}"#).unwrap().base();
     assert_eq!((config.nested_retry.enabled, config.nested_retry.header.as_str()), (true, "x-resilience-retried"));
     assert!(!ResilienceConfig::from_json(r#"{"preset": "production"}"#).unwrap().base().nested_retry.enabled);
+}
+
+#[test]
+fn header_of_nested_retries_is_none_that_others_read() {
+    let taken = [
+        "Authorization",
+        "proxy-authorization",
+        "cookie",
+        "HOST",
+        "content-type",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "te",
+        "upgrade",
+        "idempotency-key",
+        "traceparent",
+        "tracestate",
+        "forwarded",
+        "x-forwarded-for",
+        "x-request-id",
+        "accept",
+        "accept-encoding",
+        "grpc-timeout",
+        "x-api-key",
+        "x-resilience-explain",
+    ];
+    for name in taken {
+        let document = |enabled: bool| format!(r#"{{"nested_retry": {{"enabled": {enabled}, "header": "{name}"}}}}"#);
+        let error = ResilienceConfig::from_json(&document(true)).unwrap_err();
+        let violation = &error.violations()[0];
+        assert_eq!((paths(&error), violation.code), (vec!["nested_retry.header"], ViolationCode::UnknownValue));
+        let message = format!("nested_retry.header cannot be '{}'", name.to_lowercase());
+        assert!(error.to_string().contains(&message), "{error}");
+        assert!(ResilienceConfig::from_json(&document(false)).is_ok(), "what is off says nothing");
+    }
+    let text = r#"{"nested_retry": {}, "operation_overrides": {"qa": {"nested_retry": {"header": "te"}}}}"#;
+    let error = ResilienceConfig::from_json(text).unwrap_err();
+    assert_eq!(paths(&error), ["operation_overrides.qa.nested_retry.header"]);
+    assert!(error.to_string().contains("for the operation 'qa'"), "{error}");
 }

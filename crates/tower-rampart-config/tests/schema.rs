@@ -43,7 +43,9 @@ fn is_beyond_schemas(violation: &Violation, document: &Value) -> bool {
             let is_whole = value.and_then(Value::as_f64).is_some_and(|it| it.fract() == 0.0);
             let is_float = value.is_some_and(Value::is_f64) && is_whole;
             let is_duration = value.and_then(Value::as_str).is_some_and(|it| it.ends_with(['s', 'm', 'h']));
-            is_float || violation.code == ViolationCode::Range && is_duration
+            let is_header =
+                violation.code == ViolationCode::UnknownValue && violation.path.ends_with("nested_retry.header");
+            is_float || is_header || violation.code == ViolationCode::Range && is_duration
         }
         ViolationCode::Missing => {
             violation.path.starts_with("operation_overrides.") && violation.path.ends_with(".rate_limit")
@@ -211,6 +213,8 @@ fn each_rule_that_is_said_to_be_beyond_schemas_is() {
         (r#"{"fallback": {"body": "\u0007"}}"#, ViolationCode::ForbiddenCharacter),
         (r#"{"exponential_min": 9.0, "exponential_max": 6.0}"#, ViolationCode::CrossField),
         (r#"{"operation_overrides": {"qa": {"rate_limit": {"burst_size": 2}}}}"#, ViolationCode::Missing),
+        (r#"{"nested_retry": {"header": "Host"}}"#, ViolationCode::UnknownValue),
+        (r#"{"circuit_breaker": {"per_key": "header:te"}}"#, ViolationCode::UnknownValue),
         (&crowded, ViolationCode::TooManyProperties),
     ];
     for (text, code) in table {

@@ -17,14 +17,14 @@
 //! # Ok::<(), tower_rampart_core::InvalidConfig>(())
 //! ```
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     InvalidConfig,
     control::ConfigCell,
     invalid::{DAY, MAX_COUNT},
     random::SplitMix64,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU64, Mutex, Ordering, lock},
 };
 
 /// The configuration of chaos.
@@ -92,11 +92,29 @@ impl Counts {
     }
 }
 
+/// A configuration, and how far its seed is drawn: who reads the one draws from the other, whatever is set meanwhile.
+struct Seeded {
+    config: Config,
+    /// Attempts that drew since the seed was set, under all configurations that have kept it.
+    drawn: Arc<AtomicU64>,
+}
+
+impl Seeded {
+    fn new(config: Config) -> Self {
+        Self { config, drawn: Arc::new(AtomicU64::new(0)) }
+    }
+
+    /// The chance of one attempt.
+    fn random(&self) -> SplitMix64 {
+        SplitMix64::skipping(self.config.seed.into(), 2 * self.drawn.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// The chance of one operation, and what came of it.
 pub struct Chaos {
-    config: ConfigCell<Config>,
-    /// Attempts that drew since the seed was set.
-    drawn: AtomicU64,
+    live: ConfigCell<Seeded>,
+    /// Held by who replaces the configuration: of two that set the same seed, the second goes on with it.
+    writers: Mutex<()>,
     latencies: AtomicU64,
     faults: AtomicU64,
 }
@@ -109,12 +127,13 @@ impl Chaos {
     pub fn new(config: Config) -> Result<Self, InvalidConfig> {
         config.check()?;
         let zero = || AtomicU64::new(0);
-        Ok(Self { config: ConfigCell::new(config), drawn: zero(), latencies: zero(), faults: zero() })
+        let live = ConfigCell::new(Seeded::new(config));
+        Ok(Self { live, writers: Mutex::new(()), latencies: zero(), faults: zero() })
     }
 
     /// The present configuration.
     pub fn config(&self) -> Config {
-        self.config.with(|config| *config)
+        self.live.with(|live| live.config)
     }
 
     /// Replaces the configuration. Another seed begins at its beginning; the same one goes on.
@@ -123,20 +142,16 @@ impl Chaos {
     /// Names the first field that is out of its range; the old configuration stays.
     pub fn reconfigure(&self, config: Config) -> Result<(), InvalidConfig> {
         config.check()?;
-        if config.seed != self.config().seed {
-            self.drawn.store(0, Ordering::Relaxed);
-        }
-        self.config.store(config);
+        let _writer = lock(&self.writers);
+        let kept = self.live.with(|live| (live.config.seed == config.seed).then(|| Arc::clone(&live.drawn)));
+        self.live.store(kept.map_or_else(|| Seeded::new(config), |drawn| Seeded { config, drawn }));
         Ok(())
     }
 
     /// Draws for one attempt, and counts what befalls it. Nothing does while chaos is off, and nothing is drawn.
     pub fn draw(&self) -> Injection {
-        let config = self.config();
-        if !config.enabled {
-            return Injection::default();
-        }
-        let mut random = SplitMix64::skipping(config.seed.into(), 2 * self.drawn.fetch_add(1, Ordering::Relaxed));
+        let drawn = self.live.with(|live| live.config.enabled.then(|| (live.config, live.random())));
+        let Some((config, mut random)) = drawn else { return Injection::default() };
         let (is_slow, fault) = (random.unit() < config.latency_rate, random.unit() < config.fault_rate);
         let latency = (is_slow && !config.latency.is_zero()).then_some(config.latency);
         self.latencies.fetch_add(latency.is_some().into(), Ordering::Relaxed);
@@ -187,6 +202,41 @@ mod tests {
         assert_eq!(draws(&chaos), first);
         chaos.reconfigure(Config { latency_rate: 1.0, ..config }).unwrap();
         assert_eq!(draws(&chaos), second, "the rates change nothing of whom a seed strikes");
+    }
+
+    /// It read the configuration just before another was set.
+    #[test]
+    fn call_that_draws_from_the_old_seed_takes_nothing_from_the_new() {
+        let (config, other) = (Config::default(), Config { seed: 1, fault_rate: 0.5, ..Config::default() });
+        let draws = |chaos: &Chaos| (0..64).map(|_| chaos.draw().fault).collect::<Vec<_>>();
+        let chaos = Chaos::new(config).unwrap();
+        let before = chaos.live.load();
+        chaos.reconfigure(other).unwrap();
+        before.random();
+        assert_eq!(draws(&chaos), draws(&Chaos::new(other).unwrap()));
+        assert_eq!(before.drawn.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn writers_at_once_that_set_one_seed_draw_it_once() {
+        let other = Config { seed: 1, fault_rate: 0.5, ..Config::default() };
+        let expected = Chaos::new(other).unwrap();
+        let faults = (0..256).filter(|_| expected.draw().fault).count() as u64;
+        for _ in 0..200 {
+            let chaos = Chaos::new(Config::default()).unwrap();
+            let begin = std::sync::Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        begin.wait();
+                        chaos.reconfigure(other).unwrap();
+                        let _: Vec<_> = (0..64).map(|_| chaos.draw()).collect();
+                    });
+                }
+            });
+            assert_eq!(chaos.counts().faults, faults);
+            assert_eq!(chaos.live.load().drawn.load(Ordering::Relaxed), 256);
+        }
     }
 
     #[test]

@@ -287,7 +287,67 @@ async fn request_that_the_caller_retries_is_sent_once() {
         }
         assert_eq!(client.execute_with_extensions(request, &mut extensions).await.unwrap().status(), 500);
         assert_eq!(fake.headers("x-resilience-retried"), vec![Some("?1".to_owned()); calls], "{own:?} {header:?}");
-        assert_eq!(extensions.get::<UnderRetry>(), None);
+        assert_eq!(extensions.get::<UnderRetry>(), own.map(UnderRetry).as_ref(), "it says so of the next call too");
         assert_eq!(counted(&layer.handle()), [0, 1, 0, 0, 0]);
     }
+}
+
+/// Sends what comes back as a failure once more, with the same extensions.
+struct Twice;
+
+impl Middleware for Twice {
+    fn handle<'a, 'b, 'c, 'all>(
+        &'a self,
+        request: Request,
+        extensions: &'b mut Extensions,
+        next: Next<'c>,
+    ) -> Answering<'all>
+    where
+        'a: 'all,
+        'b: 'all,
+        'c: 'all,
+        Self: 'all,
+    {
+        Box::pin(async move {
+            let again = request.try_clone().unwrap();
+            let response = next.clone().run(request, extensions).await?;
+            if response.status().is_success() { Ok(response) } else { next.run(again, extensions).await }
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_attempt_of_a_middleware_further_out_that_retries_is_sent_once() {
+    let off = NESTED.replace(r#""nested_retry": {}"#, r#""nested_retry": {"enabled": false}"#);
+    let retrying = ResilienceMiddleware::from_json(&off).unwrap();
+    for (outer, calls) in [(Arc::new(Twice) as Arc<dyn Middleware>, 2), (Arc::new(retrying), 3)] {
+        let fake = Fake::new([500; 9]);
+        let answering = fake.clone();
+        let client = ClientBuilder::new(Client::new())
+            .with_arc(outer)
+            .with(ResilienceMiddleware::from_json(NESTED).unwrap())
+            .with(By(move |request: Request, extensions: &mut Extensions| {
+                assert_eq!(extensions.get::<UnderRetry>(), None, "the header says it");
+                let response = answering.play(request);
+                answered(async move { Ok(response.await) })
+            }))
+            .build();
+        let mut extensions = Extensions::new();
+        extensions.insert(UnderRetry(true));
+        assert_eq!(client.execute_with_extensions(get("http://a.test/"), &mut extensions).await.unwrap().status(), 500);
+        assert_eq!(fake.headers("x-resilience-retried"), vec![Some("?1".to_owned()); calls]);
+        assert_eq!(extensions.get(), Some(&UnderRetry(true)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn caller_that_gives_up_still_says_that_it_retries() {
+    let client = client(ResilienceMiddleware::from_json(NESTED).unwrap(), &Fake::new([Act::Hang]));
+    let mut extensions = Extensions::new();
+    extensions.insert(UnderRetry(true));
+    {
+        let call = client.execute_with_extensions(get("http://a.test/"), &mut extensions);
+        tokio::time::timeout(ms(200), call).await.unwrap_err();
+    }
+    assert_eq!((extensions.get(), extensions.get::<Seen>().map(|it| it.0.len())), (Some(&UnderRetry(true)), Some(1)));
 }

@@ -5,9 +5,12 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Backend, Fault, Reply, Reports, call, judge, ms, near, pass, secs, settle, spawn, timed};
 use serde_json::{Value, json};
-use tower::Layer;
+use tokio::sync::Semaphore;
+use tower::{Layer, Service, ServiceExt, limit::GlobalConcurrencyLimitLayer};
 use tower_rampart::{
     Capability, ChaosLayer, Explain, PresetBuilder, Resilience, ResilienceLayer, Stage, Verdict,
     breaker::State,
@@ -62,7 +65,7 @@ async fn struck_call_of_the_layer_is_late_or_fails_without_being_sent() {
     (config.latency, config.latency_rate) = (secs(3), 1.0);
     let layer = ChaosLayer::builder().name("rehearsal").config(config).build().unwrap();
     let backend = Backend::new();
-    let service = layer.layer(tower::ServiceExt::<u32>::map_err(backend.clone(), tower_rampart::Error::Inner));
+    let service = layer.layer(ServiceExt::<u32>::map_err(backend.clone(), tower_rampart::Error::Inner));
     let (took, answer) = timed(call(&service, 0)).await;
     assert!(near(took, secs(3)) && answer.is_ok(), "{took:?}");
     config.fault_rate = 1.0;
@@ -76,6 +79,45 @@ async fn struck_call_of_the_layer_is_late_or_fails_without_being_sent() {
     config.enabled = false;
     layer.handle().reconfigure(config).unwrap();
     assert_eq!(timed(call(&service, 0)).await.0, secs(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn injected_fault_gives_back_at_once_what_the_service_had_reserved() {
+    let room = Arc::new(Semaphore::new(1));
+    let limited = GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(&room)).layer(Backend::new());
+    let mut config = chaos::Config::default();
+    (config.latency, config.latency_rate, config.fault_rate) = (secs(3), 1.0, 1.0);
+    let layer = ChaosLayer::builder().config(config).build().unwrap();
+    let mut service = layer.layer(ServiceExt::<u32>::map_err(limited.clone(), tower_rampart::Error::Inner));
+    service.ready().await.unwrap();
+    assert_eq!(room.available_permits(), 0, "it reserves when it is ready");
+    let struck = service.call(0);
+    assert_eq!(room.available_permits(), 1, "of the layer");
+    assert!(struck.await.unwrap_err().is_injected());
+    for more in [json!({}), json!({"hedge": {"delay": "1s"}})] {
+        let (layer, _) = pipeline(&json!({"latency": "3s", "latency_rate": 1, "fault_rate": 1}), &more);
+        let running = spawn(&layer.layer(limited.clone()), 0);
+        // In the latency of the first attempt and of its copy, in the backoff, and in the latency of the second attempt.
+        for wait in [ms(0), ms(2500), ms(1000), ms(1000)] {
+            pass(wait).await;
+            assert_eq!((room.available_permits(), running.is_finished()), (1, false), "after {wait:?} more, {more}");
+            assert!(call(&limited, 1).await.is_ok());
+        }
+        assert!(running.await.unwrap().unwrap_err().is_injected());
+    }
+}
+
+/// An attempt that is only late is sent by the service that was readied for it.
+#[tokio::test(start_paused = true)]
+async fn late_attempt_keeps_what_the_service_has_reserved() {
+    let room = Arc::new(Semaphore::new(1));
+    let limited = GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(&room)).layer(Backend::new());
+    let (layer, _) = pipeline(&json!({"latency": "3s", "latency_rate": 1}), &json!({}));
+    let running = spawn(&layer.layer(limited), 0);
+    settle().await;
+    assert_eq!(room.available_permits(), 0);
+    assert!(running.await.unwrap().is_ok());
+    assert_eq!(room.available_permits(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,11 @@
 
 mod common;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use common::{Backend, Fault, Gate, Reply, assert_balanced, call, judge, ms, pass, settle, spawn};
 use tower::{Layer, Service, ServiceExt};
 use tower_rampart::{
@@ -148,13 +153,40 @@ async fn request_that_cannot_be_sent_twice_does_not_say_that_it_is() {
     assert_eq!(sent(layer, 7).await, [7], "it could not be kept");
 }
 
-/// What was provably not processed is retried whatever it is; from then on somebody does retry it.
+/// What was provably not processed is retried whatever it is. Of a request that does harm if it is processed twice that promises no other attempt.
 #[tokio::test(start_paused = true)]
-async fn retry_of_what_was_not_processed_says_that_it_is_one() {
-    let layer = hop(ON);
+async fn retry_of_what_was_not_processed_says_that_it_is_one_only_if_it_may_be_repeated() {
+    let unprocessed = || Backend::script([Reply::Fail(Verdict::new(Class::Transient).not_processed()), Reply::Ok]);
+    for (request, expected) in [(HARMFUL, [HARMFUL; 2]), (7, [7 | RETRIED; 2])] {
+        let backend = unprocessed();
+        assert!(call(&hop(ON).layer(backend.clone()), request).await.is_ok());
+        assert_eq!(backend.requests(), expected);
+        let backend = unprocessed();
+        let layer: RetryLayer<_, _> =
+            RetryLayer::builder().classifier(ByNumber).retry_mark(read, write).build().unwrap();
+        assert!(call(&layer.layer(backend.clone()), request).await.is_ok());
+        assert_eq!(backend.requests(), expected, "of the layer alone");
+    }
+}
+
+/// The hop between answers as a gateway does, whose 502 does not say whether anything was processed.
+#[tokio::test(start_paused = true)]
+async fn hop_behind_a_retry_that_promises_no_other_makes_its_own() {
+    let failed = |verdict| Fault::Answered { verdict, call: 0 };
     let backend = Backend::script([Reply::Fail(Verdict::new(Class::Transient).not_processed()), Reply::Ok]);
-    assert!(call(&layer.layer(backend.clone()), HARMFUL).await.is_ok());
-    assert_eq!(backend.requests(), [HARMFUL, HARMFUL | RETRIED]);
+    let (behind, passed) = (hop(ON).layer(backend.clone()), Arc::new(AtomicUsize::new(0)));
+    let between = tower::service_fn(move |request: u32| {
+        let (behind, is_first) = (behind.clone(), passed.fetch_add(1, Ordering::Relaxed) == 0);
+        async move {
+            if is_first {
+                return Err(failed(Verdict::new(Class::Transient).not_processed()));
+            }
+            call(&behind, request).await.map_err(|_| failed(Class::Transient.into()))
+        }
+    });
+    let outer = hop(ON);
+    assert!(call(&outer.layer(between), HARMFUL).await.is_ok(), "somebody retries it");
+    assert_eq!((backend.requests(), outer.handle().snapshot().retries), (vec![HARMFUL; 2], 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use super::upstream::UpstreamError;
 
 /// The request header by which a client asks: `1`.
 const ASKED: HeaderName = HeaderName::from_static("x-resilience-explain");
-/// How many attempts reached an upstream, those of upstreams that stand by not among them.
+/// How many attempts were sent, those that chaos struck included and those of upstreams that stand by not among them.
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-resilience-attempts");
 /// Who answered: `primary`, `cache`, `fallback#1` and so on, or `fallback` for an answer that the document states.
 const SERVED_BY: HeaderName = HeaderName::from_static("x-resilience-served-by");

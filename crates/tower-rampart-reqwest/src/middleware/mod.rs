@@ -34,8 +34,7 @@ use http::Extensions;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next};
 use tower_rampart::{
-    BuildError, Classify, Error, Explain, Rejection, UnderRetry, classify::find_rejection, fallback::Fallback,
-    pipeline::Report,
+    BuildError, Classify, Error, Explain, Rejection, classify::find_rejection, fallback::Fallback, pipeline::Report,
 };
 use tower_service::Service;
 
@@ -50,8 +49,8 @@ use crate::{PerHost, Pipelines, ReqwestLayer, ReqwestService};
 /// | a streaming body | sent once, and not refused for it |
 /// | the [`Extensions`] | each attempt is given those that the last one left; what inner middlewares have put there reaches the caller, of an attempt that was cut off too |
 ///
-/// While `nested_retry` is on, an [`UnderRetry`] among the caller's extensions says whether the request is retried further out, and
-/// counts more than its header; it is taken out of them.
+/// While `nested_retry` is on, an [`UnderRetry`](tower_rampart::UnderRetry) among the caller's extensions says whether the request is retried further out, and
+/// counts more than its header. Attempts do not find it there, for their headers say it; the caller has it back with the rest, for a next call.
 ///
 /// From the second attempt on, [`Attempt`](tower_rampart::http::Attempt) is among the extensions. The [`Explain`] of a remarkable call is in those of
 /// the response and of the caller; of a call without a response it is not, its numbers are in the registry.
@@ -146,15 +145,15 @@ where
     {
         Box::pin(async move {
             let mut request = request;
-            if let Some(under) = extensions.get() {
+            let mut lent = Lent::new(extensions);
+            if let Some(under) = lent.under_retry() {
                 let layer = self.pipelines.of(&request);
                 if layer.handle().config().nested_retry.enabled {
-                    layer.live.mark(request.headers_mut(), *under);
+                    layer.live.mark(request.headers_mut(), under);
                     // From here on the header says it, which each attempt writes anew.
-                    extensions.remove::<UnderRetry>();
+                    lent.withhold(under);
                 }
             }
-            let mut lent = Lent::new(extensions);
             let mut service = ReqwestService::new(NextService::new(next, &lent), self.pipelines.clone());
             let result = service.call(request).await;
             if let Ok(response) = &result

@@ -11,7 +11,7 @@ use std::{
 use http::Extensions;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Next};
-use tower_rampart::http::Attempt;
+use tower_rampart::{UnderRetry, http::Attempt};
 use tower_service::Service;
 
 /// The extensions between the attempts of one call.
@@ -32,13 +32,25 @@ fn lock(home: &Home) -> MutexGuard<'_, Shared> {
 pub(super) struct Lent<'a> {
     caller: &'a mut Extensions,
     home: Home,
+    /// What the caller says and attempts are not to find. Whoever calls again with these extensions says it still.
+    withheld: Option<UnderRetry>,
 }
 
 impl<'a> Lent<'a> {
     pub(super) fn new(caller: &'a mut Extensions) -> Self {
         let home = Home::default();
         lock(&home).extensions = mem::take(caller);
-        Self { caller, home }
+        Self { caller, home, withheld: None }
+    }
+
+    pub(super) fn under_retry(&self) -> Option<UnderRetry> {
+        lock(&self.home).extensions.get().copied()
+    }
+
+    /// Takes out what the caller says, `under`, until it has its extensions back.
+    pub(super) fn withhold(&mut self, under: UnderRetry) {
+        lock(&self.home).extensions.remove::<UnderRetry>();
+        self.withheld = Some(under);
     }
 
     pub(super) fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
@@ -49,6 +61,9 @@ impl<'a> Lent<'a> {
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         *self.caller = mem::take(&mut lock(&self.home).extensions);
+        if let Some(under) = self.withheld {
+            self.caller.insert(under);
+        }
     }
 }
 

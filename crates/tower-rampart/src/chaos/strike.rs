@@ -67,13 +67,15 @@ impl Blow {
         })
     }
 
-    /// The attempt of a service that is ready; `keep` gives it away, for as long as the attempt is held up.
+    /// The attempt of a service that is ready; `keep` gives it away, for as long as the attempt is held up. Where it is to fail the service is dropped
+    /// at once: what it had reserved for this request is nobody's to wait for.
     pub(crate) fn strike<S, Req>(self, keep: impl FnOnce() -> S, request: Req) -> Attempt<S, Req>
     where
         S: Service<Req>,
     {
         let Self { until, is_fault, name } = self;
-        let kept = (!is_fault).then(|| (keep(), request));
+        let service = keep();
+        let kept = (!is_fault).then_some((service, request));
         Attempt::Struck(Box::pin(Struck { timer: Timer::new(), until, kept, name }))
     }
 }

@@ -6,8 +6,9 @@ use crate::{CloneRequest, UnderRetry};
 impl<J, K, A, R> Call<J, K, A, R> {
     /// An attempt is about to be sent: leaves the retries to whoever sends the request if it says that they make them, and makes the attempt say who does.
     ///
-    /// The first attempt says that it is retried only if it is: another is left, the request may be sent twice, and it was kept. Where the budget
-    /// pays for no retry it says so all the same: hops further in are not to make those that this one may not.
+    /// The first attempt says that it is retried only if it is: another is left, the request may be sent twice, and it was kept. A retry says so if the
+    /// request may be sent twice: that of a harmful one was made because nothing had been processed, and whether there is another is for nobody to promise.
+    /// Where the budget pays for no retry it says so all the same: hops further in are not to make those that this one may not.
     #[cold]
     #[inline(never)]
     pub(super) fn heed_sender<Req>(&mut self, request: &mut Req, spare: &mut Option<Req>, may_hedge: bool)
@@ -38,7 +39,7 @@ impl<J, K, A, R> Call<J, K, A, R> {
     }
 
     fn retries(&self, is_kept: bool) -> UnderRetry {
-        let first = is_kept && self.attempts.may_retry() && self.attempts.may_repeat(&self.info);
-        UnderRetry(first || self.explain.attempts > 1)
+        let is_one_of_more = self.explain.attempts > 1 || (is_kept && self.attempts.may_retry());
+        UnderRetry(is_one_of_more && self.attempts.may_repeat(&self.info))
     }
 }

@@ -140,7 +140,9 @@ where
                         *this.spare = this.shared.cloner.clone_request(&request);
                     }
                     this.shared.cloner.stamp(&mut request, this.attempts.attempt(), || None);
-                    this.shared.cloner.mark(&mut request, UnderRetry(true));
+                    // A harmful request is sent again only where nothing was processed, so that nobody can promise another attempt.
+                    // Who leaves the retries to the sender does not come here.
+                    this.shared.cloner.mark(&mut request, UnderRetry(this.attempts.may_repeat(this.info)));
                     let future = this.service.call(request);
                     this.state.set(State::Calling(future));
                 }
