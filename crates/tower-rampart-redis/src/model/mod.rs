@@ -11,7 +11,7 @@
 //!
 //! fn clock() -> Timestamp { Timestamp::from_millis(5) }
 //! let server = Server::new(clock);
-//! let seconds = |seconds| Timestamp::from_millis(seconds * 1000);
+//! let seconds = |seconds: u64| Timestamp::from_millis(seconds * 1000);
 //! let paths = [
 //!     Path::new(server.clone(), Duration::from_millis(2), 1),
 //!     Path::new(server, Duration::from_millis(2), 2).cut(seconds(10), seconds(13)),
