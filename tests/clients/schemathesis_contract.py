@@ -71,8 +71,8 @@ def whoever_may_write_gets_what_the_document_says(stack):
 
 # What a route answers where nothing is wrong; 308 leads to the dashboard.
 SUCCESSES = {"200", "201", "308"}
-# A number that names an override cannot be guessed.
-UNMET = {"DELETE /config/overrides/{id}"}
+# The number of an override and the name of a key cannot be guessed.
+UNMET = {"DELETE /config/overrides/{id}", "POST /keys/{operation}/{id}/reset"}
 
 
 @check
